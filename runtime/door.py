@@ -1,0 +1,59 @@
+"""What every room's ``__main__`` shares: errors become one sentence, signals end cleanly."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType, ModuleType
+
+from runtime.errors import MissingExtraError, TinysceneError
+
+EXIT_OK = 0
+EXIT_NEGATIVE = 1  # the command worked and its answer is no: over the limits, not verified
+EXIT_UNUSABLE = 2  # the input cannot be used; argparse uses the same code
+_EXIT_SIGNAL = 128
+
+
+def run(command: Callable[[list[str]], int]) -> None:
+    """Run a room's command on ``sys.argv`` and leave the process with its exit code.
+
+    Args:
+        command: takes the arguments after the room's name and returns an exit code.
+    """
+    signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
+    try:
+        code = command(sys.argv[1:])
+        sys.stdout.flush()
+    except TinysceneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_UNUSABLE
+    except KeyboardInterrupt:
+        code = _EXIT_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        # The reader (`| head`) has all it wanted. Python would complain again while it flushes
+        # stdout at exit, so that stream is pointed at nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_OK
+    sys.exit(code)
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra brings it.
+
+    Raises:
+        MissingExtraError: where the package of ``module`` is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise  # something inside the package is broken: not ours to rephrase
+        raise MissingExtraError(package, extra) from error
+
+
+def _raise_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

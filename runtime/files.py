@@ -1,0 +1,46 @@
+"""Files appear whole or not at all: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.errors import TinysceneError
+
+
+@contextmanager
+def write_beside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; rename it into place if the body succeeds.
+
+    Whatever stood at ``path`` stays as it was when the body raises.
+
+    Raises:
+        TinysceneError: where the folder does not exist or cannot be written to.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise TinysceneError(f"{target} is a folder: name a file to write.")
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}"
+        )
+    except OSError as error:
+        raise TinysceneError(f"Cannot write {target}: {error.strerror}; name another place.") from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        # mkstemp makes files private; a result is as readable as any other file of the user
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,150 @@
+"""Waveform to log-mel in numpy: the reference that every other front end is held against.
+
+The window and the mel matrix are computed here in float64, once, and cast once; the torch twin
+(`train.frontend`) takes the same arrays. Every step treats each frame by itself, so a frame has the
+same bits whether it is computed alone or among others: the streaming engine rests on that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.sparse
+
+from runtime.errors import AudioError
+from runtime.spec import FrontEndSpec
+
+Array = npt.NDArray[np.float32]
+Array64 = npt.NDArray[np.float64]
+
+
+def as_float(waveform: npt.NDArray[Any]) -> Array:
+    """Bring samples to float32 in about [-1, 1]: the dtype decides, never the amplitude.
+
+    Args:
+        waveform: int16 (divided by 32768) or floating point (taken as it is), any shape.
+
+    Raises:
+        TypeError: for any other dtype, because its full scale is anyone's guess.
+        AudioError: where a sample is NaN or infinite.
+    """
+    if waveform.dtype == np.int16:
+        return waveform.astype(np.float32) / np.float32(32768)
+    if not np.issubdtype(waveform.dtype, np.floating):
+        raise TypeError(f"Audio samples are int16 or float, not {waveform.dtype}: convert them first.")
+    samples = waveform.astype(np.float32, copy=False)
+    if not np.isfinite(samples).all():
+        raise AudioError("The audio holds samples that are NaN or infinite: repair or re-record it.")
+    return samples
+
+
+def analysis_window(spec: FrontEndSpec) -> Array64:
+    """The window, float64 [win_length]."""
+    points = spec.win_length if spec.window_periodic else spec.win_length - 1
+    a0 = {"hann": 0.5, "hamming": 0.54}[spec.window]
+    phase = 2 * np.pi * np.arange(spec.win_length) / max(points, 1)
+    return a0 - (1 - a0) * np.cos(phase)
+
+
+def mel_matrix(spec: FrontEndSpec) -> Array64:
+    """The mel filter bank, float64 [n_mels, n_fft // 2 + 1]; mostly zeros.
+
+    ``kaldi`` draws its triangles over the mel axis and leaves the Nyquist bin out (Povey et al., Kaldi,
+    `mel-computations.cc`); ``htk`` and ``slaney`` draw them over Hz (Young et al., The HTK Book;
+    Slaney, Auditory Toolbox, 1998).
+    """
+    bins = np.arange(spec.n_fft // 2 + 1) * (spec.sample_rate / spec.n_fft)
+    low, high = (float(_hz_to_mel(np.array(f), spec.mel_scale)) for f in (spec.f_min, spec.f_max))
+    corners = np.linspace(low, high, spec.n_mels + 2)
+    axis = _hz_to_mel(bins, "kaldi") if spec.mel_scale == "kaldi" else bins
+    if spec.mel_scale != "kaldi":
+        corners = _mel_to_hz(corners, spec.mel_scale)
+    left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    matrix: Array64 = np.maximum(
+        0, np.minimum((axis - left) / (centre - left), (right - axis) / (right - centre))
+    )
+    if spec.mel_scale == "kaldi":
+        matrix[:, -1] = 0
+    if spec.mel_norm == "slaney":
+        matrix *= 2 / (right - left)
+    return matrix
+
+
+def _hz_to_mel(hz: npt.NDArray[np.floating[Any]], scale: str) -> Array64:
+    if scale == "kaldi":
+        return np.asarray(1127 * np.log(1 + hz / 700))
+    if scale == "htk":
+        return np.asarray(2595 * np.log10(1 + hz / 700))
+    log_step = np.log(6.4) / 27  # slaney: 200/3 Hz a mel up to 1 kHz, then logarithmic
+    return np.where(hz < 1000, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1000) / 1000) / log_step)
+
+
+def _mel_to_hz(mel: Array64, scale: str) -> Array64:
+    if scale == "htk":
+        return np.asarray(700 * (10 ** (mel / 2595) - 1))
+    log_step = np.log(6.4) / 27
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (np.maximum(mel, 15) - 15)))
+
+
+class LogMel:
+    """A front end built once and called often.
+
+    Example:
+        >>> log_mel = LogMel(FrontEndSpec.preset("cp_mel"))
+        >>> log_mel(np.zeros(32000, np.float32)).shape
+        (256, 64)
+    """
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        self.spec = spec
+        self._window = analysis_window(spec).astype(np.float32)
+        self._mel = scipy.sparse.csr_array(mel_matrix(spec).astype(np.float32))
+        # A shorter window sits in the middle of the FFT frame. Its place in the frame changes only the
+        # phase, which the power spectrum drops, so just the samples under it are read.
+        self.lead = (spec.n_fft - spec.win_length) // 2
+
+    def __call__(self, waveform: Array) -> Array:
+        """Compute the log-mel of a whole waveform.
+
+        Args:
+            waveform: float32 [samples] at the spec's sample rate.
+
+        Returns:
+            float32 [n_mels, frames].
+
+        Raises:
+            ConfigError: where the waveform is too short for one frame.
+        """
+        frames = self.spec.frames(len(waveform))
+        padded = self.pad(self.emphasize(waveform))
+        segments = np.lib.stride_tricks.sliding_window_view(padded[self.lead :], self.spec.win_length)
+        return self.columns(segments[:: self.spec.hop_length][:frames])
+
+    def emphasize(self, waveform: Array) -> Array:
+        """Pre-emphasis: [samples] -> [samples - 1], or the waveform itself where the spec has none."""
+        if not self.spec.preemphasis:
+            return waveform
+        emphasized: Array = waveform[1:] - np.float32(self.spec.preemphasis) * waveform[:-1]
+        return emphasized
+
+    def pad(self, emphasized: Array) -> Array:
+        """Centre padding of one clip: [samples] -> [samples + 2 * pad]."""
+        if not self.spec.pad:
+            return emphasized
+        padded: Array = np.pad(emphasized, self.spec.pad, mode=self.spec.pad_mode)
+        return padded
+
+    def columns(self, segments: Array) -> Array:
+        """Log-mel columns of framed samples: [n, win_length] -> [n_mels, n], each by itself."""
+        spectrum = scipy.fft.rfft(segments * self._window, n=self.spec.n_fft, axis=1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        if self.spec.power == 1.0:
+            power = np.sqrt(power)
+        mel = self._mel @ np.ascontiguousarray(power.T)
+        log_mel: Array = np.log(mel + np.float32(self.spec.log_offset))
+        log_mel -= np.float32(self.spec.mean)
+        log_mel /= np.float32(self.spec.std)
+        return log_mel

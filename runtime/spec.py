@@ -1,0 +1,307 @@
+"""The shared truth: what a model hears (FrontEndSpec) and what it is (ModelSpec).
+
+Both are frozen, written to JSON and read back strictly: an unknown, missing or mistyped field is an
+error, because a front end that is almost the one of training gives wrong labels without an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+from runtime.errors import ConfigError, ModelFileError
+
+SCHEMA = 1  # of ModelSpec; a higher one comes from a newer release
+
+Task = Literal["single_label", "multi_label"]
+_Spec = TypeVar("_Spec")
+
+
+def _from_dict(cls: type[_Spec], values: Any) -> _Spec:
+    """Build a spec dataclass from JSON values, naming every field that does not fit."""
+    if not isinstance(values, dict):
+        raise ModelFileError(f"A {cls.__name__} is a table of fields, not {type(values).__name__}.")
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if set(values) != known:
+        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
+        raise ModelFileError(
+            f"The {cls.__name__} in this file has unknown fields {unknown} and lacks {missing}: "
+            "it was written by another release or damaged; export the model again."
+        )
+    hints = typing.get_type_hints(cls)
+    try:
+        return cls(**{name: _revive(hints[name], value) for name, value in values.items()})
+    except ConfigError as error:
+        raise ModelFileError(str(error)) from error
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    """Turn JSON lists back into tuples and tables into specs, as the field's type asks."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _from_dict(hint, value)
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_revive(typing.get_args(hint)[0], item) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _check_types(spec: Any) -> None:
+    """Hold every field of a spec against its annotation; numbers must be finite."""
+    for name, hint in typing.get_type_hints(type(spec)).items():
+        value = getattr(spec, name)
+        if not _fits(hint, value):
+            raise ConfigError(f"{type(spec).__name__}.{name} is {value!r}, which is not {hint}.")
+
+
+def _fits(hint: Any, value: Any) -> bool:  # noqa: PLR0911 - one line for every kind of annotation
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(args[0], item) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(args[0], k) and _fits(args[1], v) for k, v in value.items()
+        )
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(arg, value) for arg in args)
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+@dataclass(frozen=True)
+class FrontEndSpec:
+    """Waveform to log-mel, in numbers. torch and numpy both build it from here and nowhere else.
+
+    The order of operations: pre-emphasis, centred framing, window, FFT, |.|^power, mel, log, normalise.
+
+    Attributes:
+        sample_rate: Hz.
+        n_fft: FFT length in samples.
+        win_length: window length in samples; a shorter window sits in the middle of the FFT frame.
+        hop_length: samples between frames.
+        window: ``hann`` or ``hamming``.
+        window_periodic: periodic (DFT-even) window, torch's default; False is the symmetric one.
+        center: pad ``n_fft // 2`` samples on both sides, so that frame t is centred on ``t * hop_length``.
+        pad_mode: how ``center`` pads: ``reflect`` or ``constant`` (zeros).
+        preemphasis: y[n] = x[n + 1] - preemphasis * x[n], one sample shorter than x; 0 switches it off.
+        power: 2 for the power spectrum, 1 for the magnitude.
+        n_mels: mel bands.
+        f_min: lower edge of the first band, Hz.
+        f_max: upper edge of the last band, Hz.
+        mel_scale: ``kaldi`` (triangles linear in mel, Nyquist bin zero), ``htk`` or ``slaney``
+            (triangles linear in Hz).
+        mel_norm: ``slaney`` scales every band to unit area, ``none`` to unit height.
+        log_offset: log(x + log_offset), natural logarithm.
+        mean: subtracted after the logarithm.
+        std: divided by, last.
+    """
+
+    sample_rate: int
+    n_fft: int
+    win_length: int
+    hop_length: int
+    window: Literal["hann", "hamming"]
+    window_periodic: bool
+    center: bool
+    pad_mode: Literal["reflect", "constant"]
+    preemphasis: float
+    power: float
+    n_mels: int
+    f_min: float
+    f_max: float
+    mel_scale: Literal["kaldi", "htk", "slaney"]
+    mel_norm: Literal["none", "slaney"]
+    log_offset: float
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        faults = [
+            (min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels) < 1, "sizes are at least 1"),
+            (not 1 <= self.win_length <= self.n_fft, "win_length lies in 1..n_fft"),
+            (
+                not 0 <= self.f_min < self.f_max <= self.sample_rate / 2,
+                "0 <= f_min < f_max <= sample_rate / 2",
+            ),
+            (self.power not in (1.0, 2.0), "power is 1 or 2"),
+            (not 0 <= self.preemphasis < 1, "preemphasis lies in [0, 1)"),
+            (self.log_offset <= 0 or self.std <= 0, "log_offset and std are positive"),
+        ]
+        for wrong, rule in faults:
+            if wrong:
+                raise ConfigError(f"Front end spec breaks the rule '{rule}': {self}.")
+
+    @property
+    def pad(self) -> int:
+        """Samples of padding on each side."""
+        return self.n_fft // 2 if self.center else 0
+
+    def filtered_samples(self, samples: int) -> int:
+        """Samples left after pre-emphasis, which is a filter of two taps without padding."""
+        return samples - 1 if self.preemphasis else samples
+
+    def frames(self, samples: int) -> int:
+        """Log-mel frames of a waveform of ``samples`` samples.
+
+        Raises:
+            ConfigError: where the waveform is too short for one frame.
+        """
+        length = self.filtered_samples(samples)
+        if length <= (self.pad if self.pad_mode == "reflect" else 0) or length + 2 * self.pad < self.n_fft:
+            raise ConfigError(
+                f"{samples} samples at {self.sample_rate} Hz are too short for one frame of {self.n_fft}."
+            )
+        return 1 + (length + 2 * self.pad - self.n_fft) // self.hop_length
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict of JSON values, one per field."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> FrontEndSpec:
+        """Read what `to_dict` wrote; strict. Raises ModelFileError."""
+        return _from_dict(cls, values)
+
+    @classmethod
+    def preset(cls, name: str) -> FrontEndSpec:
+        """A front end of the field by name, see `PRESETS`. Raises ConfigError."""
+        if name not in PRESETS:
+            raise ConfigError(f"No front end is called '{name}': choose one of {', '.join(PRESETS)}.")
+        return PRESETS[name]
+
+
+_CP_MEL = FrontEndSpec(
+    sample_rate=32_000, n_fft=4096, win_length=3072, hop_length=500,
+    window="hann", window_periodic=False, center=True, pad_mode="reflect",
+    preemphasis=0.97, power=2.0, n_mels=256, f_min=0.0, f_max=15_500.0, mel_scale="kaldi",
+    mel_norm="none", log_offset=1e-5, mean=-4.5, std=5.0,
+)  # fmt: skip
+
+PRESETS: dict[str, FrontEndSpec] = {
+    # CP-JKU's DCASE 2023 submission (Schmid et al., "CP-JKU submission to DCASE23", 2023)
+    "cp_mel": _CP_MEL,
+    # the same with 512 bands up to Nyquist, as TF-SepNet takes it (Cai et al., arXiv 2309.08200)
+    "cp_mel_512": dataclasses.replace(_CP_MEL, n_mels=512, f_max=16_000.0),
+    # DCASE 2024/25 Task 1 baseline: torchaudio's MelSpectrogram with its defaults
+    "baseline_mel": FrontEndSpec(
+        sample_rate=32_000, n_fft=4096, win_length=3072, hop_length=500,
+        window="hann", window_periodic=True, center=True, pad_mode="reflect",
+        preemphasis=0.0, power=2.0, n_mels=256, f_min=0.0, f_max=16_000.0, mel_scale="htk",
+        mel_norm="none", log_offset=1e-5, mean=0.0, std=1.0,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A test input, named by formula and seed, and the logits that exact arithmetic gives for it.
+
+    Attributes:
+        formula: a name that `runtime.goldens` knows; it makes the log-mel input of the network.
+        seed: integer that the formula starts from.
+        logits: the expected output, one number per label.
+    """
+
+    formula: str
+    seed: int
+    logits: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that a file must say about the model inside it; JSON in ``metadata_props["model_spec"]``.
+
+    Attributes:
+        labels: class names in the order of the logits.
+        frontend: how a waveform becomes the network's input.
+        task: ``single_label`` (softmax) or ``multi_label`` (sigmoid).
+        clip_s: length of the window that one answer is for, seconds.
+        complexity: totals of the complexity report (`complexity.report`).
+        quantization: the scheme: ``{"scheme": "float32"}``, or for INT8 also ``weight_range``,
+            ``output_scale`` (one output step in logits) and ``output_zero_point``.
+        temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).
+        thresholds: label to probability above which an event of that class begins; may be empty.
+        provenance: recipe, data, seed, metrics, versions, licences.
+        goldens: what the runtime checks itself with when it loads the file.
+        schema: version of this table.
+    """
+
+    labels: tuple[str, ...]
+    frontend: FrontEndSpec
+    task: Task = "single_label"
+    clip_s: float = 1.0
+    complexity: dict[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] = field(default_factory=lambda: {"scheme": "float32"})
+    temperature: float = 1.0
+    thresholds: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    goldens: tuple[Golden, ...] = ()
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        faults = [
+            (not self.labels, "there is at least one label"),
+            (len(set(self.labels)) != len(self.labels), "labels differ from each other"),
+            (not all(self.labels), "no label is empty"),
+            (self.temperature <= 0, "temperature is positive"),
+            (self.clip_s <= 0, "clip_s is positive"),
+            (not set(self.thresholds) <= set(self.labels), "thresholds name known labels"),
+            (
+                any(len(g.logits) != len(self.labels) for g in self.goldens),
+                "goldens have one logit per label",
+            ),
+        ]
+        for wrong, rule in faults:
+            if wrong:
+                raise ModelFileError(f"The model's description breaks the rule '{rule}': export it again.")
+
+    @cached_property
+    def clip_samples(self) -> int:
+        """Samples of one window at the model's sample rate."""
+        return round(self.clip_s * self.frontend.sample_rate)
+
+    @cached_property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the network's input at batch 1: [1, 1, n_mels, frames]."""
+        return (1, 1, self.frontend.n_mels, self.frontend.frames(self.clip_samples))
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys, the same for the same model."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read what `to_json` wrote; strict.
+
+        Raises:
+            ModelFileError: where the text is not JSON, is of a newer schema, or has a field too many,
+                too few or of another type.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelFileError("The model's description is not readable JSON: export it again.") from error
+        if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
+            raise ModelFileError(
+                f"The model was written by a newer release (schema {values['schema']}, this one reads "
+                f"up to {SCHEMA}): run `pip install --upgrade tinyscene`."
+            )
+        return _from_dict(cls, values)

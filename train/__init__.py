@@ -1,0 +1,1 @@
+"""Teaches: data, front end in torch, students, training and quantization-aware training."""

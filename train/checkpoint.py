@@ -1,0 +1,190 @@
+"""model.pt: a student with all that is needed to build it again, readable with ``weights_only=True``.
+
+The file is the zip that ``torch.save`` writes of plain dicts, lists, strings, numbers and tensors; no
+class is ever pickled, so reading a stranger's file runs none of the stranger's code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from runtime.errors import ModelFileError, TinysceneError
+from runtime.files import write_beside
+from runtime.spec import FrontEndSpec, Task
+from train.students import STUDENTS
+
+SCHEMA = 1
+_MAGIC = "tinyscene.model"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What model.pt holds.
+
+    Attributes:
+        student: a name in `train.students.STUDENTS`.
+        arguments: the student's keyword arguments, JSON values; ``n_classes`` is the number of labels.
+        frontend: the front end it was trained with.
+        labels: class names in the order of the logits.
+        state_dict: the student's float weights and batch-norm statistics.
+        task: ``single_label`` or ``multi_label``.
+        clip_s: window length, seconds.
+        temperature: fitted on validation data; logits are divided by it.
+        provenance: recipe, data, split, seed, metrics, versions, licence of the data.
+        calibration: log-mels of training windows, float16 [n, 1, n_mels, frames], stratified by class,
+            so that post-training quantization needs nothing but this file; empty when n is 0.
+        calibration_targets: the label index of each of them, int64 [n].
+        calibration_ids: the clip and window each of them is.
+        quantization: what QAT learned (scheme and ranges), or an empty dict.
+    """
+
+    student: str
+    arguments: dict[str, Any]
+    frontend: FrontEndSpec
+    labels: tuple[str, ...]
+    state_dict: dict[str, Tensor]
+    task: Task = "single_label"
+    clip_s: float = 1.0
+    temperature: float = 1.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    calibration: Tensor = field(default_factory=lambda: torch.empty(0))
+    calibration_targets: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    calibration_ids: tuple[str, ...] = ()
+    quantization: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the network's input at batch 1: [1, 1, n_mels, frames]."""
+        samples = round(self.clip_s * self.frontend.sample_rate)
+        return (1, 1, self.frontend.n_mels, self.frontend.frames(samples))
+
+    def build(self) -> nn.Module:
+        """The student with its weights, in eval mode.
+
+        Raises:
+            ModelFileError: where name, arguments, labels and weights do not belong together.
+        """
+        if self.student not in STUDENTS:
+            raise ModelFileError(
+                f"The model is a '{self.student}', which this release cannot build: it knows "
+                f"{', '.join(STUDENTS)}; run `pip install --upgrade tinyscene`."
+            )
+        if self.arguments.get("n_classes") != len(self.labels):
+            raise ModelFileError(
+                f"The model has {self.arguments.get('n_classes')} outputs but {len(self.labels)} labels: "
+                "its label list is wrong; train or import it again."
+            )
+        try:
+            network = STUDENTS[self.student](**self.arguments)
+            network.load_state_dict(self.state_dict)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(
+                f"The weights do not fit the student '{self.student}' with {self.arguments}: "
+                "the file is damaged or from another release; train or import it again."
+            ) from error
+        return network.eval()
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write model.pt, whole or not at all."""
+    values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    values |= {
+        "magic": _MAGIC,
+        "schema": SCHEMA,
+        "frontend": checkpoint.frontend.to_dict(),
+        "labels": list(checkpoint.labels),
+        "calibration_ids": list(checkpoint.calibration_ids),
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.state_dict.items()},
+    }
+    with write_beside(path) as partial:
+        torch.save(values, partial)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read model.pt without running anything that is in it.
+
+    Raises:
+        ModelFileError: one sentence that says what the file is instead and what to do.
+    """
+    values = _read(Path(path))
+    if not isinstance(values, dict) or values.get("magic") != _MAGIC:
+        raise ModelFileError(_describe_foreign(Path(path), values))
+    if values.get("schema") != SCHEMA:
+        raise ModelFileError(
+            f"{path} has schema {values.get('schema')} and this release reads {SCHEMA}: "
+            "install the release that wrote it, or train it again."
+        )
+    values = {key: value for key, value in values.items() if key not in ("magic", "schema")}
+    try:
+        return Checkpoint(
+            **{
+                **values,
+                "frontend": FrontEndSpec.from_dict(values["frontend"]),
+                "labels": tuple(values["labels"]),
+                "calibration_ids": tuple(values["calibration_ids"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} lacks parts of a model.pt ({error}): train it again.") from error
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelFileError(f"There is no file {path}: `python -m train fit` makes a model.pt.")
+    if not zipfile.is_zipfile(path):
+        raise ModelFileError(
+            f"{path} is not a model.pt (not a zip archive): it is damaged, cut short or of another kind."
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelFileError(
+            f"{path} holds pickled Python objects, which could run code on reading, so it was not read: "
+            "ask its author for a state_dict or a model.pt of this toolkit."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ModelFileError(f"{path} is damaged or cut short: copy or train it again.") from error
+
+
+def _describe_foreign(path: Path, values: Any) -> str:
+    if isinstance(values, dict) and "pytorch-lightning_version" in values:
+        return (
+            f"{path} is a Lightning checkpoint to resume training from (`--ckpt_path`): the model.pt that "
+            "training wrote lies beside its checkpoints folder."
+        )
+    if isinstance(values, dict) and values and all(isinstance(v, Tensor) for v in values.values()):
+        return (
+            f"{path} is a bare state_dict without front end or labels: turn it into a model.pt with "
+            "`python -m train import`."
+        )
+    return f"{path} was not written by this toolkit: train a model, or turn a state_dict into a model.pt."
+
+
+def import_state_dict(path: str | Path, **fields: Any) -> Checkpoint:
+    """Make a checkpoint from a published state_dict whose keys are those of the student.
+
+    Args:
+        path: a file of ``torch.save(model.state_dict())``, bare or under the key ``state_dict``.
+        fields: the other fields of `Checkpoint`.
+
+    Raises:
+        ModelFileError: where the file or its keys do not fit the student.
+    """
+    values = _read(Path(path))
+    state = values.get("state_dict", values) if isinstance(values, dict) else values
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelFileError(f"{path} holds no state_dict: give the file that holds the weights.")
+    checkpoint = Checkpoint(state_dict=state, **fields)
+    try:
+        checkpoint.build()
+    except TinysceneError as error:
+        raise ModelFileError(f"{path} cannot be imported: {error}") from error
+    return checkpoint

@@ -1,0 +1,43 @@
+"""The torch twin of `runtime.frontend`: the same window, the same mel matrix, batched and on any device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from runtime.frontend import analysis_window, mel_matrix
+from runtime.spec import FrontEndSpec
+
+
+class LogMel(nn.Module):
+    """Waveform to log-mel. Its buffers come from the spec and stay out of checkpoints.
+
+    Args:
+        spec: the front end.
+    """
+
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        for name, array in (("window", analysis_window(spec)), ("mel", mel_matrix(spec))):
+            self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
+
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[batch, samples] at the spec's sample rate -> [batch, 1, n_mels, frames]."""
+        x = waveform.float()
+        if self.spec.preemphasis:
+            x = x[:, 1:] - self.spec.preemphasis * x[:, :-1]
+        spectrum = torch.stft(
+            x, self.spec.n_fft, self.spec.hop_length, self.spec.win_length, self.window,
+            center=self.spec.center, pad_mode=self.spec.pad_mode, return_complex=True,
+        )  # fmt: skip
+        power = spectrum.real.square() + spectrum.imag.square()
+        if self.spec.power == 1.0:
+            power = power.sqrt()
+        log_mel = torch.log(self.mel @ power + self.spec.log_offset)
+        return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)

@@ -1,0 +1,13 @@
+"""The networks that fit the budget: one file per architecture, read from top to bottom.
+
+A student is an ``nn.Module`` from log-mel [batch, 1, mels, frames] to logits [batch, classes] whose
+arguments are JSON values; `STUDENTS` is how ``model.pt`` and recipes name it.
+"""
+
+from torch import nn
+
+from train.students.cp_mobile import CPMobile
+
+__all__ = ["STUDENTS", "CPMobile"]
+
+STUDENTS: dict[str, type[nn.Module]] = {"cp_mobile": CPMobile}

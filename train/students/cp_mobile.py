@@ -1,0 +1,139 @@
+"""CP-Mobile: inverted residual blocks with factorized convolutions and global response normalization.
+
+Schmid et al., "Distilling the knowledge of transformers and CNNs with CP-Mobile", DCASE 2023; the
+DCASE 2024 baseline is the same network without GRN. Module names follow the published checkpoints
+(`in_c.*`, `stages.s{n}.b{k}.block.*`, `feed_forward.*`), so those load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def make_divisible(width: float, divisor: int = 8) -> int:
+    """Round a width to a multiple of ``divisor``, never below 90 % of it (Sandler et al., MobileNetV2)."""
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
+
+
+def conv_norm(
+    in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int | tuple[int, int] = 1,
+    groups: int = 1, activation: bool = True,
+) -> nn.Sequential:  # fmt: skip
+    """Convolution, batch norm and, unless switched off, ReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(
+            in_channels, out_channels, kernel_size,
+            stride=stride, padding=kernel_size // 2, groups=groups, bias=False,
+        ),
+        nn.BatchNorm2d(out_channels),
+    ]  # fmt: skip
+    return nn.Sequential(*layers, *([nn.ReLU()] if activation else []))
+
+
+class GRN(nn.Module):
+    """Global response normalization with scalar gamma and beta (Woo et al., ConvNeXt V2, 2023).
+
+    Written as one multiplication per channel, ``x * (1 + gamma * n) + beta``: the statistics
+    n = |x|_c / mean|x| are the only part that INT8 leaves in float.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.beta = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, mels, frames] -> the same shape."""
+        energy = x.square().sum(dim=(2, 3), keepdim=True).sqrt()  # [batch, channels, 1, 1]
+        response = energy / (energy.mean(dim=1, keepdim=True) + 1e-6)
+        return x * (1 + self.gamma * response) + self.beta
+
+
+class Block(nn.Module):
+    """Expand 1x1, depthwise 3x3, project 1x1; a shortcut where the width stays the same."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion_rate: float, stride: tuple[int, int], grn: bool
+    ) -> None:
+        super().__init__()
+        width = make_divisible(in_channels * expansion_rate)
+        self.block = nn.Sequential(
+            conv_norm(in_channels, width),
+            conv_norm(width, width, 3, stride=stride, groups=width),
+            conv_norm(width, out_channels, activation=False),
+        )
+        self.shortcut: nn.Module | None = None
+        if in_channels == out_channels:
+            self.shortcut = nn.Identity() if stride == (1, 1) else nn.AvgPool2d(3, stride, padding=1)
+        self.after_block_norm = GRN() if grn else nn.Identity()
+        self.after_block_activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, in_channels, mels, frames] -> [batch, out_channels, mels', frames']."""
+        y = self.block(x)
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return self.after_block_activation(self.after_block_norm(y))
+
+
+class CPMobile(nn.Module):
+    """The student. Defaults are the full-size configuration: 126,952 parameters, 28.9 M MACs a second.
+
+    Args:
+        n_classes: number of labels.
+        base_channels: width after the stem.
+        channels_multiplier: growth of the width from stage to stage.
+        expansion_rate: growth of the width inside a block.
+        n_blocks: blocks per stage.
+        strides: block name (``b1``, ``b2``, ... through all stages) to its (mel, frame) stride.
+        grn: global response normalization after every block; the DCASE 2024 baseline has none.
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 10,
+        base_channels: int = 32,
+        channels_multiplier: float = 2.3,
+        expansion_rate: float = 3.0,
+        n_blocks: Sequence[int] = (3, 2, 1),
+        strides: Mapping[str, Sequence[int]] | None = None,
+        grn: bool = True,
+    ) -> None:
+        super().__init__()
+        strides = {"b2": (2, 2), "b4": (2, 1)} if strides is None else strides
+        base = make_divisible(base_channels)
+        widths = [base] + [make_divisible(base * channels_multiplier**i) for i in range(len(n_blocks))]
+        self.in_c = nn.Sequential(
+            conv_norm(1, base // 4, 3, stride=2), conv_norm(base // 4, base, 3, stride=2)
+        )
+        self.stages = nn.Sequential()
+        block = 0
+        for stage, count in enumerate(n_blocks):
+            blocks = nn.Sequential()
+            for index in range(count):
+                block += 1
+                mel, frame = strides.get(f"b{block}", (1, 1))
+                in_channels = widths[stage + 1] if index else widths[stage]
+                blocks.add_module(
+                    f"b{block}", Block(in_channels, widths[stage + 1], expansion_rate, (mel, frame), grn)
+                )
+            self.stages.add_module(f"s{stage + 1}", blocks)
+        self.feed_forward = nn.Sequential(
+            nn.Conv2d(widths[-1], n_classes, 1, bias=False),
+            nn.BatchNorm2d(n_classes),
+            nn.AdaptiveAvgPool2d((1, 1)),
+        )
+        self.apply(_initialize)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """[batch, 1, mels, frames] -> logits [batch, classes]."""
+        return self.feed_forward(self.stages(self.in_c(log_mel))).flatten(1)
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
