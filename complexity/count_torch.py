@@ -1,0 +1,68 @@
+"""NeSsi's rule on a float network: torchinfo counts, because the organisers count with torchinfo.
+
+The count is taken before any conversion to INT8: the converted network hides its weights from
+torchinfo, which then reads 0 parameters and 0 MACs, a false pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from complexity.report import Layer
+from runtime.door import require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ...]:
+    """Rows whose sums are torchinfo's ``total_params`` and ``total_mult_adds`` at batch 1.
+
+    Convolutions count weights and biases once per output position, every other module its weight and
+    bias once; batch norm therefore 2C; functional operations count nothing (torchinfo 1.8.0,
+    ``LayerInfo.calculate_macs``).
+
+    Args:
+        model: a float network; its training flags are left as they were.
+        input_shape: shape of its input, [batch, ...]; the batch is taken as 1.
+    """
+    torch = require("torch", extra="train")
+    torchinfo = require("torchinfo", extra="train")
+    # zeros instead of torchinfo's random input: counting must not disturb the seed of a training
+    first = next(model.parameters(), torch.empty(0))
+    example = torch.zeros(1, *input_shape[1:], dtype=first.dtype, device=first.device)
+    with flags_kept(model):
+        summary = torchinfo.summary(model, input_data=[example], verbose=0)
+    names = {id(module): name for name, module in model.named_modules()}
+    return tuple(_layer(info, names) for info in summary.summary_list if _has_row(info))
+
+
+@contextmanager
+def flags_kept(model: nn.Module) -> Iterator[None]:
+    """Give every module its training flag back, one by one: parts of a network may be frozen."""
+    flags = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+
+
+def _has_row(info: Any) -> bool:
+    """Leaves carry the counts; an inner module has a row if it holds parameters of its own."""
+    return bool(info.is_leaf_layer) or (not info.is_recursive and info.leftover_params() > 0)
+
+
+def _layer(info: Any, names: dict[int, str]) -> Layer:
+    """One torchinfo row, counted as ``ModelStatistics`` sums it."""
+    leaf = info.is_leaf_layer
+    params = 0 if info.is_recursive else max(info.num_params if leaf else info.leftover_params(), 0)
+    return Layer(
+        name=names.get(id(info.module), info.var_name),
+        kind=info.class_name,
+        output_shape=tuple(info.output_size),
+        params=params,
+        macs=info.macs if leaf else 0,
+    )

@@ -1,0 +1,35 @@
+"""Multiplications that a front end spends before the network hears anything."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from runtime.frontend import mel_matrix
+from runtime.spec import FrontEndSpec
+
+
+def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
+    """Multiplications of ``frames`` log-mel frames; additions, roots and logarithms are not counted.
+
+    Per frame: ``hop_length`` for the pre-emphasis (where there is one), ``win_length`` for the window,
+    ``n_fft * log2(n_fft)`` for the real FFT, two for the power of each bin, one for each non-zero entry
+    of the mel matrix and one per band to normalise. The FFT is the radix-2 one of half the length,
+    n/4 * log2(n/2) butterflies and n/4 twiddles to unpack, each a complex product of four
+    multiplications (Cooley and Tukey, 1965), which sums to the formula above.
+
+    Args:
+        spec: the front end.
+        frames: frames of a clip.
+    """
+    bins = spec.n_fft // 2 + 1
+    per_frame = (
+        (spec.hop_length if spec.preemphasis else 0)
+        + spec.win_length
+        + round(spec.n_fft * math.log2(spec.n_fft))
+        + 2 * bins
+        + int(np.count_nonzero(mel_matrix(spec)))
+        + spec.n_mels
+    )
+    return per_frame * frames
