@@ -1,1 +1,16 @@
 """Hears: from a waveform, a file or a microphone to labels, with numpy and ONNX Runtime alone."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.classifier import load_model as load_model
+
+__all__ = ["load_model"]
+
+
+def __getattr__(name: str) -> Any:  # lazy: `import runtime` stays free of scipy and onnxruntime
+    if name == "load_model":
+        from runtime.classifier import load_model
+
+        return load_model
+    raise AttributeError(f"module 'runtime' has no attribute {name!r}")

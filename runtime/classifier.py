@@ -1,0 +1,101 @@
+"""A model file turned into something that listens: `load_model`, then `classify` or `stream`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from runtime.errors import AudioError, ModelFileError
+from runtime.prediction import Prediction, clip_mean
+from runtime.session import Session
+from runtime.spec import ModelSpec
+from runtime.stream import Stream
+
+DEFAULT_HOP_S = 0.25  # of a live stream: four answers a second
+
+
+class Model:
+    """A loaded model; see `load_model`.
+
+    Args:
+        session: the network, checked.
+
+    Example:
+        >>> model = load_model(model_path)
+        >>> noise = np.random.default_rng(0).normal(scale=0.1, size=48000).astype(np.float32)
+        >>> prediction = model.classify(noise, sample_rate=48000)
+        >>> prediction.label in model.labels, prediction.state, prediction.end_s
+        (True, 'ok', 1.0)
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the file says about the model."""
+        return self.session.spec
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the scores."""
+        return self.spec.labels
+
+    def classify(self, waveform: npt.NDArray[Any], sample_rate: int) -> Prediction:
+        """One answer for a clip: the mean over its windows, which lie side by side.
+
+        A last window, aligned to the end, covers what remains. Windows without signal are left out of
+        the mean. A clip shorter than one window is padded with zeros at its end.
+
+        Args:
+            waveform: int16 or float [samples] or [samples, channels].
+            sample_rate: of the waveform, Hz.
+
+        Raises:
+            AudioError: where there are no samples, or one of them is NaN or infinite.
+            TypeError: for samples of another dtype.
+        """
+        return clip_mean(self.windows(waveform, sample_rate))
+
+    def windows(
+        self, waveform: npt.NDArray[Any], sample_rate: int, hop_s: float | None = None
+    ) -> list[Prediction]:
+        """The answers for all windows of a waveform: `Stream.push` of all of it, and `Stream.flush`.
+
+        Args:
+            waveform: int16 or float [samples] or [samples, channels].
+            sample_rate: of the waveform, Hz.
+            hop_s: seconds from one window to the next; the length of a window where None.
+        """
+        if len(waveform) == 0:
+            raise AudioError("The audio holds no samples: record it again.")
+        stream = self.stream(self.spec.clip_s if hop_s is None else hop_s, sample_rate)
+        return stream.push(waveform) + stream.flush()
+
+    def stream(
+        self, hop_s: float = DEFAULT_HOP_S, sample_rate: int | None = None, channel: int | None = None
+    ) -> Stream:
+        """A stream of predictions for audio that arrives in chunks, see `Stream`."""
+        return Stream(self.spec, self.session.logits, hop_s=hop_s, sample_rate=sample_rate, channel=channel)
+
+
+def load_model(path: str | Path | None = None) -> Model:
+    """Load and check a model file.
+
+    Args:
+        path: an .onnx file of `python -m export onnx`; the model in the box where None.
+
+    Raises:
+        ModelFileError: where it cannot be used, see `Session`.
+    """
+    return Model(Session(path if path is not None else _packaged_model()))
+
+
+def _packaged_model() -> Path:
+    path = Path(str(files("runtime") / "models" / "esc10.onnx"))
+    if not path.is_file():
+        raise ModelFileError("This installation carries no model: name one with `--model model.onnx`.")
+    return path

@@ -1,0 +1,52 @@
+"""Predictions as text: lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from runtime.prediction import Prediction
+
+_STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
+
+
+def to_json(prediction: Prediction, **more: Any) -> str:
+    """One line of JSON with the prediction's fields, and others such as the file's name."""
+    return json.dumps({**more, **dataclasses.asdict(prediction)}, allow_nan=False)
+
+
+def describe(prediction: Prediction, top: int = 1) -> str:
+    """The label and its probability, with the runners-up where ``top`` asks for more."""
+    if prediction.label is None:
+        return _STATES[prediction.state]
+    best = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top]
+    return "  ".join(f"{label} {score:.2f}" for label, score in best)
+
+
+def runs(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Join neighbours with the same label into one, whose probability is their mean.
+
+    Overlapping windows end where the next run begins to speak; the scores are dropped.
+    """
+    current: Prediction | None = None
+    total, count = 0.0, 0
+    for prediction in predictions:
+        same = current and (prediction.label, prediction.state) == (current.label, current.state)
+        if current is not None and not same:
+            yield current
+        if not same:
+            current, total, count = dataclasses.replace(prediction, scores={}), 0.0, 0
+        assert current is not None
+        total, count = total + (prediction.probability or 0.0), count + 1
+        mean = total / count if prediction.label else None
+        current = dataclasses.replace(current, end_s=prediction.end_s, probability=mean)
+    if current is not None:
+        yield current
+
+
+def line(run: Prediction) -> str:
+    """A line of the time line, such as ``0.0 -    3.0 s  dog 0.98``."""
+    what = f"{run.label} {run.probability:.2f}" if run.label else _STATES[run.state]
+    return f"{run.start_s:9.2f} - {run.end_s:9.2f} s  {what}"

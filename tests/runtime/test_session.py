@@ -1,0 +1,148 @@
+"""A file is turned away, in one sentence, before it can do harm or say the wrong thing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.errors import ModelFileError
+from runtime.modelfile import read_model, seal
+from runtime.session import Session
+from runtime.spec import Golden, ModelSpec
+from tests.runtime.conftest import build_onnx
+
+onnx = pytest.importorskip("onnx")
+
+
+def refused(path: Path, data: bytes, match: str) -> None:
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=match) as caught:
+        Session(path)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_logits_and_spec(model_path: Path, spec: ModelSpec) -> None:
+    session = Session(model_path)
+    assert session.spec == spec and session.optimization == "ALL"
+    assert session.logits(np.zeros((3, 1, 256, 64), np.float32)).shape == (3, 4)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="There is no model"):
+        Session(tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("data", [b"", b"not a model", bytes(1000), b"\xff" * 1000, b"\x3a\x7f"])
+def test_garbage(tmp_path: Path, data: bytes) -> None:
+    refused(tmp_path / "m.onnx", data, "not an ONNX model")
+
+
+def test_too_large(tmp_path: Path) -> None:
+    refused(tmp_path / "m.onnx", bytes(17 * 2**20), "larger than")
+
+
+def test_without_our_metadata(tmp_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    del model.metadata_props[:]
+    refused(tmp_path / "m.onnx", model.SerializeToString(), "was not written by this toolkit")
+
+
+def test_external_data(tmp_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    tensor = model.graph.initializer[1]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    refused(tmp_path / "m.onnx", model.SerializeToString(), "weights in another file")
+
+
+def test_external_data_deep_inside(tmp_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    hidden = onnx.TensorProto(name="hidden", data_type=1, dims=[1])
+    hidden.external_data.add(key="location", value="../x")
+    inner = onnx.helper.make_graph(
+        [onnx.helper.make_node("Constant", [], ["c"], value=hidden)], "inner", [], []
+    )
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("body", inner))
+    refused(tmp_path / "m.onnx", model.SerializeToString(), "weights in another file")
+
+
+def test_foreign_operators(tmp_path: Path, spec: ModelSpec) -> None:
+    refused(tmp_path / "m.onnx", build_onnx(spec, domain="com.example"), "com.example")
+
+
+def test_labels_of_the_wrong_length(tmp_path: Path, spec: ModelSpec) -> None:
+    refused(tmp_path / "m.onnx", build_onnx(spec, classes=3), "label list has the wrong length")
+
+
+def test_a_front_end_that_does_not_fit(tmp_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    other = dataclasses.replace(spec, frontend=dataclasses.replace(spec.frontend, n_mels=128))
+    onnx.helper.set_model_props(model, {"model_spec": other.to_json()})
+    refused(tmp_path / "m.onnx", model.SerializeToString(), "front end makes")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2}', "[" * 100_000])
+def test_a_description_that_is_none(tmp_path: Path, spec: ModelSpec, text: str) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    onnx.helper.set_model_props(model, {"model_spec": text})
+    refused(tmp_path / "m.onnx", model.SerializeToString(), "cannot be used")
+
+
+def test_wrong_goldens_step_down_warn_once_and_refuse(tmp_path: Path, spec: ModelSpec) -> None:
+    wrong = dataclasses.replace(spec, goldens=(*spec.goldens, Golden("patches", 9, (9.0, 9.0, 9.0, 9.0))))
+    with pytest.warns(UserWarning, match="fewer graph optimizations") as warned:
+        refused(tmp_path / "m.onnx", build_onnx(wrong), "gives wrong answers with this CPU")
+    assert len(warned) == 1
+
+
+def test_stepping_down_can_help(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = Session.logits
+
+    def optimized_wrong(self: Session, log_mel: np.ndarray) -> np.ndarray:
+        return exact(self, log_mel) + (1.0 if self.optimization in ("ALL", "EXTENDED") else 0.0)
+
+    monkeypatch.setattr(Session, "logits", optimized_wrong)
+    with pytest.warns(UserWarning, match="fewer graph optimizations"):
+        assert Session(model_path).optimization == "BASIC"
+
+
+def test_int8_without_goldens_is_refused_and_float32_is_not(tmp_path: Path, spec: ModelSpec) -> None:
+    bare = dataclasses.replace(spec, goldens=())
+    (tmp_path / "f.onnx").write_bytes(build_onnx(bare))
+    assert Session(tmp_path / "f.onnx").spec.goldens == ()
+    int8 = dataclasses.replace(bare, quantization={"scheme": "int8", "output_scale": 0.1})
+    refused(tmp_path / "m.onnx", build_onnx(int8), "without goldens")
+
+
+def test_int8_may_differ_by_two_output_steps(tmp_path: Path, spec: ModelSpec) -> None:
+    first = spec.goldens[0]
+    for steps, fits in ((2.0, True), (3.0, False)):
+        golden = dataclasses.replace(first, logits=tuple(x + steps * 0.25 for x in first.logits))
+        int8 = {"scheme": "int8", "output_scale": 0.25}
+        data = build_onnx(dataclasses.replace(spec, goldens=(golden,), quantization=int8))
+        if fits:
+            (tmp_path / "m.onnx").write_bytes(data)
+            assert Session(tmp_path / "m.onnx").optimization == "ALL"
+        else:
+            with pytest.warns(UserWarning):
+                refused(tmp_path / "m.onnx", data, "gives wrong answers")
+
+
+def test_a_sealed_file_that_changed_is_refused(tmp_path: Path, model_path: Path) -> None:
+    data = bytearray(model_path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "m.onnx"
+    path.write_bytes(bytes(data))
+    with pytest.raises(ModelFileError):
+        read_model(path)
+
+
+def test_the_seal_leaves_an_onnx_model(model_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load(model_path)
+    onnx.checker.check_model(model)
+    assert model.SerializeToString() == model_path.read_bytes()
+    assert seal(build_onnx(spec)) == model_path.read_bytes()

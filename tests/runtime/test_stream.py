@@ -1,0 +1,174 @@
+"""The law: however a waveform is cut into chunks, its predictions are those of its windows alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.classifier import Model
+from runtime.errors import AudioError, ConfigError
+from runtime.prediction import Prediction, clip_mean
+from runtime.stream import Stream
+
+RATE = 32_000
+
+
+def alone(model: Model, noise: np.ndarray, prediction: Prediction) -> Prediction:
+    """What `classify` says to the same window as a clip of its own."""
+    start = round(prediction.start_s * RATE)
+    answer = model.classify(noise[start : start + RATE], RATE)
+    return dataclasses.replace(answer, start_s=prediction.start_s, end_s=prediction.end_s)
+
+
+def fold(stream: Stream, waveform: np.ndarray, sizes: list[int]) -> list[Prediction]:
+    predictions, position = [], 0
+    for size in sizes:
+        predictions += stream.push(waveform[position : position + size])
+        position += size
+    return predictions + stream.push(waveform[position:]) + stream.flush()
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model, noise: np.ndarray) -> dict[int, list[Prediction]]:
+    return {
+        hop: model.windows(noise[:70_001], RATE, hop / RATE) for hop in (1000, 4000, 8000, 32_000, 48_000)
+    }
+
+
+@pytest.mark.parametrize("hop", [1000, 4000, 8000, 32_000, 48_000])
+def test_every_window_is_a_clip_of_its_own(
+    model: Model, noise: np.ndarray, expected: dict[int, list[Prediction]], hop: int
+) -> None:
+    starts = [round(p.start_s * RATE) for p in expected[hop]]
+    grid = list(range(0, 70_001 - RATE + 1, hop))
+    assert starts == grid + [70_001 - RATE] * (grid[-1] + RATE != 70_001)
+    for prediction in expected[hop]:
+        assert prediction == alone(model, noise, prediction)
+
+
+@settings(max_examples=120, deadline=None)
+@given(sizes=st.lists(st.integers(0, 40_000), max_size=12), hop=st.sampled_from([4000, 8000, 32_000, 48_000]))
+def test_chunking_changes_nothing(
+    model: Model, noise: np.ndarray, expected: dict[int, list[Prediction]], sizes: list[int], hop: int
+) -> None:
+    assert fold(model.stream(hop / RATE), noise[:70_001], sizes) == expected[hop]
+
+
+@pytest.mark.parametrize("size", [1, 7, 499, 8192])
+def test_chunks_of_one_size(
+    model: Model, noise: np.ndarray, expected: dict[int, list[Prediction]], size: int
+) -> None:
+    assert fold(model.stream(0.25), noise[:70_001], [size] * (70_001 // size)) == expected[8000]
+
+
+def test_a_hop_off_the_frame_grid_warns_and_is_still_right(model: Model, noise: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="multiple"):
+        predictions = model.windows(noise[:50_000], RATE, 0.21)
+    assert len(predictions) == 4
+    assert all(p == alone(model, noise, p) for p in predictions)
+
+
+def test_reset_forgets(model: Model, noise: np.ndarray) -> None:
+    stream = model.stream(0.25, sample_rate=44_100)
+    first = stream.push(noise)
+    stream.reset()
+    assert stream.push(noise) == first
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
+def test_resampling_on_the_way_is_exact(model: Model, noise: np.ndarray, rate: int) -> None:
+    waveform = noise[: int(rate * 1.6)]
+    whole = soxr.resample(waveform, rate, RATE, quality="HQ")
+    assert fold(model.stream(0.25, sample_rate=rate), waveform, [1, 4410, 7, 20_000]) == model.windows(
+        whole, RATE, 0.25
+    )
+
+
+def test_int16_is_the_same_sound(model: Model, noise: np.ndarray) -> None:
+    pcm = np.round(noise * 32767).astype(np.int16)
+    assert model.classify(pcm, RATE) == model.classify(pcm.astype(np.float32) / 32768, RATE)
+    with pytest.raises(TypeError):
+        model.classify(pcm.astype(np.int32), RATE)
+
+
+def test_channels(model: Model, noise: np.ndarray) -> None:
+    stereo = np.stack([noise, -0.5 * noise], axis=1)
+    assert model.classify(stereo, RATE) == model.classify((stereo[:, 0] + stereo[:, 1]) / 2, RATE)
+    assert model.stream(1, channel=1).push(np.asfortranarray(stereo)) == model.stream(1).push(-0.5 * noise)
+    with pytest.raises(ConfigError, match="no channel 2"):
+        model.stream(1, channel=2).push(stereo)
+
+
+def test_a_clip_is_the_mean_of_its_windows_that_are_heard(model: Model, noise: np.ndarray) -> None:
+    clip = np.concatenate([noise[:64_000], np.zeros(32_000, np.float32)])
+    windows = model.windows(clip, RATE)
+    assert [w.state for w in windows] == ["ok", "ok", "no_signal"]
+    mean = {label: (windows[0].scores[label] + windows[1].scores[label]) / 2 for label in model.labels}
+    assert model.classify(clip, RATE).scores == mean
+    assert clip_mean(windows).end_s == 3.0
+
+
+def test_a_short_clip_is_padded_at_its_end(model: Model, noise: np.ndarray) -> None:
+    short = noise[:20_000]
+    answer = model.classify(short, RATE)
+    assert answer.scores == model.classify(np.pad(short, (0, 12_000)), RATE).scores
+    assert answer.end_s == 20_000 / RATE
+
+
+@pytest.mark.parametrize("level", [0.0, 0.25, -1.0])
+def test_a_constant_has_no_signal(model: Model, level: float) -> None:
+    prediction = model.classify(np.full(RATE, level, np.float32), RATE)
+    assert (prediction.label, prediction.probability, prediction.scores) == (None, None, {})
+    assert prediction.state == "no_signal"
+
+
+def test_very_quiet_has_no_signal_and_quiet_has(model: Model, noise: np.ndarray) -> None:
+    tone = np.sin(np.arange(RATE) / 5).astype(np.float32)
+    assert model.classify(tone * np.float32(1e-4), RATE).state == "no_signal"  # -83 dBFS
+    assert model.classify(tone * np.float32(2e-4), RATE).state == "ok"  # -77 dBFS
+
+
+def test_a_gap_is_flagged_and_time_goes_on(model: Model, noise: np.ndarray) -> None:
+    stream = model.stream(0.25)
+    before = stream.push(noise[:40_000])
+    lost = stream.gap(10.0)
+    after = stream.push(noise[40_000:])
+    # 40,000 samples end inside window 2 (from 0.5 s); time goes on at 11.25 s
+    assert [p.start_s for p in before] == [0.0, 0.25]
+    assert [p.start_s for p in lost] == [0.5, 0.75, 1.0] and {p.state for p in lost} == {"gap"}
+    assert after[0].start_s == 10.5 and after[-1].end_s == 14.0
+    states = {p.start_s: p.state for p in after}
+    assert states[11.0] == "gap" and states[11.25] == "ok"
+    heard = [p for p in after if p.state == "ok"]
+    assert heard[0].scores == model.classify(noise[40_000:72_000], RATE).scores
+    assert heard[3].scores == model.classify(noise[64_000:96_000], RATE).scores
+
+
+def test_a_gap_of_unknown_length_flags_what_touches_it(model: Model, noise: np.ndarray) -> None:
+    stream = model.stream(0.5)
+    predictions = stream.push(noise[:40_000]) + stream.gap(0.0) + stream.push(noise[40_000:96_000])
+    assert [p.state for p in predictions] == ["ok", "gap", "gap", "ok", "ok"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_refused(model: Model, noise: np.ndarray, value: float) -> None:
+    broken = noise[:40_000].copy()
+    broken[123] = value
+    with pytest.raises(AudioError, match="NaN"):
+        model.classify(broken, RATE)
+
+
+def test_no_samples_are_refused(model: Model) -> None:
+    with pytest.raises(AudioError, match="no samples"):
+        model.classify(np.empty(0, np.float32), RATE)
+
+
+@pytest.mark.parametrize("hop", [0.0, -1.0, float("nan"), 1e-9])
+def test_a_hop_that_is_no_time_is_refused(model: Model, hop: float) -> None:
+    with pytest.raises(ConfigError, match="hop"):
+        model.stream(hop)
