@@ -1,0 +1,122 @@
+"""A torch graph to one tidy ONNX ModelProto: old opset and IR, weights inline, nothing of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+from torch.fx import GraphModule
+
+from train.quantize import quantized_values
+
+OPSET = 21  # ONNX Runtime 1.20 (October 2024) reads up to opset 21 and IR 10
+IR_VERSION = 10
+INPUT, OUTPUT = "log_mel", "logits"
+
+
+def to_onnx(network: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Export a float network or an INT8 twin.
+
+    Args:
+        network: a module in eval mode, or a graph of `train.quantize.convert`.
+        input_shape: [1, 1, n_mels, frames]; the batch becomes a free dimension.
+
+    Returns:
+        input ``log_mel`` float32 [batch, 1, n_mels, frames], output ``logits`` float32 [batch, classes].
+    """
+    example = torch.zeros(2, *input_shape[1:])  # a batch of one would be taken for a constant
+    with _quiet():
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+            input_names=[INPUT], output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )  # fmt: skip
+    assert program is not None  # only with a file name it returns None
+    model = program.model_proto
+    _strip(model)
+    _pool_globally(model.graph)
+    _drop_bias_zero_points(model.graph)
+    _rename(model.graph, quantized_values(network) if isinstance(network, GraphModule) else [])
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes about optional packages and its own internals off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about source files, stack traces and shapes inside the graph."""
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "tinyscene", ""
+    model.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    graph = model.graph
+    graph.name, graph.doc_string = "main", ""
+    for field in ("value_info", "metadata_props", "quantization_annotation"):
+        graph.ClearField(field)
+    for item in [*graph.node, *graph.initializer, *graph.input, *graph.output]:
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+    for node in graph.node:
+        node.ClearField("name")
+
+
+def _pool_globally(graph: onnx.GraphProto) -> None:
+    """Write the mean over mels and frames as GlobalAveragePool, which runtimes have an integer kernel for."""
+    constants = _constants(graph)
+    for node in graph.node:
+        if node.op_type == "ReduceMean" and sorted(constants[node.input[1]].tolist()) in ([2, 3], [-2, -1]):
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:]
+            node.ClearField("attribute")
+
+
+def _drop_bias_zero_points(graph: onnx.GraphProto) -> None:
+    """An int32 zero point is always zero, which ONNX takes it for when it is missing."""
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and types.get(node.input[0]) == onnx.TensorProto.INT32:
+            del node.input[2:]
+
+
+def _rename(graph: onnx.GraphProto, values: list[str]) -> None:
+    """Call integer values by their names in the scheme, weights by their layer, the rest by number."""
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    names = {INPUT: INPUT, OUTPUT: OUTPUT, "": ""}
+    if len(values) == len(quantizers):
+        # the colon keeps the quantized input apart from the input itself
+        quantized = [f"{value}:quantized" if value == INPUT else value for value in values]
+        names |= {node.output[0]: value for node, value in zip(quantizers, quantized, strict=True)}
+    for tensor in [*(name for node in graph.node for name in (*node.input, *node.output))]:
+        names.setdefault(tensor, f"t{len(names)}")
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    graph.ClearField("initializer")
+    graph.initializer.extend(kept)
+    for tensor in graph.initializer:
+        tensor.name = names[tensor.name]
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -1,0 +1,76 @@
+"""The whole way: model.pt in; a quantized, stamped, verified file out, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from export.graph import to_onnx
+from export.quantize import quantize
+from export.stamp import describe_int8, float32, stamp
+from export.verify import Verification, verify
+from runtime.files import write_beside
+from train.checkpoint import Checkpoint
+from train.quantize import PORTABLE, Scheme
+
+Method = Literal["none", "ptq"]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What became of an export.
+
+    Attributes:
+        verification: the checks; the file was written where they passed.
+        file_bytes: of the file.
+        quantization: as the file says it.
+    """
+
+    verification: Verification
+    file_bytes: int
+    quantization: dict[str, Any]
+
+
+class _NotVerifiedError(Exception):
+    """Leaves `write_beside` without a file."""
+
+
+def pack(
+    checkpoint: Checkpoint, output: Path, *, method: Method = "ptq", scheme: Scheme = PORTABLE
+) -> Packed:
+    """Export a checkpoint; ``output`` appears only where the file is verified.
+
+    Args:
+        checkpoint: the trained student.
+        output: the .onnx file to write.
+        method: ``none`` keeps float32, ``ptq`` quantizes with the calibration windows of the checkpoint.
+        scheme: what varies in the INT8 scheme.
+
+    Raises:
+        ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
+        TinysceneError: where the file cannot be written.
+    """
+    network = checkpoint.build()
+    twin: nn.Module | None = None
+    if method == "none":
+        model, quantization = to_onnx(network, checkpoint.input_shape), float32()
+    else:
+        quantized = quantize(checkpoint, scheme=scheme)
+        twin = quantized.network
+        model = to_onnx(twin, checkpoint.input_shape)
+        quantization = describe_int8(model, scheme, {"method": method})
+    data = stamp(model, checkpoint, network, quantization)
+    verification: Verification | None = None
+    try:
+        with write_beside(output) as partial:
+            partial.write_bytes(data)
+            verification = verify(partial, checkpoint, twin)
+            if not verification.passed:
+                raise _NotVerifiedError
+    except _NotVerifiedError:
+        pass
+    assert verification is not None
+    return Packed(verification, len(data), quantization)

@@ -1,0 +1,98 @@
+"""What a file says about the model inside it: the ModelSpec with its goldens, and a seal over all bytes."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from torch import nn
+
+from complexity import measure
+from export.graph import OUTPUT
+from runtime.goldens import make_input
+from runtime.modelfile import SPEC_KEY, seal
+from runtime.session import run_unoptimized
+from runtime.spec import Golden, ModelSpec
+from train.checkpoint import Checkpoint
+from train.quantize import Scheme
+
+_GOLDENS = (("patches", 1), ("patches", 2), ("ramp", 40))
+_PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
+
+
+def stamp(
+    model: onnx.ModelProto, checkpoint: Checkpoint, network: nn.Module, quantization: dict[str, Any]
+) -> bytes:
+    """Serialize a model with its description.
+
+    Args:
+        model: the graph, see `export.graph.to_onnx`.
+        checkpoint: where labels, front end and provenance come from.
+        network: the float student, which the complexity rules are defined on.
+        quantization: for ``ModelSpec.quantization``, see `describe_int8`.
+
+    Returns:
+        The bytes of the file, sealed.
+    """
+    bare = model.SerializeToString()
+    stored = "float32" if quantization["scheme"] == "float32" else "int8"
+    report = measure(network, checkpoint.input_shape, stored_dtype=stored, frontend=checkpoint.frontend)
+    spec = ModelSpec(
+        labels=checkpoint.labels,
+        frontend=checkpoint.frontend,
+        task=checkpoint.task,
+        clip_s=checkpoint.clip_s,
+        complexity=report.totals(),
+        quantization=quantization,
+        temperature=checkpoint.temperature,
+        provenance={**checkpoint.provenance, "exported_with": _versions()},
+        goldens=tuple(_golden(bare, formula, seed, checkpoint) for formula, seed in _GOLDENS),
+    )
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json()})
+    return seal(model.SerializeToString())
+
+
+def describe_int8(model: onnx.ModelProto, scheme: Scheme, how: dict[str, Any]) -> dict[str, Any]:
+    """The INT8 scheme of a graph for ``ModelSpec.quantization``.
+
+    Args:
+        model: the graph; its last dequantization gives the output step.
+        scheme: what varies in the scheme.
+        how: how the ranges were found.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    last = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
+    scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in last.input[1:])
+    return {
+        "scheme": "int8",
+        "weight_range": list(scheme.weight_range),
+        "output_scale": scale,
+        "output_zero_point": zero_point,
+        "keep_float": list(scheme.keep_float),
+        **how,
+    }
+
+
+def float32() -> dict[str, Any]:
+    """``ModelSpec.quantization`` of a float network."""
+    return {"scheme": "float32"}
+
+
+def _golden(model: bytes, formula: str, seed: int, checkpoint: Checkpoint) -> Golden:
+    log_mel = make_input(formula, seed, checkpoint.input_shape)
+    logits = run_unoptimized(model, log_mel, [OUTPUT])[0][0]
+    return Golden(formula, seed, tuple(float(logit) for logit in np.asarray(logits)))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("tinyscene", *_PACKAGES):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # a checkout that is on the path without being installed
+            continue
+    return found
