@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 
 from complexity.budget import BUDGETS, DEFAULT, Budget
-from complexity.count_onnx import measure_onnx
 from complexity.render import print_table
 from complexity.report import Report
-from complexity.weigh import STORED_BYTES, measure
+from complexity.weigh import STORED_BYTES, measure, measure_onnx
 from runtime.door import EXIT_NEGATIVE, EXIT_OK, run
 from runtime.errors import ConfigError
 

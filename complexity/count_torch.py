@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from complexity.report import Layer
 from runtime.door import require
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ...]:
+@dataclass(frozen=True)
+class OfficialRow:
+    """What torchinfo tells of one call of a module; a leaf stands for all that happens inside it."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    params: int
+    macs: int
+    leaf: bool
+
+
+def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[OfficialRow, ...]:
     """Rows whose sums are torchinfo's ``total_params`` and ``total_mult_adds`` at batch 1.
 
     Convolutions count weights and biases once per output position, every other module its weight and
@@ -36,7 +48,7 @@ def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer,
     with flags_kept(model):
         summary = torchinfo.summary(model, input_data=[example], verbose=0)
     names = {id(module): name for name, module in model.named_modules()}
-    return tuple(_layer(info, names) for info in summary.summary_list if _has_row(info))
+    return tuple(_row(info, names) for info in summary.summary_list if _has_row(info))
 
 
 @contextmanager
@@ -55,14 +67,14 @@ def _has_row(info: Any) -> bool:
     return bool(info.is_leaf_layer) or (not info.is_recursive and info.leftover_params() > 0)
 
 
-def _layer(info: Any, names: dict[int, str]) -> Layer:
+def _row(info: Any, names: dict[int, str]) -> OfficialRow:
     """One torchinfo row, counted as ``ModelStatistics`` sums it."""
-    leaf = info.is_leaf_layer
-    params = 0 if info.is_recursive else max(info.num_params if leaf else info.leftover_params(), 0)
-    return Layer(
+    leaf = bool(info.is_leaf_layer)
+    return OfficialRow(
         name=names.get(id(info.module), info.var_name),
         kind=info.class_name,
         output_shape=tuple(info.output_size),
-        params=params,
+        params=0 if info.is_recursive else max(info.num_params if leaf else info.leftover_params(), 0),
         macs=info.macs if leaf else 0,
+        leaf=leaf,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from complexity.budget import UNITS, Budget, Limited
+from complexity.graph import Peak
 
 SCHEMA = 1  # of the JSON; documented in `Report.to_dict`
 
@@ -19,8 +20,12 @@ class Layer:
         name: path of the module, or name of the node.
         kind: class of the module, or operator of the node.
         output_shape: at batch 1.
-        params: by the rule; None where the rule was applied before and only its totals are known.
+        params: by the rule; None where the rule was applied at export and only its totals are known.
         macs: by the rule; None likewise.
+        macs_deployed: of the convolutions, matrix products and recurrences that it executes.
+        elementwise_ops: its other arithmetic: elementwise, pooling, reduction, normalization.
+        param_bytes_deployed: bytes of parameters that no row above has used.
+        live_bytes: bytes of the activations that live while it executes.
     """
 
     name: str
@@ -28,23 +33,44 @@ class Layer:
     output_shape: tuple[int, ...]
     params: int | None
     macs: int | None
+    macs_deployed: int
+    elementwise_ops: int
+    param_bytes_deployed: int
+    live_bytes: int
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """Work that the rule reads as zero.
+
+    Attributes:
+        name: of the node or module.
+        kind: operators that do it.
+        macs: multiplications, with or without an addition, that the rule misses.
+    """
+
+    name: str
+    kind: str
+    macs: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a model costs. A quantity is None where the input cannot tell it.
+    """What a model costs for one clip at batch 1. A quantity is None where the input cannot tell it.
 
     Attributes:
         model: name of the file or class.
         budget: the rules it is held against.
-        stored_dtype: data type that most of the parameters are stored in.
+        official: how the figures by the rule were counted, one sentence.
+        deployed: how the deployed figures were counted, one sentence.
+        stored_dtype: data type of most parameters.
         params: parameters by the rule.
         param_bytes: their bytes in the stored data types, by the rule.
-        macs: multiply-accumulates by the rule, for one clip.
-        macs_deployed: of convolutions, matrix products and recurrences that are executed.
-        param_bytes_deployed: of weights and biases in the graph that ships.
-        peak_activation_bytes: the most that live at the same time.
-        front_end_macs: waveform to log-mel, for one clip; outside every rule.
+        macs: multiply-accumulates by the rule.
+        param_bytes_by_dtype: bytes of stored parameters by data type.
+        quantization_bytes: scales and zero points, outside every rule.
+        peak: the moment when most bytes of activations live.
+        front_end_macs: waveform to log-mel; outside every rule.
         file_bytes: of the file.
         uncounted: work that the rule reads as zero.
         layers: the rows.
@@ -52,17 +78,39 @@ class Report:
 
     model: str
     budget: Budget
+    official: str
+    deployed: str
     stored_dtype: str
     params: int
     param_bytes: int
     macs: int
-    macs_deployed: int | None
-    param_bytes_deployed: int | None
-    peak_activation_bytes: int | None
+    param_bytes_by_dtype: dict[str, int]
+    quantization_bytes: int
+    peak: Peak
     front_end_macs: int | None
     file_bytes: int | None
-    uncounted: tuple[Any, ...]
+    uncounted: tuple[Uncounted, ...]
     layers: tuple[Layer, ...]
+
+    @property
+    def macs_deployed(self) -> int:
+        """Multiply-accumulates of the convolutions, matrix products and recurrences executed."""
+        return sum(layer.macs_deployed for layer in self.layers)
+
+    @property
+    def elementwise_ops(self) -> int:
+        """All other arithmetic operations executed."""
+        return sum(layer.elementwise_ops for layer in self.layers)
+
+    @property
+    def param_bytes_deployed(self) -> int:
+        """Bytes of parameters and running statistics as stored, scales and zero points apart."""
+        return sum(layer.param_bytes_deployed for layer in self.layers)
+
+    @property
+    def peak_activation_bytes(self) -> int:
+        """The most bytes of activations that live at the same time."""
+        return self.peak.bytes
 
     @property
     def headroom(self) -> dict[Limited, int]:
@@ -86,7 +134,7 @@ class Report:
 
     def totals(self) -> dict[str, Any]:
         """The figures that an exporter stamps into ``ModelSpec.complexity``."""
-        names = ("params", "param_bytes", "macs", "macs_deployed", "param_bytes_deployed",
+        names = ("params", "param_bytes", "macs", "macs_deployed", "elementwise_ops", "param_bytes_deployed",
                  "peak_activation_bytes", "front_end_macs")  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -104,9 +152,14 @@ class Report:
             },
             "within": self.within,
             "headroom": self.headroom,
+            "official": self.official,
+            "deployed": self.deployed,
             "stored_dtype": self.stored_dtype,
             **self.totals(),
+            "param_bytes_by_dtype": self.param_bytes_by_dtype,
+            "quantization_bytes": self.quantization_bytes,
+            "peak": {"at": self.peak.node, "tensors": [list(tensor) for tensor in self.peak.tensors]},
             "file_bytes": self.file_bytes,
-            "uncounted": list(self.uncounted),
+            "uncounted": [dataclasses.asdict(item) for item in self.uncounted],
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
         }

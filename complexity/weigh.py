@@ -1,15 +1,21 @@
-"""The two calls of this room: measure a network, and refuse it when it is over its limits."""
+"""The calls of this room: measure a network or a file, and refuse what is over its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from complexity.budget import DEFAULT, Budget, OverBudgetError
+from complexity.count_onnx import Stored, count_graph
 from complexity.count_torch import count_official
 from complexity.front_end import front_end_macs
+from complexity.graph import find_peak
+from complexity.onnx_file import OnnxFile, read_onnx
 from complexity.report import Report
-from runtime.errors import ConfigError
+from complexity.rows import rows_of_graph, rows_of_module, uncounted_in_graph
+from complexity.trace_torch import trace
+from runtime.errors import ConfigError, ModelFileError
 from runtime.spec import FrontEndSpec
 
 if TYPE_CHECKING:
@@ -28,6 +34,9 @@ def measure(
 ) -> Report:
     """Weigh a float network before its conversion.
 
+    The deployed figures are a forecast: the operations that the network executes, every parameter and
+    activation in the stored data type.
+
     Args:
         model: the float network.
         input_shape: shape of its input, [batch, ...]; the batch is counted as 1.
@@ -36,7 +45,7 @@ def measure(
         frontend: what computes its input; the last axis of ``input_shape`` is then the frames.
 
     Raises:
-        ConfigError: where the stored data type is unknown or the network does not take the shape.
+        ConfigError: where the stored data type or a torch operator of the network is unknown.
         MissingExtraError: where torch or torchinfo is not installed.
 
     Example:
@@ -48,23 +57,97 @@ def measure(
         raise ConfigError(
             f"Parameters cannot be stored as '{stored_dtype}': choose one of {', '.join(STORED_BYTES)}."
         )
-    layers = count_official(model, input_shape)
-    params = sum(layer.params or 0 for layer in layers)
+    official = count_official(model, input_shape)
+    traced = trace(model, input_shape, element_bytes=STORED_BYTES[stored_dtype])
+    layers, uncounted = rows_of_module(model, official, traced)
+    params = sum(row.params for row in official)
     return Report(
         model=type(model).__name__,
         budget=budget,
+        official="torchinfo on the float network.",
+        deployed=f"Forecast: the operations of one run, every parameter and activation as {stored_dtype}.",
         stored_dtype=stored_dtype,
         params=params,
         param_bytes=params * STORED_BYTES[stored_dtype],
-        macs=sum(layer.macs or 0 for layer in layers),
-        macs_deployed=None,
-        param_bytes_deployed=None,
-        peak_activation_bytes=None,
+        macs=sum(row.macs for row in official),
+        param_bytes_by_dtype={stored_dtype: sum(layer.param_bytes_deployed for layer in layers)},
+        quantization_bytes=0,
+        peak=find_peak(traced.graph),
         front_end_macs=front_end_macs(frontend, input_shape[-1]) if frontend else None,
         file_bytes=None,
-        uncounted=(),
+        uncounted=uncounted,
         layers=layers,
     )
+
+
+def measure_onnx(
+    path: str | Path, *, input_shape: Sequence[int] | None = None, budget: Budget = DEFAULT
+) -> Report:
+    """Weigh an ONNX file. Never imports torch.
+
+    Of a model of ours the official count is the one that the exporter took of the float twin and left in
+    the file, because the rule is defined there; of any other model the rule's formulas are applied to
+    the operators of the graph.
+
+    Args:
+        path: a model.onnx.
+        input_shape: shape of its input where the graph leaves it open; the batch is taken as 1.
+        budget: rules to hold it against.
+
+    Raises:
+        ModelFileError: where the file cannot be read, or holds operators or shapes that are unknown.
+    """
+    file = read_onnx(path, input_shape)
+    graph, stored = count_graph(file)
+    stamped = file.spec is not None
+    layers = rows_of_graph(graph, by_rule=not stamped)
+    params, macs = _stamp(file) or (stored.params, sum(node.work.official for node in graph.nodes))
+    spec = file.spec
+    return Report(
+        model=file.path.name,
+        budget=budget,
+        official=(
+            "Taken at export of the float network with torchinfo, and stamped into the file."
+            if stamped
+            else "The rule's formulas on the operators of the graph, batch norm as it stands there."
+        ),
+        deployed="The operators of the graph in the order of the file; QDQ pairs folded.",
+        stored_dtype=_main_dtype(stored),
+        params=params,
+        param_bytes=_bytes_by_rule(params, stored),
+        macs=macs,
+        param_bytes_by_dtype=stored.bytes_by_dtype,
+        quantization_bytes=stored.quantization_bytes,
+        peak=find_peak(graph),
+        front_end_macs=front_end_macs(spec.frontend, spec.input_shape[-1]) if spec else None,
+        file_bytes=file.path.stat().st_size,
+        uncounted=uncounted_in_graph(graph),
+        layers=layers,
+    )
+
+
+def _stamp(file: OnnxFile) -> tuple[int, int] | None:
+    """Parameters and MACs that the exporter counted on the float twin."""
+    if file.spec is None:
+        return None
+    params, macs = file.spec.complexity.get("params"), file.spec.complexity.get("macs")
+    if not isinstance(params, int) or not isinstance(macs, int):
+        raise ModelFileError(f"{file.path} does not tell its parameters and MACs: export it again.")
+    return params, macs
+
+
+def _main_dtype(stored: Stored) -> str:
+    return max(stored.bytes_by_dtype, key=lambda name: stored.bytes_by_dtype[name], default="float32")
+
+
+def _bytes_by_rule(params: int, stored: Stored) -> int:
+    """Bytes of the rule's parameters: all in the main data type, but weights kept wider as they are.
+
+    The rule knows one data type per model; biases count in it, whatever the graph computes them in.
+    """
+    main = max(stored.weight_elements, key=lambda size: stored.weight_elements[size], default=4.0)
+    wider = sum(n * (size - main) for size, n in stored.weight_elements.items() if size > main)
+    return round(params * main + wider)
 
 
 def check(report: Report) -> None:

@@ -1,0 +1,176 @@
+"""An ONNX file, parsed, fixed to one input shape at batch 1, with the shape of every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from complexity.onnx_ops import COSTS, QUANTIZED_FORMS, Shape
+from runtime.door import require
+from runtime.errors import ConfigError, ModelFileError
+from runtime.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class ElementType:
+    """A data type by numpy's name, and the bytes of one element (half a byte for int4)."""
+
+    name: str
+    bytes: float
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A checked graph of known operators; QOperator nodes are written as what they quantize.
+
+    Attributes:
+        path: of the file.
+        proto: the ``ModelProto``.
+        shapes: of every tensor.
+        types: data type of every tensor.
+        scales: names of the tensors that are scales and zero points.
+        spec: our description inside the file; None where it is somebody else's.
+    """
+
+    path: Path
+    proto: Any
+    shapes: dict[str, Shape]
+    types: dict[str, ElementType]
+    scales: frozenset[str]
+    spec: ModelSpec | None
+
+
+def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> OnnxFile:
+    """Read a model.onnx, ours or anyone's.
+
+    Args:
+        path: the file; weights may lie in another file, which is not opened.
+        input_shape: shape of its input, for a graph that leaves it open; the batch is taken as 1.
+
+    Raises:
+        ModelFileError: where the file is no ONNX model, or holds operators or shapes that are unknown.
+    """
+    path = Path(path)
+    onnx = require("onnx", extra="complexity")
+    proto = _parse(onnx, path)
+    scales = _rewrite_quantized(proto.graph)
+    _refuse_unknown(proto.graph, path)
+    _fix_input_shape(proto.graph, input_shape, path)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except Exception as error:  # the C++ side raises plain RuntimeErrors
+        raise ModelFileError(
+            f"The shapes inside {path} contradict each other or the input shape: "
+            "give the shape that the model takes with --input-shape, or export it again."
+        ) from error
+    shapes, types = _describe_tensors(onnx, inferred.graph)
+    return OnnxFile(path, inferred, shapes, types, scales, _read_spec(proto))
+
+
+def _parse(onnx: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise ModelFileError(f"There is no file {path}: `python -m export onnx` makes a model.onnx.")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        onnx.checker.check_model(proto)
+    except Exception as error:  # protobuf and the checker raise whatever they like on damaged bytes
+        raise ModelFileError(
+            f"{path} is not an ONNX model, or damaged or cut short: copy or export it again."
+        ) from error
+    if not proto.graph.node:
+        raise ModelFileError(f"{path} is an ONNX model without any operator: export it again.")
+    return onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+
+
+def _rewrite_quantized(graph: Any) -> frozenset[str]:
+    """Turn QOperator nodes into the operators they quantize; return scales and zero points."""
+    scales: set[str] = set()
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            scales.update(node.input[1:])
+        data = _data_inputs(node)
+        if data is None:
+            continue
+        kept = [node.input[i] for i in data if i < len(node.input)]
+        scales.update(name for name in node.input if name not in kept)
+        node.op_type = (
+            "Concat" if node.op_type == "QLinearConcat" else QUANTIZED_FORMS[node.domain, node.op_type][0]
+        )
+        node.domain = ""
+        del node.input[:]
+        node.input.extend(kept)
+    return frozenset(scales - {""})
+
+
+def _data_inputs(node: Any) -> Sequence[int] | None:
+    if (node.domain, node.op_type) == ("com.microsoft", "QLinearConcat"):
+        return range(2, len(node.input), 3)
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    form = QUANTIZED_FORMS.get((domain, node.op_type))
+    return form[1] if form else None
+
+
+def _refuse_unknown(graph: Any, path: Path) -> None:
+    unknown = sorted(
+        {
+            f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+            for node in graph.node
+            if node.domain not in ("", "ai.onnx") or node.op_type not in COSTS
+        }
+    )
+    if unknown:
+        raise ModelFileError(
+            f"{path} holds operators whose cost is unknown here ({', '.join(unknown)}): replace them, "
+            "or ask for them in an issue; a silent zero would be wrong."
+        )
+
+
+def _fix_input_shape(graph: Any, given: Sequence[int] | None, path: Path) -> None:
+    """Write the one input shape into the graph, batch 1, and forget shapes that other sizes left behind."""
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if given is not None and len(inputs) != 1:
+        raise ConfigError(f"{path} has {len(inputs)} inputs and --input-shape names only one.")
+    for value in inputs:
+        dims = value.type.tensor_type.shape.dim
+        shape = list(given) if given is not None else [d.dim_value or None for d in dims]
+        if len(dims) != len(shape):
+            raise ConfigError(
+                f"The input '{value.name}' of {path} has {len(dims)} axes, but --input-shape "
+                f"names {len(shape)}."
+            )
+        for axis, size in enumerate([1, *shape[1:]] if shape else []):
+            if size is None:
+                raise ModelFileError(
+                    f"The input '{value.name}' of {path} has an open size at axis {axis}: "
+                    "say it with --input-shape, such as --input-shape 1,1,256,64."
+                )
+            dims[axis].dim_value = size
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
+def _describe_tensors(onnx: Any, graph: Any) -> tuple[dict[str, Shape], dict[str, ElementType]]:
+    shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
+    types: dict[str, int] = {t.name: t.data_type for t in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
+        types[value.name] = tensor.elem_type
+    return shapes, {name: _element_type(onnx, kind) for name, kind in types.items() if kind}
+
+
+def _element_type(onnx: Any, elem_type: int) -> ElementType:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
+    return ElementType(dtype.name, 0.5 if dtype.name in ("int4", "uint4") else dtype.itemsize)
+
+
+def _read_spec(proto: Any) -> ModelSpec | None:
+    for entry in proto.metadata_props:
+        if entry.key == "model_spec":
+            return ModelSpec.from_json(entry.value)
+    return None
