@@ -1,29 +1,35 @@
-"""``python -m runtime``: classify files, listen to a microphone."""
+"""``python -m runtime``: classify files, listen to microphones, find out what is wrong."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import sys
+import warnings
+from typing import Any
 
 from runtime.door import run
 
+_MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
+    "classify": "runtime.commands",
+    "listen": "runtime.listen",
+}
+
 
 def main(arguments: list[str]) -> int:
-    """Run one command; imports of numpy, scipy and onnxruntime wait until it is known."""
+    """Run one command."""
+    warnings.showwarning = _say_warning
     parsed = _parser().parse_args(arguments)
-    if parsed.command == "classify":
-        from runtime.commands import classify
-
-        return classify(parsed)
-    from runtime.listen import listen
-
-    return listen(parsed)
+    command = getattr(importlib.import_module(_MODULES[parsed.command]), parsed.command)
+    code: int = command(parsed)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime", description="Hear what goes on.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_classify(commands.add_parser("classify", help="label audio files"))
-    _add_listen(commands.add_parser("listen", help="label what the microphone hears"))
+    _add_listen(commands.add_parser("listen", help="label what a microphone hears"))
     return parser
 
 
@@ -34,16 +40,35 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_listen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="- for PCM on stdin, a file, a microphone")
+    parser.add_argument("--input", action="append", metavar="INPUT", help="one more input")
+    parser.add_argument("--device", metavar="NAME", help="part of a microphone's name")
     _add_common(parser)
-    parser.add_argument("--device", metavar="NAME", help="part of the microphone's name")
     parser.add_argument("--hop", type=float, default=0.25, metavar="S", help="seconds between answers (0.25)")
     parser.add_argument("--top", type=int, default=3, metavar="N", help="how many labels to show (3)")
+    parser.add_argument("--record", metavar="DIR", help="keep the sound as wav files")
+    parser.add_argument(
+        "--record-limit", type=float, default=100, metavar="MB", help="of all that is kept (100)"
+    )
+    pcm = parser.add_argument_group("PCM on stdin")
+    pcm.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the model's)")
+    pcm.add_argument("--channels", type=int, default=1, metavar="N", help="interleaved channels (1)")
+    pcm.add_argument("--format", choices=("s16", "s32", "f32"), default="s16", help="little-endian (s16)")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="an .onnx file; the model in the box by default")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--channel", type=int, metavar="C", help="hear this channel, from 0; else their mean")
+    parser.add_argument("--events", action="store_true", help="print what begins and ends, not every window")
+    parser.add_argument(
+        "--threshold", action="append", metavar="[LABEL=]P", help="begin events from this probability"
+    )
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A sentence, without the place in the code."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

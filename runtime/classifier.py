@@ -12,7 +12,8 @@ from runtime.errors import AudioError, ModelFileError
 from runtime.prediction import Prediction, clip_mean
 from runtime.session import Session
 from runtime.spec import ModelSpec
-from runtime.stream import Stream
+from runtime.stream import Stream, Streams
+from runtime.windows import WindowCutter
 
 DEFAULT_HOP_S = 0.25  # of a live stream: four answers a second
 
@@ -78,8 +79,29 @@ class Model:
     def stream(
         self, hop_s: float = DEFAULT_HOP_S, sample_rate: int | None = None, channel: int | None = None
     ) -> Stream:
-        """A stream of predictions for audio that arrives in chunks, see `Stream`."""
-        return Stream(self.spec, self.session.logits, hop_s=hop_s, sample_rate=sample_rate, channel=channel)
+        """Start a stream of predictions for audio that arrives in chunks.
+
+        Args:
+            hop_s: seconds from one window to the next.
+            sample_rate: of the chunks, Hz; the model's own where None. Another is resampled on the way.
+            channel: which channel of a chunk [samples, channels] to hear; their mean where None.
+
+        Raises:
+            ConfigError: where one of them makes no sense.
+        """
+        cutter = WindowCutter(self.spec, hop_s, sample_rate, channel)
+        return Stream(self.spec, self.session.logits, cutter)
+
+    def streams(
+        self,
+        count: int,
+        hop_s: float = DEFAULT_HOP_S,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+    ) -> Streams:
+        """Start ``count`` streams that share this network; the rest as in `stream`."""
+        cutters = [WindowCutter(self.spec, hop_s, sample_rate, channel) for _ in range(count)]
+        return Streams(self.spec, self.session.logits, cutters)
 
 
 def load_model(path: str | Path | None = None) -> Model:

@@ -1,36 +1,76 @@
-"""``python -m runtime listen``: labels from the microphone until it is told to stop."""
+"""``python -m runtime listen``: microphones, pipes and files, live, until it is told to stop."""
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 from argparse import Namespace
+from pathlib import Path
 
 from runtime.classifier import load_model
+from runtime.commands import rules_of
+from runtime.door import EXIT_OK
+from runtime.listener import Heard, Listener
 from runtime.microphone import Microphone
-from runtime.timeline import describe, to_json
+from runtime.recorder import Recorder
+from runtime.service import Watchdog, notify
+from runtime.sources import AudioFile, Pcm, Source
+from runtime.view import choose_view
 
 
 def listen(arguments: Namespace) -> int:
-    """Print a line per window; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.door`)."""
+    """Show what is heard; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.door`)."""
     model = load_model(arguments.model)
-    microphone = Microphone(arguments.device, model.spec.frontend.sample_rate, arguments.channel)
-    stream = model.stream(arguments.hop, microphone.sample_rate, arguments.channel)
-    print(
-        f"listening to {microphone.name} ({microphone.sample_rate} -> {model.spec.frontend.sample_rate} Hz); "
-        "nothing is stored or sent; Ctrl-C ends",
-        file=sys.stderr,
-    )
+    rules = rules_of(arguments, model)
+    sources = _open_all(arguments, model.spec.frontend.sample_rate)
+    listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
+    for source in sources:
+        print(
+            f"listening to {source.name} ({source.sample_rate} -> {model.spec.frontend.sample_rate} Hz)",
+            file=sys.stderr,
+        )
+    print(_privacy(arguments), file=sys.stderr, flush=True)
+    watchdog = Watchdog()
     try:
-        for chunk in microphone.chunks():
-            predictions = stream.gap(chunk.lost_s) if chunk.lost_s else []
-            for prediction in predictions + stream.push(chunk.samples):
-                late_s = round(time.monotonic() - chunk.captured_at, 3)
-                if arguments.json:
-                    print(to_json(prediction, late_s=late_s), flush=True)
-                else:
-                    what = describe(prediction, arguments.top)
-                    print(f"{prediction.end_s:9.2f} s  {stream.level_dbfs:6.1f} dB  {what}", flush=True)
+        with choose_view(arguments) as view:
+            notify("READY=1")
+            for item in listener:
+                if isinstance(item, Heard) and item.raw.state != "gap":
+                    watchdog.feed()
+                view.show(item)
     finally:
-        microphone.close()
-    return 0
+        notify("STOPPING=1")
+        listener.close()
+    return EXIT_OK
+
+
+def _open_all(arguments: Namespace, rate: int) -> list[Source]:
+    names = [*arguments.inputs, *(arguments.input or [])]
+    names += [arguments.device] if arguments.device or not names else []
+    sources: list[Source] = []
+    try:
+        for name in names:
+            source = _open(name, arguments, rate)
+            sources.append(source)
+            if arguments.record:
+                folder = Path(arguments.record) / str(len(sources) if len(names) > 1 else "")
+                sources[-1] = Recorder(source, folder, round(arguments.record_limit * 1e6))
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources
+
+
+def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
+    """``-`` is stdin, the name of a file that file, and anything else a microphone."""
+    if name == "-":
+        return Pcm(sys.stdin.fileno(), arguments.rate or rate, arguments.channels, arguments.format)
+    if name is not None and os.path.lexists(name):
+        return AudioFile(name)
+    return Microphone(name, rate, arguments.channel)
+
+
+def _privacy(arguments: Namespace) -> str:
+    kept = f"kept in {arguments.record}" if arguments.record else "not kept"
+    return f"the sound is {kept} and not sent anywhere; Ctrl-C ends"

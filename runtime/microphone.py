@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from runtime.errors import DeviceError
 from runtime.frontend import Array
 from runtime.ring import Ring
+from runtime.sources import Chunk
 
-_BUFFER_S = 8.0  # the listener may fall behind by three quarters of it before samples are lost
-_POLL_S = 0.02
-_LATENCY_S = 0.2  # asked of the device; short ones overflow on small boards
+BUFFER_S = 8.0  # the listener may fall behind by three quarters of it before samples are lost
+SILENT_S = 2.0  # without a callback: the device is dead
+STUCK_S = 10.0  # of the same block again and again: the driver is dead; longer, since test tones repeat too
+_LATENCY_S = 0.2  # asked of the device; shorter ones overflow on small boards
+_RETRY_S, _RETRY_MAX_S = 0.5, 30.0  # between attempts to open a lost device, doubling
+
+_open_streams: set[int] = set()  # PortAudio is only started anew while no other microphone is open
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Audio that just arrived.
-
-    Attributes:
-        samples: float32 [samples, channels].
-        captured_at: `time.monotonic` of its last sample, seconds.
-        lost_s: seconds of audio that were lost before it.
-    """
-
-    samples: Array
-    captured_at: float
-    lost_s: float = 0.0
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """ALSA and PortAudio write their own traces to stderr on every attempt: keep those from the user."""
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def portaudio() -> Any:
@@ -38,7 +45,8 @@ def portaudio() -> Any:
         DeviceError: where PortAudio is not installed.
     """
     try:
-        import sounddevice
+        with _hushed():
+            import sounddevice
     except OSError as error:
         raise DeviceError(
             "PortAudio is not installed, which microphones need: run `sudo apt install libportaudio2`."
@@ -61,68 +69,142 @@ def find_device(name: str | None) -> int:
         DeviceError: where there is none, or more than one.
     """
     devices = inputs()
-    listed = "; ".join(str(device["name"]) for device in devices.values())
     if not devices:
         raise DeviceError("No microphone was found: plug one in, then see `python -m runtime doctor`.")
     if name is None:
-        index = int(portaudio().default.device[0])
-        return index if index in devices else next(iter(devices))
-    exact = [index for index, device in devices.items() if device["name"] == name]
-    found = exact or [i for i, device in devices.items() if name.lower() in device["name"].lower()]
+        default = int(portaudio().default.device[0])
+        return default if default in devices else next(iter(devices))
+    names = {index: str(device["name"]) for index, device in devices.items()}
+    found = [index for index in names if names[index] == name] or [
+        index for index in names if name.lower() in names[index].lower()
+    ]
     if not found:
-        raise DeviceError(f"No microphone has '{name}' in its name: there are {listed}.")
+        raise DeviceError(f"No microphone has '{name}' in its name: there are {'; '.join(names.values())}.")
     if len(found) > 1:
-        several = "; ".join(str(devices[index]["name"]) for index in found)
+        several = "; ".join(names[index] for index in found)
         raise DeviceError(f"Several microphones have '{name}' in their names: say which of {several}.")
     return found[0]
 
 
 class Microphone:
-    """A microphone that delivers chunks.
+    """A microphone that is watched: a `Source`.
+
+    It is lost when it delivers nothing for `SILENT_S`, or the same block for `STUCK_S`. Then it is
+    opened again, by its name and with growing pauses, until it is back.
 
     Args:
         device: part of its name; the default device where None.
         sample_rate: tried first, Hz; then the device's own, 48,000 and 44,100.
-        channel: needed from 0 on; one channel is opened where None.
+        channel: the one that is needed, from 0; a single channel is opened where None.
+        clock: seconds, monotonic.
+
+    Attributes:
+        name: PortAudio's name of it.
+        sample_rate: Hz, the one it opened at.
+        overflows: how often the device said that it lost samples itself.
 
     Raises:
         DeviceError: where it cannot be found or opened.
     """
 
-    def __init__(self, device: str | None, sample_rate: int, channel: int | None = None) -> None:
-        self._name = device
-        self._channel = channel
-        self._wanted_rate = sample_rate
-        self.overflows = 0
-        self._open()
+    def __init__(
+        self,
+        device: str | None,
+        sample_rate: int,
+        channel: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._device, self._channel, self._clock = device, channel, clock
+        self.overflows = self._overflows_told = 0
+        self._stream: Any = None
+        self._retry_s, self._retry_at = _RETRY_S, 0.0
+        self._open([sample_rate], others=True)
 
-    def _open(self) -> None:
-        index = find_device(self._name)
-        description = inputs()[index]
-        self.name = str(description["name"])
-        rates = (self._wanted_rate, int(description["default_samplerate"]), 48_000, 44_100)
-        widths = (1 if self._channel is None else self._channel + 1, int(description["max_input_channels"]))
+    def poll(self) -> Chunk | None:
+        """What arrived since the last call, or what became of the device."""
+        if self._stream is None:
+            return self._reopen()
+        samples, lost = self._ring.take()
+        captured_at, now = self._ring.written_at, self._clock()
+        if len(samples) and not self._ring.is_stuck():
+            self._moved_at = now
+        if fault := self._fault(captured_at, now):
+            return self._lose(fault)
+        lost_s = lost / self.sample_rate if lost else None
+        if self.overflows != self._overflows_told:  # how many samples the device lost it does not say
+            self._overflows_told, lost_s = self.overflows, lost_s or 0.0
+        return Chunk(samples, captured_at, lost_s) if len(samples) or lost_s is not None else None
+
+    def close(self) -> None:
+        """Let the device go."""
+        if self._stream is not None:
+            _open_streams.discard(id(self))
+            # a device that was unplugged cannot be stopped, only dropped
+            self._stream.abort(ignore_errors=True)
+            self._stream.close(ignore_errors=True)
+            self._stream = None
+
+    def _fault(self, captured_at: float, now: float) -> str:
+        if now - captured_at > SILENT_S:
+            return f"it delivered nothing for {SILENT_S:.0f} s"
+        if not self._stream.active:
+            return "its stream ended"
+        if now - self._moved_at > STUCK_S:
+            return f"it repeated the same samples for {STUCK_S:.0f} s"
+        return ""
+
+    def _lose(self, fault: str) -> Chunk:
+        self._lost_at = self._ring.written_at
+        self.close()
+        self._retry_s, self._retry_at = _RETRY_S, self._clock()
+        return Chunk(np.empty((0, 1), np.float32), self._lost_at, event="device_lost", detail=fault)
+
+    def _reopen(self) -> Chunk | None:
+        """Try to open a lost device again when its time has come; at the same rate, so that time goes on."""
+        now = self._clock()
+        if now < self._retry_at:
+            return None
+        try:
+            _restart_portaudio()
+            self._open([self.sample_rate], others=False)
+        except DeviceError:
+            self._retry_at, self._retry_s = now + self._retry_s, min(2 * self._retry_s, _RETRY_MAX_S)
+            return None
+        lost_s = self._clock() - self._lost_at
+        return Chunk(np.empty((0, 1), np.float32), self._clock(), lost_s, "device_back", self.name)
+
+    def _open(self, rates: list[int], *, others: bool) -> None:
+        """Open the device at the first rate and number of channels that it takes."""
+        index = find_device(self._device)
+        device = inputs()[index]
+        self.name = str(device["name"])
+        if others:
+            rates = [*rates, int(device["default_samplerate"]), 48_000, 44_100]
+        needed = 1 if self._channel is None else self._channel + 1
         for rate in dict.fromkeys(rates):
-            for channels in dict.fromkeys(widths):
-                if self._try(index, rate, channels):
+            for channels in dict.fromkeys((needed, int(device["max_input_channels"]))):
+                if self._start(index, rate, channels):
                     return
         raise DeviceError(
             f"The microphone '{self.name}' opens at none of {', '.join(map(str, dict.fromkeys(rates)))} Hz: "
             "close what else uses it, or name another."
         )
 
-    def _try(self, index: int, rate: int, channels: int) -> bool:
+    def _start(self, index: int, rate: int, channels: int) -> bool:
         sounddevice = portaudio()
-        self._ring = Ring(int(_BUFFER_S * rate), channels)
+        self._ring = Ring(int(BUFFER_S * rate), channels, self._clock)
+        self._moved_at = self._clock()
         try:
-            self._stream = sounddevice.InputStream(
-                device=index, samplerate=rate, channels=channels, dtype="float32",
-                blocksize=0, latency=_LATENCY_S, callback=self._callback,
-            )  # fmt: skip
-            self._stream.start()
+            with _hushed():
+                stream = sounddevice.InputStream(
+                    device=index, samplerate=rate, channels=channels, dtype="float32",
+                    blocksize=0, latency=_LATENCY_S, callback=self._callback,
+                )  # fmt: skip
+                stream.start()
         except (sounddevice.PortAudioError, ValueError):
             return False
-        self.sample_rate, self.channels = rate, channels
+        self._stream, self.sample_rate, self.channels = stream, rate, channels
+        _open_streams.add(id(self))
         return True
 
     def _callback(self, block: Array, frames: int, timing: Any, status: Any) -> None:
@@ -131,19 +213,14 @@ class Microphone:
         if status.input_overflow:
             self.overflows += 1
 
-    def chunks(self) -> Iterator[Chunk]:
-        """What is heard, as it comes, without end."""
-        overflows = self.overflows
-        while True:
-            time.sleep(_POLL_S)
-            samples, lost = self._ring.take()
-            captured_at = self._ring.written_at
-            if lost or self.overflows != overflows:
-                overflows = self.overflows
-                yield Chunk(samples, captured_at, max(lost / self.sample_rate, 1e-9))
-            elif len(samples):
-                yield Chunk(samples, captured_at)
 
-    def close(self) -> None:
-        """Let the device go."""
-        self._stream.close()
+def _restart_portaudio() -> None:
+    """PortAudio lists devices once, when it starts: a device that came back needs a new start.
+
+    That would close the streams of other microphones, so it waits while one of them is open.
+    """
+    if not _open_streams:
+        sounddevice = portaudio()
+        with _hushed():
+            sounddevice._terminate()  # the only way there is (python-sounddevice issues 125 and 47)
+            sounddevice._initialize()

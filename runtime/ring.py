@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,23 +19,39 @@ class Ring:
     Args:
         frames: capacity; the reader may fall behind by three quarters of it.
         channels: samples per frame.
+        clock: seconds, monotonic.
+
+    Attributes:
+        written: frames since the start.
+        written_at: when the last of them arrived, by the clock.
+
+    Example:
+        >>> ring = Ring(frames=8, channels=1)
+        >>> ring.write(np.arange(3, dtype=np.float32)[:, None])
+        >>> ring.take()[0].ravel().tolist()
+        [0.0, 1.0, 2.0]
+        >>> ring.write(np.zeros((7, 1), np.float32))
+        >>> ring.take()[1]
+        7
     """
 
-    def __init__(self, frames: int, channels: int) -> None:
+    def __init__(self, frames: int, channels: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._buffer = np.zeros((frames, channels), np.float32)
         self._limit = frames - frames // 4  # the last quarter may be under the writer's hands
+        self._clock = clock
+        self._block = 0  # frames of the latest write
         self._read = 0
-        self.written = 0  # frames since the start
-        self.written_at = time.monotonic()  # when the last of them arrived, seconds
+        self.written = 0
+        self.written_at = clock()
 
     def write(self, block: Array) -> None:
-        """Append frames [n, channels]; called from the audio callback."""
-        size = len(self._buffer)
-        begin = self.written % size
-        first = min(len(block), size - begin)
+        """Append frames [n, channels], at most the capacity; called from the audio callback."""
+        begin = self.written % len(self._buffer)
+        first = min(len(block), len(self._buffer) - begin)
         self._buffer[begin : begin + first] = block[:first]
-        self._buffer[: len(block) - first] = block[first : first + size]
-        self.written_at = time.monotonic()
+        self._buffer[: len(block) - first] = block[first:]
+        self._block = len(block)
+        self.written_at = self._clock()
         self.written += len(block)
 
     def take(self) -> tuple[Array, int]:
@@ -43,11 +60,23 @@ class Ring:
         A reader that fell too far behind loses its whole backlog and is up to date again: the oldest
         go first, and nothing stays late.
         """
-        written, size = self.written, len(self._buffer)
-        backlog = written - self._read
-        begin = self._read % size
-        first = min(backlog, size - begin) if backlog <= self._limit else 0
-        taken = np.concatenate([self._buffer[begin : begin + first], self._buffer[: max(backlog - first, 0)]])
-        overtaken = self.written - self._read > self._limit
-        self._read = written
-        return (taken[:0], backlog) if overtaken else (taken, 0)
+        begin, end = self._read, self.written
+        taken = self._copy(begin, end) if end - begin <= self._limit else self._buffer[:0].copy()
+        overtaken = self.written - begin > self._limit
+        self._read = end
+        return (taken[:0], end - begin) if overtaken else (taken, 0)
+
+    def is_stuck(self) -> bool:
+        """Whether the newest samples are a constant other than zero, or the block before once more."""
+        block, end = self._block, self.written
+        if not 0 < 2 * block <= min(end, self._limit):
+            return False
+        before, newest = self._copy(end - 2 * block, end - block), self._copy(end - block, end)
+        return bool(np.any(newest)) and np.array_equal(before, newest)
+
+    def _copy(self, begin: int, end: int) -> Array:
+        size = len(self._buffer)
+        start, length = begin % size, end - begin
+        first = min(length, size - start)
+        copy: Array = np.concatenate([self._buffer[start : start + first], self._buffer[: length - first]])
+        return copy

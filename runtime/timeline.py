@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from runtime.events import Event
 from runtime.prediction import Prediction
 
-_STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
+STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
 
 
 def to_json(prediction: Prediction, **more: Any) -> str:
@@ -17,12 +18,25 @@ def to_json(prediction: Prediction, **more: Any) -> str:
     return json.dumps({**more, **dataclasses.asdict(prediction)}, allow_nan=False)
 
 
+def event_to_json(event: Event, **more: Any) -> str:
+    """One line of JSON with the event's fields, its kind as ``event``."""
+    fields = dataclasses.asdict(event)
+    return json.dumps({**more, "event": fields.pop("kind"), **fields}, allow_nan=False)
+
+
+def event_line(event: Event) -> str:
+    """A line such as ``12.25 s  onset   dog 0.93``."""
+    at_s = event.start_s if event.end_s is None else event.end_s
+    return f"{at_s:9.2f} s  {event.kind:6}  {event.label} {event.probability:.2f}"
+
+
 def describe(prediction: Prediction, top: int = 1) -> str:
     """The label and its probability, with the runners-up where ``top`` asks for more."""
-    if prediction.label is None:
-        return _STATES[prediction.state]
+    if not prediction.scores:
+        return STATES[prediction.state]
+    doubt = f"{STATES[prediction.state]}  " if prediction.label is None else ""
     best = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top]
-    return "  ".join(f"{label} {score:.2f}" for label, score in best)
+    return doubt + "  ".join(f"{label} {score:.2f}" for label, score in best)
 
 
 def runs(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -48,5 +62,5 @@ def runs(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
 
 def line(run: Prediction) -> str:
     """A line of the time line, such as ``0.0 -    3.0 s  dog 0.98``."""
-    what = f"{run.label} {run.probability:.2f}" if run.label else _STATES[run.state]
+    what = f"{run.label} {run.probability:.2f}" if run.label else STATES[run.state]
     return f"{run.start_s:9.2f} - {run.end_s:9.2f} s  {what}"

@@ -1,40 +1,231 @@
-"""Where the windows of a recording lie and which of them are silent: one rule for training and runtime."""
+"""Cuts what arrives, in chunks of any size, into windows: resampled, mixed to mono, looked at once.
+
+The same for a file and for a microphone, and free of the network: `runtime.stream` classifies.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-# Below this a window holds no signal. Dither and the digital padding of corpora lie under -75 dBFS,
-# the noise floor of a cheap open microphone above -65 dBFS.
-SILENCE_DBFS = -70.0
+from runtime.errors import ConfigError
+from runtime.frontend import Array, as_float
+from runtime.prediction import State
+from runtime.segments import NO_SIGNAL_DBFS, is_tail
+from runtime.sliding import SlidingLogMel
+from runtime.spec import ModelSpec
 
 
-def window_starts(samples: int, window: int, hop: int) -> list[int]:
-    """First samples of the windows that cover a recording.
+@dataclass(frozen=True)
+class Window:
+    """A stretch of one window's length that came to its end in a stream.
 
-    Windows begin every ``hop`` samples. Where at least half a hop remains after the last of them, one more
-    window ends with the recording. A recording shorter than one window is one window (padded by its user).
+    Attributes:
+        start: first sample, at the model's rate, counted from the start of the stream.
+        end: one past its last sample; nearer than the window's length where a short clip was padded.
+        state: ``ok`` where there is something to classify.
+        log_mel: float32 [n_mels, frames] where ``state`` is ``ok``; the next window overwrites it.
+    """
+
+    start: int
+    end: int
+    state: State
+    log_mel: Array | None = None
+
+
+class WindowCutter:
+    """The windows of a waveform that arrives in chunks.
 
     Args:
-        samples: length of the recording.
-        window: length of a window.
-        hop: samples from one window to the next.
+        spec: of the model.
+        hop_s: seconds from one window to the next.
+        sample_rate: of the chunks, Hz; the model's own where None. Another rate is resampled on the
+            way, statefully (soxr, HQ).
+        channel: which channel of a chunk [samples, channels] to hear; their mean where None.
+
+    Attributes:
+        hop_samples: from one window to the next, at the model's rate.
+        level_dbfs: RMS of the newest window without its mean, in dB of full scale.
+
+    Raises:
+        ConfigError: where the hop, the rate or the channel makes no sense.
     """
-    if samples <= window:
-        return [0] if samples else []
-    starts = list(range(0, samples - window + 1, hop))
-    if samples - window - starts[-1] >= hop / 2:
-        starts.append(samples - window)
-    return starts
+
+    def __init__(
+        self, spec: ModelSpec, hop_s: float, sample_rate: int | None = None, channel: int | None = None
+    ) -> None:
+        self._spec = spec
+        self._rate = spec.frontend.sample_rate
+        self.set_hop(hop_s)
+        self._input = _Input(sample_rate or self._rate, self._rate, channel)
+        self._length = spec.clip_samples
+        # the last samples heard lie in _recent[:_filled]; twice a window, so that they seldom move
+        self._recent = np.zeros(2 * self._length, np.float32)
+        self._scratch = np.empty(self._length, np.float32)
+        self.level_dbfs = -math.inf
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was heard; time starts again at zero."""
+        self._input.reset()
+        self._filled = 0
+        self._heard = 0  # samples since the start of the stream, lost ones included
+        self._next = 0  # where the next window starts
+        self._last_end = 0  # where the last window ended
+        self._gap_end = 0  # windows that start before this touch samples that were lost
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of the stream so far, lost ones included."""
+        return self._heard / self._rate
+
+    def set_hop(self, hop_s: float) -> None:
+        """Change the time between windows from the next but one on."""
+        if not (math.isfinite(hop_s) and round(hop_s * self._rate) >= 1):
+            raise ConfigError(f"A hop of {hop_s} s is not a positive time: give one such as 0.25.")
+        self.hop_samples = round(hop_s * self._rate)
+        self._sliding = SlidingLogMel(self._spec.frontend, self._spec.clip_samples, self.hop_samples)
+
+    def push(self, chunk: npt.NDArray[Any]) -> Iterator[Window]:
+        """Hear the next samples, int16 or float [samples] or [samples, channels], of any length.
+
+        Yields:
+            the windows that end in them; all must be taken before the next call.
+
+        Raises:
+            TypeError: for samples of another dtype.
+            AudioError: where a sample is NaN or infinite; the chunk is left out of the stream then.
+        """
+        return self._hear(self._input.convert(chunk))
+
+    def finish(self) -> Iterator[Window]:
+        """End the stream: what the resampler still holds, and a window for what lies after the last one.
+
+        That window is aligned to the end (`runtime.segments.is_tail` says when it is due). A stream shorter
+        than a window is padded with zeros at its end.
+        The stream is as new afterwards.
+        """
+        yield from self._hear(self._input.finish())
+        rest = self._heard - self._last_end
+        if rest and (not self._last_end or is_tail(rest, self.hop_samples)):
+            samples = self._recent[: self._filled][-self._length :]
+            padded = np.pad(samples, (0, self._length - len(samples)))
+            yield self._look(max(0, self._heard - self._length), padded)
+        self.reset()
+
+    def gap(self, seconds: float) -> Iterator[Window]:
+        """Note that samples were lost: time goes on, and every window that touches them is a ``gap``.
+
+        Windows that lie wholly within the gap are left out.
+        """
+        yield from self._hear(self._input.finish())
+        lost = round(seconds * self._rate)
+        begin, end = self._heard, self._heard + lost
+        self._gap_end = end
+        while self._next < begin and self._next + self._length <= end:
+            yield self._advance(Window(self._next, self._next + self._length, "gap"))
+        if self._next + self._length <= end:  # on to the first window that ends after the gap
+            self._next += -(-(end + 1 - self._length - self._next) // self.hop_samples) * self.hop_samples
+        self._remember(np.zeros(min(lost, self._length), np.float32))
+        self._heard = end
+
+    def _hear(self, samples: Array) -> Iterator[Window]:
+        """Take in samples at the model's rate, up to the end of the next window, again and again."""
+        while len(samples):
+            due = self._next + self._length - self._heard
+            taken = samples[: min(due, self._length)]
+            samples = samples[len(taken) :]
+            self._remember(taken)
+            self._heard += len(taken)
+            if len(taken) == due:
+                yield self._advance(self._look(self._next, self._recent[: self._filled][-self._length :]))
+
+    def _remember(self, samples: Array) -> None:
+        """Append to the recent samples; move the last window to the front when the buffer is full."""
+        if self._filled + len(samples) > len(self._recent):
+            self._recent[: self._length] = self._recent[self._filled - self._length : self._filled]
+            self._filled = self._length
+        self._recent[self._filled : self._filled + len(samples)] = samples
+        self._filled += len(samples)
+
+    def _advance(self, window: Window) -> Window:
+        self._last_end = window.end
+        self._next += self.hop_samples
+        return window
+
+    def _look(self, start: int, samples: Array) -> Window:
+        """Decide on a window whether there is something to classify; if so, compute its log-mel."""
+        self.level_dbfs = self._level(samples)
+        end = min(start + self._length, self._heard)
+        if start < self._gap_end:
+            return Window(start, end, "gap")
+        if self.level_dbfs < NO_SIGNAL_DBFS:
+            return Window(start, end, "no_signal")
+        return Window(start, end, "ok", self._sliding(samples, start))
+
+    def _level(self, samples: Array) -> float:
+        """RMS without the mean, in dB of full scale (a square wave of +-1 has 0)."""
+        centred = np.subtract(samples, samples.mean(), out=self._scratch)
+        power = float(np.dot(centred, centred)) / len(samples)
+        return 10 * math.log10(power) if power > 0 else -math.inf
 
 
-def is_silent(window: npt.NDArray[np.floating[Any]]) -> bool:
-    """Whether the level of a window (RMS without its mean) is under `SILENCE_DBFS`.
+class _Input:
+    """Chunks as they come to mono float32 at the model's rate."""
 
-    Args:
-        window: samples in [-1, 1].
-    """
-    return bool(np.std(window, dtype=np.float64) < 10 ** (SILENCE_DBFS / 20))
+    def __init__(self, rate: int, model_rate: int, channel: int | None) -> None:
+        if rate < 1:
+            raise ConfigError(f"A sample rate of {rate} Hz is not one: give one such as 48000.")
+        if channel is not None and channel < 0:
+            raise ConfigError(f"There is no channel {channel}: channels count from 0.")
+        self._rate, self._model_rate, self._channel = rate, model_rate, channel
+        self.reset()
+
+    def reset(self) -> None:
+        self._resampler: Any = None
+        if self._rate != self._model_rate:
+            import soxr  # only here: a microphone at the model's rate starts 0.1 s sooner without it
+
+            self._resampler = soxr.ResampleStream(self._rate, self._model_rate, 1, "float32", "HQ")
+
+    def convert(self, chunk: npt.NDArray[Any]) -> Array:
+        """Any chunk -> float32 [samples'], trailing by what the resampler's filter still needs."""
+        mono = self._downmix(as_float(np.asarray(chunk)))
+        if self._resampler is None:
+            return mono
+        resampled: Array = self._resampler.resample_chunk(np.ascontiguousarray(mono))
+        return resampled
+
+    def finish(self) -> Array:
+        """What the resampler still holds; it is as new afterwards."""
+        if self._resampler is None:
+            return np.empty(0, np.float32)
+        rest: Array = self._resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        self.reset()
+        return rest
+
+    def _downmix(self, samples: Array) -> Array:
+        if samples.ndim == 1:
+            return samples
+        if samples.ndim != 2:
+            raise ConfigError(
+                f"Audio has the shape [samples] or [samples, channels], not {list(samples.shape)}."
+            )
+        channels = samples.shape[1]
+        if self._channel is not None:
+            if self._channel >= channels:
+                raise ConfigError(
+                    f"There is no channel {self._channel}: the audio has {channels}, from 0 on."
+                )
+            return samples[:, self._channel]
+        # channel by channel: numpy's own sum may round differently for another memory layout
+        mix = samples[:, 0].copy()
+        for channel in range(1, channels):
+            mix += samples[:, channel]
+        mix /= np.float32(channels)
+        return mix

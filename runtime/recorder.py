@@ -1,0 +1,87 @@
+"""Audio kept on disk, only when asked for and never more than was allowed."""
+
+from __future__ import annotations
+
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from runtime.errors import ConfigError
+from runtime.files import write_beside
+from runtime.frontend import Array
+from runtime.sources import Chunk, Source
+
+_SEGMENT_S = 60.0
+_HEADER_BYTES = 44  # of a wav file
+
+
+class Recorder:
+    """A `Source` that writes what passes through it: wav files of one minute, mono, 16 bit.
+
+    Before each file is written, it and all wav files in the folder are held against the limit. Where it
+    would be exceeded, recording ends with a sentence on stderr; nothing is deleted, listening goes on.
+
+    Args:
+        source: what to record.
+        folder: made if it does not exist.
+        limit_bytes: of all wav files in the folder.
+
+    Raises:
+        ConfigError: where the limit leaves room for nothing or the folder cannot be made.
+    """
+
+    def __init__(self, source: Source, folder: str | Path, limit_bytes: int) -> None:
+        self.name, self.sample_rate = source.name, source.sample_rate
+        self._source, self._folder, self._limit = source, Path(folder), limit_bytes
+        self._segment = np.empty(round(_SEGMENT_S * source.sample_rate), np.int16)
+        self._filled = 0
+        self._stopped = False
+        if limit_bytes <= _HEADER_BYTES:
+            raise ConfigError(f"A recording of at most {limit_bytes} bytes is none: allow more.")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot record into {folder}: {error.strerror}; name another folder."
+            ) from error
+
+    def poll(self) -> Chunk | None:
+        """What the source says, written down on the way."""
+        chunk = self._source.poll()
+        if chunk is not None and not self._stopped:
+            self._keep(chunk.samples)
+        return chunk
+
+    def close(self) -> None:
+        """Write what is not yet written and close the source."""
+        self._write()
+        self._source.close()
+
+    def _keep(self, samples: Array) -> None:
+        mono = np.clip(np.round(samples.mean(axis=1) * 32768), -32768, 32767).astype(np.int16)
+        while len(mono):
+            taken = mono[: len(self._segment) - self._filled]
+            self._segment[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            mono = mono[len(taken) :]
+            if self._filled == len(self._segment):
+                self._write()
+
+    def _write(self) -> None:
+        data, self._filled = self._segment[: self._filled].tobytes(), 0
+        if not data or self._stopped:
+            return
+        used = sum(path.stat().st_size for path in self._folder.glob("*.wav"))
+        if used + _HEADER_BYTES + len(data) > self._limit:
+            self._stopped = True
+            print(f"warning: {self._folder} holds all it may, recording ends", file=sys.stderr)
+            return
+        path = self._folder / time.strftime("%Y%m%d-%H%M%S.wav")
+        with write_beside(path) as partial, wave.open(str(partial), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(self.sample_rate)
+            file.writeframes(data)

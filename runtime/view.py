@@ -1,0 +1,155 @@
+"""How a live input looks: JSON lines, plain lines, or a calm picture in a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from argparse import Namespace
+from types import TracebackType
+from typing import Any, Protocol
+
+from runtime.events import Event
+from runtime.listener import DeviceChange, Ended, Heard
+from runtime.timeline import STATES, describe, event_line, event_to_json, to_json
+
+_METER_DB = 60.0  # of the level meter: from -60 dBFS to 0
+_BAR = 30  # characters
+
+
+class View(Protocol):
+    """Shows what a listener yields; a context manager."""
+
+    def show(self, item: Heard | DeviceChange | Ended) -> None:
+        """Show one item."""
+
+    def __enter__(self) -> View: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+def choose_view(arguments: Namespace) -> View:
+    """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere."""
+    if arguments.json:
+        return JsonLines(events_only=arguments.events)
+    if sys.stdout.isatty() and not arguments.events:
+        try:
+            return Picture(arguments.top)
+        except ModuleNotFoundError:  # rich is an extra
+            pass
+    return Lines(arguments.top, events_only=arguments.events)
+
+
+class JsonLines:
+    """One JSON object a line: a window's, an event's or a device's."""
+
+    def __init__(self, *, events_only: bool) -> None:
+        self._events_only = events_only
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def show(self, item: Heard | DeviceChange | Ended) -> None:
+        """Print the item."""
+        if isinstance(item, DeviceChange):
+            print(json.dumps({"source": item.source, "event": item.event, "detail": item.detail,
+                              "time_s": item.time_s}), flush=True)  # fmt: skip
+            return
+        if isinstance(item, Heard) and not self._events_only:
+            print(_window_json(item), flush=True)
+        for event in item.events:
+            print(event_to_json(event, source=item.source), flush=True)
+
+
+def _window_json(item: Heard) -> str:
+    smoothed = {name: getattr(item.smoothed, name) for name in ("label", "probability", "scores", "state")}
+    level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
+    more = {"late_s": round(item.late_s, 3), "dropped": round(item.dropped_s, 3), "level_dbfs": level}
+    return to_json(item.raw, source=item.source, gap=item.raw.state == "gap", smoothed=smoothed, **more)
+
+
+class Lines:
+    """A line per window, or per event; changes of the device go to stderr."""
+
+    def __init__(self, top: int, *, events_only: bool) -> None:
+        self._top, self._events_only = top, events_only
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def show(self, item: Heard | DeviceChange | Ended) -> None:
+        """Print the item."""
+        if isinstance(item, DeviceChange):
+            print(f"{item.event}: {item.source}: {item.detail}", file=sys.stderr, flush=True)
+        elif self._events_only:
+            for event in item.events:
+                print(event_line(event), flush=True)
+        elif isinstance(item, Heard):
+            lost = f"  ({item.dropped_s:.1f} s lost)" if item.dropped_s else ""
+            what = describe(item.smoothed, self._top)
+            print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}", flush=True)
+
+
+class Picture:
+    """Level meter, the most probable labels as bars, lag and losses; drawn in place by rich.
+
+    Raises:
+        ModuleNotFoundError: where rich is not installed.
+    """
+
+    def __init__(self, top: int) -> None:
+        from rich.live import Live
+
+        self._top = top
+        self._panels: dict[str, str] = {}
+        self._last: dict[str, str] = {}
+        self._live = Live(refresh_per_second=8, transient=False)
+
+    def __enter__(self) -> Picture:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, item: Heard | DeviceChange | Ended) -> None:
+        """Redraw the input's part of the picture."""
+        from rich.text import Text
+
+        if isinstance(item, Heard):
+            self._panels[item.source] = _panel(item, self._top)
+            self._note(item.source, item.events)
+        elif isinstance(item, DeviceChange):
+            self._last[item.source] = f"{item.event}: {item.detail}"
+        lines = [
+            f"{source}\n{panel}\n  last     {self._last.get(source, '')}"
+            for source, panel in self._panels.items()
+        ]
+        self._live.update(Text("\n".join(lines)))
+
+    def _note(self, source: str, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._last[source] = event_line(event).strip()
+
+
+def _panel(item: Heard, top: int) -> str:
+    level = max(0.0, 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB)
+    lines = [f"  level    {_bar(level)} {item.level_dbfs:6.1f} dBFS"]
+    best = sorted(item.smoothed.scores.items(), key=lambda pair: -pair[1])[:top]
+    lines += [f"  {label[:16]:16} {_bar(score)} {score:4.2f}" for label, score in best]
+    state = STATES.get(item.smoothed.state, "")
+    lines.append(f"  late {item.late_s:5.2f} s   lost {item.dropped_s:.1f} s   {state}")
+    return "\n".join(lines)
+
+
+def _bar(part: float) -> str:
+    full = round(min(max(part, 0.0), 1.0) * _BAR)
+    return "█" * full + "·" * (_BAR - full)

@@ -1,0 +1,99 @@
+"""Events on synthetic score tracks: each rule shows, and the hop does not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from runtime.errors import ConfigError
+from runtime.events import Event, EventDetector, EventRules
+from runtime.prediction import Prediction, unheard
+from runtime.spec import FrontEndSpec, ModelSpec
+
+PLAIN = EventRules(smoothing_s=0, min_duration_s=0, cooldown_s=0)
+
+
+def window(end_s: float, dog: float) -> Prediction:
+    scores = {"dog": dog, "rain": 0.3}
+    label = max(scores, key=lambda name: scores[name])
+    return Prediction(label, scores[label], scores, end_s - 1.0, end_s)
+
+
+def track(rules: EventRules, *dog: float, hop_s: float = 0.25) -> list[Event]:
+    detector, events = EventDetector(rules), []
+    for index, score in enumerate(dog):
+        events += detector.push(window(1.0 + index * hop_s, score))[1]
+    return events + detector.flush()
+
+
+def test_onset_and_offset_lie_where_the_windows_do() -> None:
+    assert track(PLAIN, 0.1, 0.8, 0.9, 0.1) == [
+        Event("dog", "onset", 0.25, None, 0.8),
+        Event("dog", "offset", 0.25, 1.5, 0.9),
+    ]
+
+
+def test_hysteresis_rides_over_a_dip() -> None:
+    assert [e.kind for e in track(PLAIN, 0.8, 0.4, 0.8, 0.1)] == ["onset", "offset"]
+    assert [e.kind for e in track(PLAIN, 0.8, 0.3, 0.8, 0.1)] == ["onset", "offset"] * 2
+
+
+def test_short_events_are_not_told() -> None:
+    rules = EventRules(smoothing_s=0, min_duration_s=0.5, cooldown_s=0)
+    assert track(rules, 0.9, 0.9, 0.1, 0.9, 0.9, 0.1) == []
+    onset, _ = track(rules, 0.1, 0.9, 0.9, 0.9, 0.1)
+    assert onset.start_s == 0.25
+
+
+def test_a_candidate_must_hold_the_enter_threshold() -> None:
+    assert track(EventRules(smoothing_s=0, min_duration_s=0.5, cooldown_s=0), 0.6, 0.4, 0.4, 0.4) == []
+
+
+def test_cooldown_keeps_a_class_quiet() -> None:
+    scores = (0.9, 0.1, 0.1, 0.1, 0.1, 0.9, 0.1)
+    assert len(track(EventRules(smoothing_s=0, min_duration_s=0, cooldown_s=1.5), *scores)) == 2
+    assert len(track(PLAIN, *scores)) == 4
+
+
+def test_an_open_event_ends_with_the_stream() -> None:
+    assert track(PLAIN, 0.9, 0.9)[-1] == Event("dog", "offset", 0.0, 1.25, 0.9)
+
+
+@pytest.mark.parametrize("hop_s", [0.05, 0.25, 0.5])
+def test_smoothing_is_in_seconds_whatever_the_hop(hop_s: float) -> None:
+    detector = EventDetector(EventRules(smoothing_s=2.0))
+    detector.push(window(1.0, 0.0))
+    for index in range(1, round(2.0 / hop_s) + 1):
+        smoothed, _ = detector.push(window(1.0 + index * hop_s, 1.0))
+    assert smoothed.scores["dog"] == pytest.approx(1 - math.exp(-1))
+
+
+def test_unknown_where_nothing_reaches_its_threshold() -> None:
+    detector = EventDetector(PLAIN)
+    smoothed, _ = detector.push(window(1.0, 0.45))
+    assert (smoothed.state, smoothed.label, smoothed.probability) == ("unknown", None, 0.45)
+    assert detector.push(window(1.25, 0.55))[0].label == "dog"
+
+
+def test_silence_ends_an_event_and_a_gap_does_not() -> None:
+    for state, events in (("no_signal", 1), ("gap", 0)):
+        detector = EventDetector(PLAIN)
+        detector.push(window(1.0, 0.9))
+        quiet, ended = detector.push(unheard(state, 0.25, 1.25))  # type: ignore[arg-type]
+        assert quiet.state == state and quiet.label is None and len(ended) == events
+
+
+def test_thresholds_come_from_the_model_and_can_be_overridden() -> None:
+    spec = ModelSpec(("dog", "rain"), FrontEndSpec.preset("cp_mel"), thresholds={"dog": 0.95, "rain": 0.2})
+    assert EventRules.of(spec).threshold("dog") == 0.95
+    rules = EventRules.of(spec, {"dog": 0.8})
+    assert (rules.threshold("dog"), rules.threshold("rain")) == (0.8, 0.2)
+    with pytest.raises(ConfigError, match="no class cat"):
+        EventRules.of(spec, {"cat": 0.5})
+
+
+@pytest.mark.parametrize("wrong", [{"enter": 0.0}, {"enter": 1.2}, {"exit_ratio": 0}, {"cooldown_s": -1}])
+def test_rules_that_make_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        EventRules(**wrong)  # type: ignore[arg-type]
