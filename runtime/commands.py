@@ -50,11 +50,11 @@ def _print_json(
     windows: Iterator[Prediction], file: AudioFile, arguments: Namespace, rules: EventRules
 ) -> None:
     for window, events in _detect(windows, rules):
-        if not arguments.events and window is not None:
+        if arguments.events:
+            for event in events:
+                print(event_to_json(event, file=file.name))
+        elif window is not None:
             print(to_json(window, file=file.name, span="window"))
-            continue
-        for event in events:
-            print(event_to_json(event, file=file.name))
 
 
 def _detect(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from runtime.errors import ConfigError
 from runtime.frontend import Array, as_float
 from runtime.prediction import State
-from runtime.segments import NO_SIGNAL_DBFS, is_tail
+from runtime.segments import NO_SIGNAL_DBFS, is_tail, level_dbfs
 from runtime.sliding import SlidingLogMel
 from runtime.spec import ModelSpec
 
@@ -66,7 +66,6 @@ class WindowCutter:
         self._length = spec.clip_samples
         # the last samples heard lie in _recent[:_filled]; twice a window, so that they seldom move
         self._recent = np.zeros(2 * self._length, np.float32)
-        self._scratch = np.empty(self._length, np.float32)
         self.level_dbfs = -math.inf
         self.reset()
 
@@ -160,19 +159,13 @@ class WindowCutter:
 
     def _look(self, start: int, samples: Array) -> Window:
         """Decide on a window whether there is something to classify; if so, compute its log-mel."""
-        self.level_dbfs = self._level(samples)
+        self.level_dbfs = level_dbfs(samples)
         end = min(start + self._length, self._heard)
         if start < self._gap_end:
             return Window(start, end, "gap")
         if self.level_dbfs < NO_SIGNAL_DBFS:
             return Window(start, end, "no_signal")
         return Window(start, end, "ok", self._sliding(samples, start))
-
-    def _level(self, samples: Array) -> float:
-        """RMS without the mean, in dB of full scale (a square wave of +-1 has 0)."""
-        centred = np.subtract(samples, samples.mean(), out=self._scratch)
-        power = float(np.dot(centred, centred)) / len(samples)
-        return 10 * math.log10(power) if power > 0 else -math.inf
 
 
 class _Input:

@@ -46,7 +46,8 @@ def test_every_window_is_a_clip_of_its_own(
 ) -> None:
     starts = [round(p.start_s * RATE) for p in expected[hop]]
     grid = list(range(0, 70_001 - RATE + 1, hop))
-    assert starts == grid + [70_001 - RATE] * (grid[-1] + RATE != 70_001)
+    rest = 70_001 - RATE - grid[-1]
+    assert starts == grid + [70_001 - RATE] * (2 * rest >= hop)  # a tail of half a hop or more
     for prediction in expected[hop]:
         assert prediction == alone(model, noise, prediction)
 
@@ -129,8 +130,8 @@ def test_a_constant_has_no_signal(model: Model, level: float) -> None:
 
 def test_very_quiet_has_no_signal_and_quiet_has(model: Model, noise: np.ndarray) -> None:
     tone = np.sin(np.arange(RATE) / 5).astype(np.float32)
-    assert model.classify(tone * np.float32(1e-4), RATE).state == "no_signal"  # -83 dBFS
-    assert model.classify(tone * np.float32(2e-4), RATE).state == "ok"  # -77 dBFS
+    assert model.classify(tone * np.float32(4e-4), RATE).state == "no_signal"  # -71 dBFS
+    assert model.classify(tone * np.float32(5e-4), RATE).state == "ok"  # -69 dBFS
 
 
 def test_a_gap_is_flagged_and_time_goes_on(model: Model, noise: np.ndarray) -> None:
