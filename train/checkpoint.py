@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.errors import ModelFileError, TinysceneError
+from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec, Task
-from train.students import STUDENTS
+from train import students
 
 SCHEMA = 1
 _MAGIC = "tinyscene.model"
@@ -72,19 +72,18 @@ class Checkpoint:
         Raises:
             ModelFileError: where name, arguments, labels and weights do not belong together.
         """
-        if self.student not in STUDENTS:
-            raise ModelFileError(
-                f"The model is a '{self.student}', which this release cannot build: it knows "
-                f"{', '.join(STUDENTS)}; run `pip install --upgrade tinyscene`."
-            )
         if self.arguments.get("n_classes") != len(self.labels):
             raise ModelFileError(
                 f"The model has {self.arguments.get('n_classes')} outputs but {len(self.labels)} labels: "
                 "its label list is wrong; train or import it again."
             )
         try:
-            network = STUDENTS[self.student](**self.arguments)
+            network = students.build(self.student, self.arguments)
             network.load_state_dict(self.state_dict)
+        except ConfigError as error:
+            raise ModelFileError(
+                f"This release cannot build the model ({error}): run `pip install --upgrade tinyscene`."
+            ) from error
         except (TypeError, ValueError, RuntimeError) as error:
             raise ModelFileError(
                 f"The weights do not fit the student '{self.student}' with {self.arguments}: "
@@ -93,10 +92,10 @@ class Checkpoint:
         return network.eval()
 
 
-def save(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write model.pt, whole or not at all."""
+def to_values(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The plain dict that model.pt holds: no class of ours, nothing that needs a pickle."""
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
-    values |= {
+    return values | {
         "magic": _MAGIC,
         "schema": SCHEMA,
         "frontend": checkpoint.frontend.to_dict(),
@@ -104,8 +103,34 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
         "calibration_ids": list(checkpoint.calibration_ids),
         "state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.state_dict.items()},
     }
+
+
+def from_values(values: Any, name: str = "The file") -> Checkpoint:
+    """Read what `to_values` made; strict.
+
+    Raises:
+        ModelFileError: where it is of another kind or schema, or lacks something; ``name`` is whose fault.
+    """
+    if not isinstance(values, dict) or values.get("magic") != _MAGIC:
+        raise ModelFileError(_describe_foreign(name, values))
+    if values.get("schema") != SCHEMA:
+        raise ModelFileError(
+            f"{name} has schema {values.get('schema')} and this release reads {SCHEMA}: "
+            "install the release that wrote it, or train it again."
+        )
+    fields = {key: value for key, value in values.items() if key not in ("magic", "schema")}
+    try:
+        fields["frontend"] = FrontEndSpec.from_dict(fields["frontend"])
+        fields |= {key: tuple(fields[key]) for key in ("labels", "calibration_ids")}
+        return Checkpoint(**fields)
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{name} lacks parts of a model.pt ({error}): train it again.") from error
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write model.pt, whole or not at all."""
     with write_beside(path) as partial:
-        torch.save(values, partial)
+        torch.save(to_values(checkpoint), partial)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -114,26 +139,7 @@ def load(path: str | Path) -> Checkpoint:
     Raises:
         ModelFileError: one sentence that says what the file is instead and what to do.
     """
-    values = _read(Path(path))
-    if not isinstance(values, dict) or values.get("magic") != _MAGIC:
-        raise ModelFileError(_describe_foreign(Path(path), values))
-    if values.get("schema") != SCHEMA:
-        raise ModelFileError(
-            f"{path} has schema {values.get('schema')} and this release reads {SCHEMA}: "
-            "install the release that wrote it, or train it again."
-        )
-    values = {key: value for key, value in values.items() if key not in ("magic", "schema")}
-    try:
-        return Checkpoint(
-            **{
-                **values,
-                "frontend": FrontEndSpec.from_dict(values["frontend"]),
-                "labels": tuple(values["labels"]),
-                "calibration_ids": tuple(values["calibration_ids"]),
-            }
-        )
-    except (KeyError, TypeError) as error:
-        raise ModelFileError(f"{path} lacks parts of a model.pt ({error}): train it again.") from error
+    return from_values(_read(Path(path)), str(path))
 
 
 def _read(path: Path) -> Any:
@@ -154,7 +160,7 @@ def _read(path: Path) -> Any:
         raise ModelFileError(f"{path} is damaged or cut short: copy or train it again.") from error
 
 
-def _describe_foreign(path: Path, values: Any) -> str:
+def _describe_foreign(path: str, values: Any) -> str:
     if isinstance(values, dict) and "pytorch-lightning_version" in values:
         return (
             f"{path} is a Lightning checkpoint to resume training from (`--ckpt_path`): the model.pt that "

@@ -47,8 +47,8 @@ Ranges = Mapping[str, Range]  # name of a value to the least and the greatest nu
 WEIGHT_RANGES: dict[str, tuple[int, int]] = {"portable": (-64, 63), "full": (-127, 127)}
 
 _CONVOLUTIONS = {aten.conv2d.default, aten.linear.default}
-_ARITHMETIC = {aten.add.Tensor, aten.add_.Tensor, aten.mul.Tensor}
-_POOLS = {aten.adaptive_avg_pool2d.default}
+_ARITHMETIC = {aten.add.Tensor, aten.add_.Tensor, aten.mul.Tensor, aten.square.default}
+_POOLS = {aten.adaptive_avg_pool2d.default, aten.mean.dim}
 _NORMS = {aten.batch_norm.default}
 _ACTIVATIONS = {aten.relu.default, aten.relu_.default}
 
@@ -194,13 +194,9 @@ class Int8Quantizer(Quantizer):
         if node.target in _CONVOLUTIONS:
             self._annotate_convolution(node)
         elif node.target in _ARITHMETIC and _is_feature_map(node):
-            operands = [operand for operand in node.args[:2] if isinstance(operand, Node)]
-            if len(operands) == 2:
-                _annotate(node, {operand: self._spec(operand) for operand in operands})
-                self._annotate_end(node)
-        elif node.target in _POOLS:
-            _annotate(node, {node.args[0]: self._spec(node.args[0])})
-            self._annotate_end(node)
+            self._annotate_all(node, [operand for operand in node.args[:2] if isinstance(operand, Node)])
+        elif node.target in _POOLS and _is_feature_map(node.args[0]):
+            self._annotate_all(node, [node.args[0]])
 
     def _annotate_convolution(self, node: Node) -> None:
         x, weight = node.args[:2]
@@ -213,6 +209,10 @@ class Int8Quantizer(Quantizer):
                 qscheme=torch.per_channel_symmetric, ch_axis=0,
             )  # fmt: skip
         _annotate(node, inputs)
+        self._annotate_end(node)
+
+    def _annotate_all(self, node: Node, operands: list[Node]) -> None:
+        _annotate(node, {operand: self._spec(operand) for operand in operands})
         self._annotate_end(node)
 
     def _annotate_end(self, node: Node) -> None:

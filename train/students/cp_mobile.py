@@ -38,7 +38,7 @@ class GRN(nn.Module):
     """Global response normalization with scalar gamma and beta (Woo et al., ConvNeXt V2, 2023).
 
     Written as one multiplication per channel, ``x * (1 + gamma * n) + beta``: the statistics
-    n = |x|_c / mean|x| are the only part that INT8 leaves in float.
+    n = |x|_c / mean|x|, one number per channel, are the only part that INT8 leaves in float.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,8 @@ class GRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, mels, frames] -> the same shape."""
-        energy = x.square().sum(dim=(2, 3), keepdim=True).sqrt()  # [batch, channels, 1, 1]
+        # the mean of squares, not their sum: the ratio is the same, and INT8 pools it in integers
+        energy = x.square().mean(dim=(2, 3), keepdim=True).sqrt()  # [batch, channels, 1, 1]
         response = energy / (energy.mean(dim=1, keepdim=True) + 1e-6)
         return x * (1 + self.gamma * response) + self.beta
 

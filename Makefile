@@ -1,0 +1,47 @@
+# Two set-ups, each on a fresh clone with nothing but Python, make and git:
+#   make demo   the whole road on synthetic scenes, from training to a streamed file
+#   make test   the tests
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := demo
+
+export ORT_DISABLE_TELEMETRY = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-all lint clean
+
+help:
+	@echo "make demo      train, quantize, weigh, export and stream a small model (minutes)"
+	@echo "make test      the tests (under 10 minutes); make test-all adds the slow ones"
+	@echo "make lint      ruff and mypy --strict"
+
+# A marker file, so that a half-made environment is made again and a changed pyproject.toml is noticed.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/ready
+	@mkdir -p $(DEMO)
+	$(RUN) -m train fit --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
+	$(RUN) -m train test --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
+	$(RUN) -m export onnx $(DEMO)/model.pt -o $(DEMO)/model.onnx
+	$(RUN) -m complexity check $(DEMO)/model.onnx
+	$(RUN) -m export verify $(DEMO)/model.onnx --against $(DEMO)/model.pt
+	$(RUN) -m train render $(DEMO)/scenes.wav
+	$(RUN) -m runtime classify $(DEMO)/scenes.wav --model $(DEMO)/model.onnx
+
+test: $(VENV)/ready lint
+	$(RUN) -m pytest
+
+test-all: $(VENV)/ready lint
+	$(RUN) -m pytest -m "slow or not slow"
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

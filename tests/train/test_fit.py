@@ -1,0 +1,81 @@
+"""``python -m train``: a whole run, its files, its resumption and its refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from tests.train.conftest import TINY
+from train import checkpoint
+
+
+def test_a_run_leaves_a_model_and_its_report(tiny_run):
+    model = checkpoint.load(tiny_run / "model.pt")
+    assert len(model.labels) == 10
+    assert model.calibration.shape == (40, 1, 256, 64) and len(model.calibration_ids) == 40
+    assert model.provenance["data"]["corpus"] == "synthetic scenes"
+    assert "best of val/accuracy" in model.provenance["checkpoint"]
+    assert str(tiny_run) not in json.dumps(model.provenance)
+    report = json.loads((tiny_run / "test_report.json").read_text())
+    assert report["clips"] == 20 and set(report["per_device"]) == {"a", "b"}
+    assert sum(map(sum, report["confusion"])) == 20
+    assert (tiny_run / "test_confusion.png").read_bytes().startswith(b"\x89PNG")
+    metrics = next((tiny_run / "csv").rglob("metrics.csv")).read_text()
+    assert "val/class/rain" in metrics and "val/device/a" in metrics
+    assert list((tiny_run / "tensorboard").rglob("events.*"))
+
+
+def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
+    root = f"--trainer.default_root_dir={tmp_path}"
+    kill = ["--trainer.callbacks+=tests.train.kill.KillInEpoch", "--trainer.callbacks.epoch=2"]
+    done = run_room("train", "fit", *TINY, root, *kill, cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "model.pt").exists()
+    done = run_room("train", "fit", *TINY, root, "--ckpt_path=last", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    resumed, whole = (checkpoint.load(run / "model.pt") for run in (tmp_path, tiny_run))
+    assert resumed.provenance["checkpoint"] == whole.provenance["checkpoint"]
+    for name, tensor in whole.state_dict.items():
+        torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model.arguments={base_channels: 64}"], "over the limit"),
+        (["--model.arguments={base_chanels: 64}"], "did you mean 'base_channels'"),
+        (["--model.frontend=cp_mell"], "cp_mel"),
+        (["--model.learning_rate=1"], "learning_rate"),
+        (["--data.corpus=train.data.ESC50", "--data.corpus.root=/nowhere"], "meta/esc50.csv"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(run_room, tmp_path, arguments, message):
+    corpus = [] if "ESC50" in " ".join(arguments) else ["--data.corpus=train.data.Synthetic"]
+    done = run_room("train", "fit", *corpus, *arguments, f"--trainer.default_root_dir={tmp_path}", cwd=ROOT)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_over_budget_goes_on_when_told_to(run_room, tmp_path):
+    big = "--model.arguments={base_channels: 64, n_blocks: [1], expansion_rate: 12}"
+    once = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1"]
+    root = f"--trainer.default_root_dir={tmp_path}"
+    done = run_room("train", "fit", *TINY, *once, big, "--allow-over-budget", root, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "over the limits" in done.stderr
+    assert (tmp_path / "model.pt").is_file()
+
+
+def test_render_writes_a_file_and_its_time_line(run_room, tmp_path):
+    done = run_room("train", "render", "x.wav", "--scenes", "rain,siren", "--seconds", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0.00", "s", "rain", "1.00", "s", "siren"]
+    done = run_room("train", "render", "y.wav", "--scenes", "thunder", cwd=tmp_path)
+    assert done.returncode == 2 and "No scene is called 'thunder'" in done.stderr
+    assert not (tmp_path / "y.wav").exists()

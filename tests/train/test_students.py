@@ -1,0 +1,48 @@
+"""CP-Mobile: names of the published checkpoints, configurations, arguments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from runtime.errors import ConfigError
+from train import students
+
+
+def test_keys_are_those_of_the_published_checkpoints():
+    keys = set(students.CPMobile().state_dict())
+    expected = {
+        "in_c.0.0.weight", "in_c.1.1.running_mean",
+        "stages.s1.b1.block.0.0.weight", "stages.s1.b3.block.2.1.bias", "stages.s2.b4.block.1.0.weight",
+        "stages.s2.b5.after_block_norm.gamma", "stages.s3.b6.after_block_norm.beta",
+        "feed_forward.0.weight", "feed_forward.1.running_var",
+    }  # fmt: skip
+    assert expected <= keys
+    assert {key.split(".")[0] for key in keys} == {"in_c", "stages", "feed_forward"}
+
+
+def test_grn_equals_its_definition():
+    grn = students.cp_mobile.GRN()
+    torch.nn.init.constant_(grn.gamma, 0.7)
+    torch.nn.init.constant_(grn.beta, -0.2)
+    x = torch.randn(3, 8, 5, 4)
+    norm = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True)
+    expected = 0.7 * (x * (norm / (norm.mean(dim=1, keepdim=True) + 1e-6))) - 0.2 + x
+    torch.testing.assert_close(grn(x), expected)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"base_channels": 16, "grn": False}, {"n_blocks": [1], "n_classes": 3}]
+)
+def test_output_has_one_logit_per_class(arguments):
+    network = students.build("cp_mobile", arguments).eval()
+    assert network(torch.randn(2, 1, 256, 64)).shape == (2, arguments.get("n_classes", 10))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "nearest"),
+    [("cp_mobil", {}, "cp_mobile"), ("cp_mobile", {"base_chanels": 8}, "base_channels")],
+)
+def test_a_typo_names_the_nearest(name, arguments, nearest):
+    with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
+        students.build(name, arguments)

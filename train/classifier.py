@@ -1,0 +1,146 @@
+"""The training loop: a student behind its front end, as a LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from runtime.spec import FrontEndSpec
+from train import checkpoint, students
+from train.augment import Augmentation, generator_for
+from train.data import Batch
+from train.evaluation import Evaluation, evaluate
+from train.frontend import LogMel
+
+
+class Classifier(lightning.LightningModule):
+    """Trains a student on windows of waveform with cross-entropy.
+
+    Args:
+        student: a name in `train.students.STUDENTS`.
+        arguments: keyword arguments of the student but for ``n_classes``, which the labels give.
+        frontend: a preset of `runtime.spec.PRESETS`.
+        clip_s: window length in seconds.
+        lr: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        warmup: share of all steps in which the learning rate rises exponentially to its peak; then it
+            falls as a cosine to zero.
+        augmentation: null trains on the windows as they are.
+        seed: of the weights and the augmentation.
+        labels: class names; set from the data.
+    """
+
+    def __init__(
+        self,
+        student: str = "cp_mobile",
+        arguments: dict[str, Any] | None = None,
+        frontend: str = "cp_mel",
+        clip_s: float = 1.0,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        warmup: float = 0.1,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        labels: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.student_name, self.labels, self.clip_s = student, tuple(labels), clip_s
+        self.arguments = {**(arguments or {}), "n_classes": len(self.labels)}
+        self.spec = FrontEndSpec.preset(frontend)
+        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.augmentation, self.seed = augmentation, seed
+        torch.manual_seed(seed)
+        # channels last: a quarter faster on CPUs, where depthwise convolutions decide
+        self.student = students.build(student, self.arguments).to(memory_format=torch.channels_last)
+        self.log_mel = LogMel(self.spec)
+        self.evaluation: Evaluation | None = None
+        self._outputs: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the student's input at batch 1: [1, 1, n_mels, frames]."""
+        return self.to_checkpoint().input_shape
+
+    def to_checkpoint(self, **fields: Any) -> checkpoint.Checkpoint:
+        """The student as it is now; ``fields`` are the rest of `train.checkpoint.Checkpoint`."""
+        return checkpoint.Checkpoint(
+            student=self.student_name,
+            arguments=self.arguments,
+            frontend=self.spec,
+            labels=self.labels,
+            clip_s=self.clip_s,
+            state_dict={name: tensor.clone() for name, tensor in self.student.state_dict().items()},
+            **fields,
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[batch, samples] -> logits [batch, classes]."""
+        return self._network(self.log_mel(waveform))
+
+    def _network(self, log_mel: Tensor) -> Tensor:
+        return self.student(log_mel.contiguous(memory_format=torch.channels_last))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; every random number follows from (seed, epoch, batch)."""
+        waveform, target = batch.waveform, F.one_hot(batch.target, len(self.labels)).to(batch.waveform)
+        if self.augmentation is None:
+            log_mel = self.log_mel(waveform)
+        else:
+            generator = generator_for(self.seed, self.current_epoch, batch_idx)
+            waveform = self.augmentation.waveform(waveform, self.spec.sample_rate, generator)
+            log_mel, target = self.augmentation.spectrum(self.log_mel(waveform), target, generator)
+        loss = F.cross_entropy(self._network(log_mel), target)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with an exponential warm-up and a cosine to zero, set anew at every step."""
+        optimizer = torch.optim.AdamW(self.student.parameters(), self.lr, weight_decay=self.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        warm = max(round(self.warmup * steps), 1)
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return float(np.exp(-5 * (1 - step / warm) ** 2))
+            return float(0.5 * (1 + np.cos(np.pi * min((step - warm) / max(steps - warm, 1), 1))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint_values: dict[str, Any]) -> None:
+        """Let a Lightning checkpoint also say what student is in it."""
+        checkpoint_values["tinyscene"] = checkpoint.to_values(self.to_checkpoint())
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep probabilities until the epoch's end, where clips are put together."""
+        self._outputs.append((self(batch.waveform).float().softmax(dim=1).cpu(), batch.clip.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracies of windows and clips, per class and per device."""
+        evaluation = self._evaluate("val")
+        self.log("val/accuracy", evaluation.clip_accuracy, prog_bar=True)
+        self.log("val/window_accuracy", evaluation.window_accuracy, prog_bar=True)
+        self.log("val/loss", evaluation.log_loss)
+        self.log_dict({f"val/class/{name}": value for name, value in evaluation.per_class.items()})
+        self.log_dict({f"val/device/{name}": value for name, value in evaluation.per_device.items()})
+
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the evaluation for the report."""
+        evaluation = self._evaluate("test")
+        self.log("test/accuracy", evaluation.clip_accuracy)
+        self.log("test/window_accuracy", evaluation.window_accuracy)
+
+    def _evaluate(self, split: str) -> Evaluation:
+        probabilities, clips = (torch.cat(parts).numpy() for parts in zip(*self._outputs, strict=True))
+        self._outputs.clear()
+        members = self.trainer.datamodule.datasets[split].clips  # type: ignore[attr-defined]
+        self.evaluation = evaluate(probabilities, clips, members, self.labels)
+        return self.evaluation

@@ -1,0 +1,190 @@
+"""LightningCLI as this room uses it: flat recipes, results in one folder, the budget checked first."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import complexity
+from runtime.errors import ConfigError
+from runtime.files import write_beside
+from runtime.spec import FrontEndSpec
+from train import checkpoint
+from train.calibration import calibration_windows
+from train.classifier import Classifier
+from train.data import ClipData
+from train.evaluation import Evaluation
+
+
+_VERBS = ("fit", "validate", "test")
+
+
+class TrainCLI(LightningCLI):
+    """``fit``, ``validate`` and ``test`` of a `Classifier` on `ClipData`.
+
+    All results of a run lie in ``trainer.default_root_dir``: model.pt, checkpoints, logs, reports.
+    """
+
+    def __init__(self) -> None:
+        # Lightning's own messages at this level are advertisements and what the recipe says anyway
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+        super().__init__(
+            Classifier,
+            ClipData,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},  # a resumed run writes into the same folder
+            parser_kwargs={
+                verb: {"usage": f"python -m train {verb} --config RECIPE [--KEY VALUE ...]"}
+                for verb in _VERBS
+            },
+            trainer_defaults={"default_root_dir": ".", "num_sanity_val_steps": 0, "log_every_n_steps": 10},
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs that this release has."""
+        verbs = LightningCLI.subcommands()
+        return {verb: verbs[verb] for verb in _VERBS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What belongs together is said once."""
+        parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+        parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
+        parser.link_arguments("model.clip_s", "data.clip_s")
+        parser.link_arguments("seed_everything", "model.seed")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.add_argument(
+            "--rules",
+            default="dcase2024",
+            help="limits checked before the first epoch; see `python -m complexity`",
+        )
+        parser.add_argument(
+            "--allow-over-budget", action="store_true", help="train although the limits are exceeded"
+        )
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Loggers and the checkpoint callback where the recipe names none."""
+        config = self.config_init[self.config_init["subcommand"]]
+        root = Path(config["trainer"]["default_root_dir"])
+        trainer = config["trainer"]
+        if trainer.get("logger") in (None, True):
+            kwargs["logger"] = [TensorBoardLogger(root, "tensorboard"), CSVLogger(root, "csv")]
+        self._checkpoints = ModelCheckpoint(
+            dirpath=root / "checkpoints", filename="last-epoch", save_last=True
+        )
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints]
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def root(self) -> Path:
+        """The run's folder."""
+        return Path(self.trainer.default_root_dir)
+
+    def before_fit(self) -> None:
+        """Weigh the student; stop before the first epoch where it is over the limits."""
+        report = self._weigh()
+        print(
+            f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
+            f"({report.budget.name}: {'within' if report.within else 'over'} the limits)",
+            file=sys.stderr,
+        )
+        if not report.within and not self.config[self.subcommand]["allow_over_budget"]:
+            raise ConfigError(
+                f"{report.excess()} Make the student smaller, or train it all the same with "
+                "--allow-over-budget."
+            )
+        self.datamodule.setup("fit")
+        if len(self.datamodule.datasets["val"]):
+            self._checkpoints.monitor, self._checkpoints.mode = "val/accuracy", "max"
+            self._checkpoints.filename = "best"
+
+    def _weigh(self) -> complexity.Report:
+        rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
+        model = self.model.to_checkpoint().build()
+        return complexity.measure(model, self.model.input_shape, budget=rules, frontend=self.model.spec)
+
+    def after_fit(self) -> None:
+        """Write model.pt from the best epoch, or from the last one where nothing was validated."""
+        if self.trainer.interrupted or not self.trainer.is_global_zero:
+            return
+        chosen = "last epoch"
+        if self._checkpoints.monitor and self._checkpoints.best_model_path:
+            best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(best["state_dict"])
+            chosen = f"epoch {best['epoch']}, best of val/accuracy"
+        windows = calibration_windows(
+            self.datamodule.datasets["train"], self.model.log_mel, len(self.model.labels)
+        )
+        model = self.model.to_checkpoint(provenance=self._provenance(chosen), **windows)
+        checkpoint.save(model, self.root / "model.pt")
+        print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
+
+    def _provenance(self, chosen: str) -> dict[str, Any]:
+        packages = ("tinyscene", "torch", "lightning", "numpy")
+        return {
+            "data": self.datamodule.corpus.describe(),
+            "licence": self.datamodule.corpus.licence,
+            "seed": self.model.seed,
+            "epochs": self.trainer.current_epoch,
+            "checkpoint": chosen,
+            "recipe": _plain(self.config[self.subcommand]),
+            "versions": {name: metadata.version(name) for name in packages}
+            | {"python": platform.python_version()},
+        }
+
+    def before_validate(self) -> None:
+        """Judge the model.pt of the run's folder."""
+        self._load_model()
+
+    before_test = before_validate
+
+    def _load_model(self) -> None:
+        if self.config[self.subcommand].get("ckpt_path"):
+            return  # Lightning loads it
+        model = checkpoint.load(self.root / "model.pt")
+        if model.labels != self.model.labels:
+            raise ConfigError(
+                f"{self.root / 'model.pt'} knows the labels {', '.join(model.labels)}, but the data has "
+                f"{', '.join(self.model.labels)}: give the recipe that trained it."
+            )
+        self.model.student.load_state_dict(model.build().state_dict())
+
+    def after_test(self) -> None:
+        """Print the report and write it beside the model as JSON and PNG."""
+        if self.trainer.is_global_zero and self.model.evaluation:
+            self._write_report("test", self.model.evaluation)
+
+    def after_validate(self) -> None:
+        """As `after_test`, of the validation split."""
+        if self.trainer.is_global_zero and self.model.evaluation:
+            self._write_report("val", self.model.evaluation)
+
+    def _write_report(self, split: str, evaluation: Evaluation) -> None:
+        print(evaluation.to_text())
+        values = {"split": split, "data": self.datamodule.corpus.describe(), **evaluation.to_dict()}
+        with write_beside(self.root / f"{split}_report.json") as partial:
+            partial.write_text(json.dumps(values, indent=2) + "\n")
+        evaluation.plot(self.root / f"{split}_confusion.png")
+        print(f"wrote {self.root / f'{split}_report.json'} and its confusion matrix", file=sys.stderr)
+
+
+def _sample_rate(frontend: str) -> int:
+    return FrontEndSpec.preset(frontend).sample_rate
+
+
+def _plain(config: Any) -> Any:
+    """The resolved recipe as JSON values, without the paths of the machine that trained."""
+    recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
+    recipe = json.loads(json.dumps(recipe, default=str))
+    return {key: recipe[key] for key in ("seed_everything", "model", "data") if key in recipe}

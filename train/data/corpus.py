@@ -1,0 +1,101 @@
+"""What a corpus is to this room: labelled clips in three splits that share no recording."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from runtime.errors import AudioError, DataError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording.
+
+    Attributes:
+        id: unique within the corpus and stable: a file name, never a position.
+        target: index of its label.
+        group: the recording it was cut from; a group never stands on both sides of a split.
+        device: what it was recorded with, "" where the corpus does not say.
+    """
+
+    id: str
+    target: int
+    group: str
+    device: str = ""
+
+
+class Corpus(ABC):
+    """A corpus in its official layout; one file in this folder each.
+
+    Attributes:
+        labels: class names in the order of the targets.
+        licence: of the audio, with whom to credit; goes into every model's provenance.
+    """
+
+    labels: tuple[str, ...]
+    licence: str
+
+    @abstractmethod
+    def clips(self, split: Split) -> Sequence[Clip]:
+        """The clips of a split, in a stable order. Raises DataError where files are missing."""
+
+    @abstractmethod
+    def read(self, clip: Clip, sample_rate: int) -> Samples:
+        """A clip's samples, int16 mono at ``sample_rate`` Hz. Raises AudioError naming the clip."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Name, split and what else makes the data the same again, as JSON values."""
+
+    def splits(self) -> Mapping[Split, Sequence[Clip]]:
+        """All three splits, after making sure that they do not leak.
+
+        Raises:
+            DataError: where a clip or a recording stands in two splits; it names them.
+        """
+        clips = {split: self.clips(split) for split in SPLITS}
+        _refuse_leaks(clips)
+        return clips
+
+
+def _refuse_leaks(clips: Mapping[Split, Sequence[Clip]]) -> None:
+    seen: dict[str, Split] = {}
+    for split, members in clips.items():
+        for group in sorted({clip.group for clip in members}):
+            if group in seen:
+                raise DataError(
+                    f"The split leaks: recording '{group}' is in both {seen[group]} and {split}, so a score "
+                    "would measure memory; keep all clips of a recording on one side."
+                )
+            seen[group] = split
+
+
+def read_audio(path: Path, sample_rate: int) -> Samples:
+    """Read a whole audio file as int16 mono, resampled with soxr's high quality.
+
+    Raises:
+        AudioError: where the file is missing, damaged or empty; it names the path.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(
+            f"Cannot read {path} as audio: replace the file or leave it out of the table."
+        ) from error
+    if not len(samples):
+        raise AudioError(f"{path} holds no samples: replace the file or leave it out of the table.")
+    mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
+    return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)

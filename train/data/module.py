@@ -1,0 +1,201 @@
+"""Clips to batches of windows: the one data module, whatever the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from runtime.errors import DataError
+from runtime.segments import NO_SIGNAL_DBFS, level_dbfs, window_starts
+from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
+
+
+class Batch(NamedTuple):
+    """Windows of clips.
+
+    Attributes:
+        waveform: float32 [batch, samples].
+        target: int64 [batch].
+        clip: int64 [batch], the position of its clip among the split's clips.
+    """
+
+    waveform: Tensor
+    target: Tensor
+    clip: Tensor
+
+
+class Window(NamedTuple):
+    """Where a window lies: clip position in its split, first sample."""
+
+    clip: int
+    start: int
+
+
+class ClipWindows(Dataset[Batch]):
+    """The windows of a split, cut from clips held in memory as int16.
+
+    Args:
+        clips: the split's clips.
+        samples: their waveforms, in the same order.
+        length: samples of a window.
+        jitter: draw every window's place anew, up to half a window around its own, by seed and epoch.
+        seed: of the jitter.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        samples: Sequence[Samples],
+        length: int,
+        *,
+        jitter: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.clips, self.samples, self.length = clips, samples, length
+        self.jitter, self.seed, self.epoch = jitter, seed, 0
+        self.windows = [
+            Window(clip, start)
+            for clip, wave in enumerate(samples)
+            for start in sounding_windows(wave, length)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Cut a whole batch at once, as this epoch sees it."""
+        return self._batch([self._shifted(i) if self.jitter else self.windows[i] for i in indices])
+
+    def at_rest(self, indices: list[int]) -> Batch:
+        """The same windows without jitter."""
+        return self._batch([self.windows[i] for i in indices])
+
+    def _batch(self, windows: Sequence[Window]) -> Batch:
+        return Batch(
+            torch.from_numpy(np.stack([self._cut(window) for window in windows])),
+            torch.tensor([self.clips[window.clip].target for window in windows]),
+            torch.tensor([window.clip for window in windows]),
+        )
+
+    def _shifted(self, index: int) -> Window:
+        """A window moved by this epoch's jitter."""
+        clip, start = self.windows[index]
+        draw = np.random.default_rng((self.seed, self.epoch, index))
+        start += int(draw.integers(-self.length // 2, self.length // 2 + 1))
+        return Window(clip, min(max(start, 0), max(len(self.samples[clip]) - self.length, 0)))
+
+    def _cut(self, window: Window) -> np.ndarray:
+        """One window, float32 [samples]."""
+        wave, start = self.samples[window.clip], window.start
+        cut = wave[start : start + self.length].astype(np.float32) / np.float32(32768)
+        return np.pad(cut, (0, self.length - len(cut)))
+
+
+def sounding_windows(wave: Samples, length: int) -> list[int]:
+    """Starts of the windows that are not silent; the loudest one where all are.
+
+    Corpora pad short recordings with digital silence, which belongs to no class.
+    """
+    starts = window_starts(len(wave), length, length)
+    levels = [level_dbfs(wave[start : start + length].astype(np.float32) / 32768) for start in starts]
+    sounding = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
+    return sounding or [starts[int(np.argmax(levels))]]
+
+
+class EpochShuffle(Sampler[int]):
+    """A permutation by seed and epoch alone, so that a resumed run sees the order of an uninterrupted one."""
+
+    def __init__(self, dataset: ClipWindows) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of every epoch, a resumed one too."""
+        self.dataset.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.dataset.seed, self.dataset.epoch)).permutation(len(self.dataset))
+        return iter(order.tolist())
+
+
+class ClipData(lightning.LightningDataModule):
+    """Batches of windows from any corpus.
+
+    Args:
+        corpus: where the clips come from.
+        batch_size: windows in a training batch.
+        jitter: move training windows by up to half a window, newly drawn in every epoch.
+        seed: of shuffling and jitter.
+        sample_rate: Hz; set from the model's front end.
+        clip_s: window length in seconds; set from the model.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_size: int = 32,
+        jitter: bool = True,
+        seed: int = 0,
+        sample_rate: int = 32_000,
+        clip_s: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
+        self.sample_rate, self.clip_s = sample_rate, clip_s
+        self.labels = corpus.labels
+        self.datasets: dict[Split, ClipWindows] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the splits that a stage needs into memory, once."""
+        clips = self.corpus.splits()
+        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage or "", SPLITS)
+        for split in needed:
+            if split not in self.datasets:
+                self.datasets[split] = self._read(split, clips[split])  # type: ignore[index]
+        if stage == "fit" and not len(self.datasets["train"]):
+            raise DataError("The training split holds no clips: name the folds or lists to learn from.")
+
+    def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
+        # tqdm's None: silent where stderr is not a terminal
+        progress = tqdm(clips, desc=f"reading {split}", unit="clip", disable=None, leave=False)
+        samples = [self.corpus.read(clip, self.sample_rate) for clip in progress]
+        length = round(self.clip_s * self.sample_rate)
+        dataset = ClipWindows(clips, samples, length, jitter=self.jitter and split == "train", seed=self.seed)
+        padded = sum(len(wave) < length for wave in samples)
+        if padded:
+            rank_zero_warn(
+                f"{padded} clips of {split} are shorter than {self.clip_s} s and were padded with zeros."
+            )
+        return dataset
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
+        dataset = self.datasets["train"]
+        return self._loader(dataset, sampler=EpochShuffle(dataset), drop_last=len(dataset) > self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """In order, or nothing where the corpus has no validation split."""
+        dataset = self.datasets["val"]
+        return self._loader(dataset) if len(dataset) else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """In order."""
+        return self._loader(self.datasets["test"])
+
+    def _loader(
+        self, dataset: ClipWindows, sampler: Sampler[int] | None = None, drop_last: bool = False
+    ) -> DataLoader[Batch]:
+        # Clips lie in memory and a window is one copy: worker processes would cost more than they save.
+        return DataLoader(
+            dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=lambda batch: batch
+        )
