@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from complexity.budget import BUDGETS, DEFAULT, Budget
-from complexity.render import print_table
+from complexity.markdown import comparison_to_markdown, to_markdown
+from complexity.plot import plot
+from complexity.render import print_comparison, print_report
 from complexity.report import Report
+from complexity.suggest import WIDTHS, Suggestion, suggest
 from complexity.weigh import STORED_BYTES, measure, measure_onnx
 from runtime.door import EXIT_NEGATIVE, EXIT_OK, run
 from runtime.errors import ConfigError
+
+_GRAPHS = (".onnx",)
+_ROOMY = 0.2  # with --suggest: a model that leaves this share of every limit could be wider
 
 
 def main(arguments: list[str]) -> int:
     """Run the door; returns 0 where every model is within its limits, 1 where one is over."""
     options = _parser().parse_args(arguments)
-    reports = [_measure_file(path, options) for path in options.models]
-    for report in reports:
-        if options.json:
-            print(json.dumps(report.to_dict()))
-        else:
-            print_table(report)
+    budget = _budget(options)
+    reports = [_measure_file(path, budget, options) for path in options.models]
+    options.show(reports, options)
     return EXIT_OK if all(report.within for report in reports) else EXIT_NEGATIVE
 
 
@@ -31,16 +37,45 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m complexity", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="hold models against limits; exit code 0 within, 1 over")
-    check.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model.pt or model.onnx")
-    check.add_argument("--rules", choices=BUDGETS, help=f"rules of a challenge (default {DEFAULT.name})")
-    check.add_argument("--max-params", type=int, metavar="N", help="limits of your own instead")
-    check.add_argument("--max-bytes", type=int, metavar="N", help="bytes of all parameters")
-    check.add_argument("--max-macs", type=int, metavar="N", help="MACs of the network per clip")
+    check.set_defaults(show=_show_each)
     check.add_argument(
-        "--dtype", choices=STORED_BYTES, default="int8", help="what a model.pt will be stored in"
+        "--plot", type=Path, metavar="FILE", help="draw where everything goes (.png, .svg, .pdf)"
     )
-    check.add_argument("--json", action="store_true", help="one JSON object a line for every model")
+    check.add_argument(
+        "--suggest", action="store_true", help="say which width of the same family would fit (model.pt only)"
+    )
+    compare = commands.add_parser("compare", help="models side by side; the same exit codes")
+    compare.set_defaults(show=_show_side_by_side)
+    for command in (check, compare):
+        _add_shared_arguments(command)
     return parser
+
+
+def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model.pt, .ckpt or .onnx")
+    parser.add_argument("--rules", choices=BUDGETS, help=f"rules of a challenge (default {DEFAULT.name})")
+    parser.add_argument("--max-params", type=int, metavar="N", help="limits of your own instead")
+    parser.add_argument("--max-bytes", type=int, metavar="N", help="bytes of all parameters")
+    parser.add_argument("--max-macs", type=int, metavar="N", help="MACs of the network per clip")
+    parser.add_argument(
+        "--dtype",
+        choices=STORED_BYTES,
+        default="int8",
+        help="what a model.pt will be stored in (default int8)",
+    )
+    parser.add_argument(
+        "--input-shape", type=_shape, metavar="1,1,256,64", help="for an .onnx that leaves its input's open"
+    )
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--json", action="store_true", help="one JSON object a line for every model")
+    text.add_argument("--markdown", action="store_true", help="for a technical report")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in text.split(","))
+    if min(sizes) < 1:
+        raise ValueError
+    return sizes
 
 
 def _budget(options: argparse.Namespace) -> Budget:
@@ -56,24 +91,78 @@ def _budget(options: argparse.Namespace) -> Budget:
     return Budget.custom(**own)
 
 
-def _measure_file(path: Path, options: argparse.Namespace) -> Report:
-    if path.suffix == ".onnx":
-        return measure_onnx(path, budget=_budget(options))
-    return _measure_checkpoint(path, options)
-
-
-def _measure_checkpoint(path: Path, options: argparse.Namespace) -> Report:
-    from train import checkpoint  # a door may enter any room; torch only where needed
-
-    loaded = checkpoint.load(path)
+def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Report:
+    if path.suffix in _GRAPHS:
+        return measure_onnx(path, input_shape=options.input_shape, budget=budget)
+    loaded = _load(path)
     report = measure(
         loaded.build(),
         loaded.input_shape,
         stored_dtype=options.dtype,
-        budget=_budget(options),
+        budget=budget,
         frontend=loaded.frontend,
     )
     return dataclasses.replace(report, model=path.name, file_bytes=path.stat().st_size)
+
+
+def _load(path: Path) -> Any:
+    from train import checkpoint  # a door may enter any room; torch only where needed
+
+    return checkpoint.load(path)
+
+
+def _show_each(reports: Sequence[Report], options: argparse.Namespace) -> None:
+    if options.plot:
+        _plot(reports, options.plot)
+    for path, report in zip(options.models, reports, strict=True):
+        suggestions = _suggest(path, report, options) if options.suggest else []
+        if options.json:
+            print(json.dumps(report.to_dict() | {"suggestions": list(map(dataclasses.asdict, suggestions))}))
+            continue
+        if options.markdown:
+            print(to_markdown(report))
+        else:
+            print_report(report)
+        for suggestion in suggestions:
+            print(f"Suggestion: {suggestion}")
+
+
+def _plot(reports: Sequence[Report], path: Path) -> None:
+    if len(reports) > 1:
+        raise ConfigError("--plot draws one model: give one.")
+    plot(reports[0], path)
+
+
+def _show_side_by_side(reports: Sequence[Report], options: argparse.Namespace) -> None:
+    if options.json:
+        for report in reports:
+            print(json.dumps(report.to_dict()))
+    elif options.markdown:
+        print(comparison_to_markdown(reports))
+    else:
+        print_comparison(reports)
+
+
+def _suggest(path: Path, report: Report, options: argparse.Namespace) -> list[Suggestion]:
+    """Which widths would fit, where the model is over its limits or far under them."""
+    if path.suffix in _GRAPHS:
+        raise ConfigError(f"--suggest builds other widths of a student, not of {path}: give its model.pt.")
+    limits = report.budget.limits
+    roomy = all(left > _ROOMY * limits[name] for name, left in report.headroom.items())
+    if report.within and not roomy:
+        return []
+    from train import students
+
+    loaded = _load(path)
+    signature = inspect.signature(students.STUDENTS[loaded.student]).parameters
+    defaults = {name: signature[name].default for name in WIDTHS if name in signature}
+    return suggest(
+        lambda arguments: students.build(loaded.student, arguments),
+        {**defaults, **loaded.arguments},
+        loaded.input_shape,
+        budget=report.budget,
+        element_bytes=STORED_BYTES[options.dtype],
+    )
 
 
 if __name__ == "__main__":

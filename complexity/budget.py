@@ -51,6 +51,11 @@ class Budget:
         every = {name: getattr(self, f"max_{name}") for name in LIMITED}
         return {name: limit for name, limit in every.items() if limit is not None}
 
+    def headroom(self, *, params: int, param_bytes: int, macs: int) -> dict[Limited, int]:
+        """What each limit leaves; negative where it is exceeded."""
+        used: dict[Limited, int] = {"params": params, "param_bytes": param_bytes, "macs": macs}
+        return {name: limit - used[name] for name, limit in self.limits.items()}
+
     @classmethod
     def named(cls, name: str) -> Budget:
         """The rules of a challenge, see `BUDGETS`. Raises ConfigError."""

@@ -115,7 +115,7 @@ class Report:
     @property
     def headroom(self) -> dict[Limited, int]:
         """What each limit leaves; negative where it is exceeded."""
-        return {name: limit - getattr(self, name) for name, limit in self.budget.limits.items()}
+        return self.budget.headroom(params=self.params, param_bytes=self.param_bytes, macs=self.macs)
 
     @property
     def within(self) -> bool:
@@ -124,13 +124,21 @@ class Report:
 
     def excess(self) -> str:
         """One sentence that says by how much each limit is exceeded; empty where all hold."""
+        limits = self.budget.limits
         parts = [
-            f"{getattr(self, name):,} {UNITS[name]} are {-left:,} ({-left / max(limit, 1):.1%}) over the "
-            f"limit of {limit:,}"
-            for (name, left), limit in zip(self.headroom.items(), self.budget.limits.values(), strict=True)
+            f"{limits[name] - left:,} {UNITS[name]} are {-left:,} ({-left / max(limits[name], 1):.1%}) over "
+            f"the limit of {limits[name]:,}"
+            for name, left in self.headroom.items()
             if left < 0
         ]
         return f"By {self.budget.name}, {' and '.join(parts)}." if parts else ""
+
+    def verdict(self) -> str:
+        """One sentence: within the limits, or by how much not."""
+        limits = self.budget.limits
+        used = [f"{1 - left / limits[name]:.1%} of the {UNITS[name]}" for name, left in self.headroom.items()
+                if limits[name]]  # fmt: skip
+        return self.excess() or f"Within {self.budget.name}, with {' and '.join(used) or 'no limits'} used."
 
     def totals(self) -> dict[str, Any]:
         """The figures that an exporter stamps into ``ModelSpec.complexity``."""

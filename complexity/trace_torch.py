@@ -81,6 +81,10 @@ def _dispatch_to(record: Any) -> Any:
     base = require("torch.utils._python_dispatch", extra="train").TorchDispatchMode
 
     class Mode(base):  # type: ignore[misc, valid-type]  # torch is imported only when it is needed
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # torch's own switch; the guard against compilation takes 2 s to import
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             output = func(*args, **(kwargs or {}))
             record(func, args, kwargs or {}, output)
