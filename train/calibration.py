@@ -1,11 +1,13 @@
-"""Training windows kept in model.pt, so that post-training quantization needs nothing but that file."""
+"""What a model.pt carries for later: windows to calibrate INT8 with, and a temperature for its confidence."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.optimize import minimize_scalar
 
 from train.data.module import ClipWindows
 from train.frontend import LogMel
@@ -35,3 +37,23 @@ def calibration_windows(
         "calibration_targets": batch.target,
         "calibration_ids": tuple(f"{dataset.clips[w.clip].id}@{w.start}" for w in windows),
     }
+
+
+def fit_temperature(probabilities: npt.NDArray[Any], target: npt.NDArray[Any]) -> float:
+    """The temperature that makes held-out answers as confident as they are right.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017: least log loss over one number.
+
+    Args:
+        probabilities: softmax at temperature 1, [windows, classes], of windows not trained on.
+        target: [windows].
+    """
+    log_p = np.log(np.maximum(probabilities, 1e-12))  # logits up to a constant per window
+    rows = np.arange(len(target))
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = log_p / np.exp(log_temperature)
+        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[rows, target]).mean())
+
+    bounds = (np.log(0.1), np.log(10.0))
+    return round(float(np.exp(minimize_scalar(log_loss, bounds=bounds, method="bounded").x)), 4)

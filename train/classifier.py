@@ -60,6 +60,7 @@ class Classifier(lightning.LightningModule):
         self.student = students.build(student, self.arguments).to(memory_format=torch.channels_last)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
+        self.judged: tuple[np.ndarray, np.ndarray] | None = None  # its probabilities and targets, by window
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -142,5 +143,6 @@ class Classifier(lightning.LightningModule):
         probabilities, clips = (torch.cat(parts).numpy() for parts in zip(*self._outputs, strict=True))
         self._outputs.clear()
         members = self.trainer.datamodule.datasets[split].clips  # type: ignore[attr-defined]
+        self.judged = probabilities, np.array([members[clip].target for clip in clips])
         self.evaluation = evaluate(probabilities, clips, members, self.labels)
         return self.evaluation

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -21,11 +21,10 @@ from runtime.errors import ConfigError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train import checkpoint
-from train.calibration import calibration_windows
+from train.calibration import calibration_windows, fit_temperature
 from train.classifier import Classifier
 from train.data import ClipData
 from train.evaluation import Evaluation
-
 
 _VERBS = ("fit", "validate", "test")
 
@@ -48,7 +47,12 @@ class TrainCLI(LightningCLI):
                 verb: {"usage": f"python -m train {verb} --config RECIPE [--KEY VALUE ...]"}
                 for verb in _VERBS
             },
-            trainer_defaults={"default_root_dir": ".", "num_sanity_val_steps": 0, "log_every_n_steps": 10},
+            trainer_defaults={
+                "default_root_dir": ".",
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+            },
         )
 
     @staticmethod
@@ -84,6 +88,10 @@ class TrainCLI(LightningCLI):
             dirpath=root / "checkpoints", filename="last-epoch", save_last=True
         )
         kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints]
+        if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
+            kwargs["enable_progress_bar"] = sys.stderr.isatty()
+        if kwargs.get("enable_progress_bar"):
+            kwargs["callbacks"].append(RichProgressBar(console_kwargs={"stderr": True}))
         return super().instantiate_trainer(**kwargs)
 
     @property
@@ -118,17 +126,24 @@ class TrainCLI(LightningCLI):
         """Write model.pt from the best epoch, or from the last one where nothing was validated."""
         if self.trainer.interrupted or not self.trainer.is_global_zero:
             return
-        chosen = "last epoch"
-        if self._checkpoints.monitor and self._checkpoints.best_model_path:
-            best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(best["state_dict"])
-            chosen = f"epoch {best['epoch']}, best of val/accuracy"
+        chosen, temperature = self._choose()
         windows = calibration_windows(
             self.datamodule.datasets["train"], self.model.log_mel, len(self.model.labels)
         )
-        model = self.model.to_checkpoint(provenance=self._provenance(chosen), **windows)
+        model = self.model.to_checkpoint(
+            temperature=temperature, provenance=self._provenance(chosen), **windows
+        )
         checkpoint.save(model, self.root / "model.pt")
         print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
+
+    def _choose(self) -> tuple[str, float]:
+        """Load the best epoch's weights; say which they are and at what temperature they are calibrated."""
+        if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
+            return "last epoch", 1.0
+        best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(best["state_dict"])
+        self.trainer.validate(self.model, self.datamodule, verbose=False)
+        return f"epoch {best['epoch']}, best of val/accuracy", fit_temperature(*self.model.judged)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")

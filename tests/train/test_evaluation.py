@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from train.calibration import fit_temperature
 from train.data import Clip
 from train.evaluation import evaluate
 
@@ -23,3 +24,13 @@ def test_windows_and_clips_are_scored_apart():
     assert result.confusion == ((1, 0), (1, 1))
     assert result.log_loss == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.3]).mean())
     assert "66.7% of 3 clips" in result.to_text()
+
+
+def test_temperature_undoes_a_known_overconfidence():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(20_000, 4))
+    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    target = (honest.cumsum(1) > rng.random((len(honest), 1))).argmax(1)  # drawn as the probabilities say
+    sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
+    assert fit_temperature(honest, target) == pytest.approx(1, abs=0.03)
+    assert fit_temperature(sure, target) == pytest.approx(3, abs=0.1)

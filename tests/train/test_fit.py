@@ -19,6 +19,7 @@ def test_a_run_leaves_a_model_and_its_report(tiny_run):
     assert model.calibration.shape == (40, 1, 256, 64) and len(model.calibration_ids) == 40
     assert model.provenance["data"]["corpus"] == "synthetic scenes"
     assert "best of val/accuracy" in model.provenance["checkpoint"]
+    assert 0.1 <= model.temperature <= 10 and model.temperature != 1
     assert str(tiny_run) not in json.dumps(model.provenance)
     report = json.loads((tiny_run / "test_report.json").read_text())
     assert report["clips"] == 20 and set(report["per_device"]) == {"a", "b"}

@@ -1,0 +1,174 @@
+"""ESC-10, cross-validated: FP32 in torch against INT8 in the runtime alone.
+
+    ESC10_DIR=... python -m benchmarks.esc10 crossvalidate   # four trainings; benchmarks/results/esc10.json
+    ESC10_DIR=... python -m benchmarks.esc10 ship            # the model in the box, from all four folds
+
+Each of the folds 1 to 4 is tested once by a model that learnt from the other three; fold 5 is never read.
+A run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from export.pack import pack
+from runtime import door, load_model
+from runtime.errors import TinysceneError
+from runtime.files import write_beside
+from train import checkpoint
+from train.calibration import fit_temperature
+from train.data import ESC50, ClipData
+from train.evaluation import Evaluation, evaluate
+from train.frontend import LogMel
+
+FOLDS = (1, 2, 3, 4)
+RECIPE = Path("train/recipes/esc10_cp_mobile.yaml")
+RESULTS = Path(__file__).parent / "results"
+BOX = Path("runtime/models/esc10.onnx")
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; returns an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.esc10", description=__doc__)
+    parser.add_argument("command", choices=("crossvalidate", "ship"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/esc10"), help="folder of the trainings")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    if options.command == "crossvalidate":
+        return crossvalidate(options.runs, options.seed)
+    return ship(options.runs, options.seed)
+
+
+def crossvalidate(runs: Path, seed: int) -> int:
+    """Train on every split, score FP32 and INT8, write the table."""
+    rows, held_out = [], []
+    for fold in FOLDS:
+        others = [other for other in FOLDS if other != fold]
+        row, probabilities, target = _score(_fit(runs / f"fold{fold}", others, [fold], seed), fold)
+        rows.append(row)
+        held_out.append((probabilities, target))
+        print(_line(f"fold {fold}", row), flush=True)
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
+    print(_line("mean", mean))
+    temperature = fit_temperature(*(np.concatenate(parts) for parts in zip(*held_out, strict=True)))
+    print(f"temperature of the pooled held-out windows: {temperature}")
+    result = {
+        "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
+        "recipe": str(RECIPE), "seed": seed, "runs": len(rows), "folds": rows, "mean": mean,
+        "temperature": temperature, "machine": _machine(),
+        "command": "python -m benchmarks.esc10 crossvalidate",
+    }  # fmt: skip
+    with write_beside(RESULTS / "esc10.json") as partial:
+        partial.write_text(json.dumps(result, indent=2) + "\n")
+    return door.EXIT_OK
+
+
+def ship(runs: Path, seed: int) -> int:
+    """Train on all four folds and put the INT8 model into the box, calibrated by the cross-validation."""
+    result = json.loads((RESULTS / "esc10.json").read_text())
+    model = checkpoint.load(_fit(runs / "final", list(FOLDS), [], seed))
+    held_out = {key: result["mean"][key] for key in ("int8_windows", "int8_clips")}
+    model = dataclasses.replace(
+        model,
+        temperature=result["temperature"],
+        provenance={**model.provenance, "held_out": {"how": result["data"], **held_out}},
+    )
+    packed = pack(model, BOX)
+    print(packed.verification)
+    if not packed.verification.passed:
+        return door.EXIT_NEGATIVE
+    print(f"wrote {BOX}: {packed.file_bytes:,} bytes, temperature {model.temperature}")
+    return door.EXIT_OK
+
+
+def _fit(run: Path, train_folds: list[int], test_folds: list[int], seed: int) -> Path:
+    """Run the recipe unless it has run; returns its model.pt."""
+    if not (run / "model.pt").is_file():
+        command = [
+            sys.executable, "-m", "train", "fit", "--config", str(RECIPE), f"--seed_everything={seed}",
+            f"--trainer.default_root_dir={run}", f"--data.corpus.train_folds={train_folds}",
+            f"--data.corpus.test_folds={test_folds}",
+        ]  # fmt: skip
+        if (run / "checkpoints" / "last.ckpt").is_file():
+            command.append("--ckpt_path=last")
+        if subprocess.run(command, check=False).returncode:
+            raise TinysceneError(f"The training in {run} failed: its message stands above.")
+    return run / "model.pt"
+
+
+def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """FP32 and INT8 on a fold; also the FP32 probabilities and targets of its windows."""
+    model = checkpoint.load(path)
+    if fold in model.provenance["data"]["train"]:
+        raise TinysceneError(f"{path} has learnt from fold {fold}: its score there would mean nothing.")
+    data = ClipData(ESC50(esc10=True, train_folds=model.provenance["data"]["train"], test_folds=[fold]))
+    data.setup("test")
+    float_probabilities, clips = _torch_probabilities(model, data)
+    target = np.array([data.datasets["test"].clips[clip].target for clip in clips])
+    onnx = path.with_suffix(".onnx")
+    packed = pack(model, onnx)
+    if not packed.verification.passed:
+        raise TinysceneError(f"{onnx} was not verified:\n{packed.verification}")
+    int8_probabilities = _runtime_probabilities(onnx, data)
+    members = data.datasets["test"].clips
+    fp32 = evaluate(float_probabilities, clips, members, model.labels)
+    int8 = evaluate(int8_probabilities, clips, members, model.labels)
+    agreement = float((float_probabilities.argmax(1) == int8_probabilities.argmax(1)).mean())
+    row = {"fold": fold, **_accuracies("fp32", fp32), **_accuracies("int8", int8), "agreement": agreement}
+    return row, float_probabilities, target
+
+
+def _accuracies(name: str, result: Evaluation) -> dict[str, float]:
+    return {f"{name}_windows": result.window_accuracy, f"{name}_clips": result.clip_accuracy}
+
+
+def _torch_probabilities(model: checkpoint.Checkpoint, data: ClipData) -> tuple[np.ndarray, np.ndarray]:
+    network, log_mel = model.build(), LogMel(model.frontend)
+    probabilities, clips = [], []
+    with torch.inference_mode():
+        for batch in data.test_dataloader():
+            probabilities.append(network(log_mel(batch.waveform)).softmax(1).numpy())
+            clips.append(batch.clip.numpy())
+    return np.concatenate(probabilities), np.concatenate(clips)
+
+
+def _runtime_probabilities(onnx: Path, data: ClipData) -> np.ndarray:
+    """The same windows, heard by the runtime: no torch, no front end but its own."""
+    model = load_model(onnx)
+    dataset = data.datasets["test"]
+    answers = [
+        model.classify(dataset.at_rest([i]).waveform[0].numpy(), data.sample_rate)
+        for i in range(len(dataset))
+    ]
+    scores = [[answer.scores[label] for label in model.labels] for answer in answers]
+    return np.array(scores)
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    return (
+        f"{name:7} FP32 {row['fp32_clips']:6.1%} of clips {row['fp32_windows']:6.1%} of windows   "
+        f"INT8 {row['int8_clips']:6.1%} {row['int8_windows']:6.1%}   agreement {row['agreement']:6.1%}"
+    )
+
+
+def _machine() -> dict[str, Any]:
+    packages = ("torch", "torchao", "onnxruntime", "numpy", "lightning")
+    return {
+        "processor": platform.machine(), "system": platform.system(), "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    door.run(main)
