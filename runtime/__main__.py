@@ -13,6 +13,8 @@ from runtime.door import run
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
     "classify": "runtime.commands",
     "listen": "runtime.listen",
+    "devices": "runtime.doctor",
+    "doctor": "runtime.doctor",
 }
 
 
@@ -30,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_classify(commands.add_parser("classify", help="label audio files"))
     _add_listen(commands.add_parser("listen", help="label what a microphone hears"))
+    _add_json(commands.add_parser("devices", help="list the microphones"))
+    doctor = commands.add_parser("doctor", help="check what listening needs, and measure")
+    doctor.add_argument("--model", action="append", metavar="M", help="an .onnx file; may be given again")
+    _add_json(doctor)
     return parser
 
 
@@ -58,12 +64,16 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="an .onnx file; the model in the box by default")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_json(parser)
     parser.add_argument("--channel", type=int, metavar="C", help="hear this channel, from 0; else their mean")
     parser.add_argument("--events", action="store_true", help="print what begins and ends, not every window")
     parser.add_argument(
         "--threshold", action="append", metavar="[LABEL=]P", help="begin events from this probability"
     )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import ConfigError, ModelFileError
+from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.goldens import make_input
 from runtime.modelfile import ModelFile, read_model
 
@@ -39,9 +39,19 @@ def _onnxruntime() -> Any:
             stacklevel=3,
         )
     os.environ[_TELEMETRY] = "1"
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise TinysceneError(
+            f"onnxruntime cannot be imported ({error}): see `python -m runtime doctor`."
+        ) from error
     return onnxruntime
+
+
+def probe_import() -> list[str]:
+    """A command line that imports ONNX Runtime and nothing else, telemetry off."""
+    code = f"import os; os.environ['{_TELEMETRY}'] = '1'; import onnxruntime"
+    return [sys.executable, "-c", code]
 
 
 class Session:

@@ -1,0 +1,88 @@
+"""The doctor names a fault and its remedy, and says nothing of what is well but that it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime import doctor as doctor_module
+from runtime import microphone as microphone_module
+from runtime.__main__ import main
+from runtime.errors import DeviceError
+from tests.runtime.fakes import FakeAudio, white
+
+
+@pytest.fixture
+def audio(monkeypatch: pytest.MonkeyPatch) -> FakeAudio:
+    fake = FakeAudio(white, ("USB mic", "Webcam"))
+    for module in (microphone_module, doctor_module):
+        monkeypatch.setattr(module, "portaudio", lambda: fake)
+    return fake
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    return {line["name"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+
+
+def test_all_is_well(audio: FakeAudio, model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", "--model", str(model_path)]) == 0
+    found = findings(capsys)
+    assert list(found) == ["system", "onnxruntime", "libsndfile", "microphones", "model"]
+    assert found["microphones"]["detail"] == "USB mic; Webcam"
+    assert "times real time" in str(found["model"]["detail"])
+
+
+def test_faults_are_named_and_the_exit_code_tells(
+    audio: FakeAudio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio._listed.clear()
+    crash = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGILL)"]
+    monkeypatch.setattr(doctor_module, "probe_import", lambda: crash)
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("FAULT")] == [
+        ["FAULT", "onnxruntime"],
+        ["FAULT", "microphones"],
+    ]
+    assert "crashes on this CPU (signal 4)" in lines[1]
+    assert len(lines) == 4  # a model is not loaded where onnxruntime would take this process down
+
+
+def test_no_portaudio(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model_path: Path
+) -> None:
+    def none() -> FakeAudio:
+        raise DeviceError("PortAudio is not installed.")
+
+    monkeypatch.setattr(microphone_module, "portaudio", none)
+    assert main(["doctor", "--model", str(model_path), "--json"]) == 1
+    assert findings(capsys)["microphones"]["ok"] is False
+
+
+def test_a_bad_model_is_a_fault(audio: FakeAudio, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", str(tmp_path / "no.onnx"), "--json"]) == 1
+    assert "There is no model" in str(findings(capsys)["model"]["detail"])
+
+
+def test_devices(audio: FakeAudio, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "* USB mic  (2 channels, 48000 Hz)"
+    assert main(["devices", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[1])["name"] == "Webcam"
+    audio._listed.clear()
+    assert main(["devices"]) == 1
+
+
+def test_portaudio_missing_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['devices']\n"
+        "from runtime.__main__ import main, run\nrun(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: PortAudio is not installed") and "libportaudio2" in done.stderr

@@ -1,0 +1,176 @@
+"""``listen`` as a process: pipes, files, many inputs, recordings, and a quiet end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from runtime.__main__ import main
+from runtime.classifier import Model
+from runtime.errors import ConfigError
+from runtime.recorder import Recorder
+from runtime.sources import AudioFile, Pcm
+
+
+def run(*arguments: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "runtime", "listen", *arguments],
+        input=stdin, capture_output=True, timeout=60, env={**os.environ, **more},
+    )  # fmt: skip
+
+
+def lines(text: bytes | str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def wav(tmp_path: Path, noise: np.ndarray) -> Path:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise, 32_000, subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("s16", 2**15), ("s32", 2**31), ("f32", 1)])
+def test_pcm_on_stdin(model: Model, model_path: Path, noise: np.ndarray, kind: str, scale: int) -> None:
+    dtype = {"s16": "<i2", "s32": "<i4", "f32": "<f4"}[kind]
+    pcm = (np.round(noise * 2**15) / 2**15 * scale).astype(dtype)
+    stereo = np.repeat(pcm[:, None], 2, axis=1)
+    done = run(
+        "-", "--rate", "32000", "--channels", "2", "--format", kind, "--json", "--model", str(model_path),
+        stdin=stereo.tobytes() + b"\0",
+    )  # fmt: skip
+    assert done.returncode == 0
+    expected = model.windows((np.round(noise * 2**15) / 2**15).astype(np.float32), 32_000, 0.25)
+    windows = [line for line in lines(done.stdout) if "state" in line]
+    assert [w["scores"] for w in windows] == [p.scores for p in expected]
+    assert {"late_s", "dropped", "gap", "smoothed"} <= set(windows[0])
+
+
+def test_a_file_and_its_live_stream_agree_on_events(
+    wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--hop", "0.25", "--events", "--json", "--model", str(model_path)]
+    main(["classify", str(wav), *common])
+    of_file = lines(capsys.readouterr().out)[:-1]
+    main(["listen", str(wav), *common])
+    live = lines(capsys.readouterr().out)
+    assert live and [{**e, "source": 0} for e in live] == [{**e, "source": 0} for e in map(renamed, of_file)]
+
+
+def renamed(event: dict[str, object]) -> dict[str, object]:
+    return {"source" if key == "file" else key: value for key, value in event.items()}
+
+
+def test_thresholds_on_the_command_line(
+    wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["classify", str(wav), "--events", "--json", "--model", str(model_path)]
+    main([*common, "--hop", "0.25"])
+    labels = {str(e["label"]) for e in lines(capsys.readouterr().out)[:-1]}
+    assert labels
+    silenced = [f"--threshold={label}=1.0" for label in labels]
+    main([*common, *silenced])
+    assert not {e["label"] for e in lines(capsys.readouterr().out)[:-1]} & labels
+    for wrong in ("much", "cat=0.5", "1.5"):
+        with pytest.raises(ConfigError):
+            main(["listen", str(wav), "--model", str(model_path), "--threshold", wrong])
+
+
+def test_many_inputs(
+    wav: Path, tmp_path: Path, noise: np.ndarray, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.flac"
+    soundfile.write(other, noise[::-1], 44_100)
+    main(["listen", "--input", str(wav), "--input", str(other), "--json", "--model", str(model_path)])
+    heard = [line for line in lines(capsys.readouterr().out) if "state" in line]
+    assert {line["source"] for line in heard} == {str(wav), str(other)}
+
+
+@pytest.mark.parametrize("arguments", [["missing.wav"], ["-", "--rate", "7"], ["-", "--channels", "0"]])
+def test_bad_inputs_are_one_sentence(model_path: Path, arguments: list[str]) -> None:
+    done = run(*arguments, "--model", str(model_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+
+
+def test_samples_that_are_not_finite_are_a_gap(model_path: Path, noise: np.ndarray) -> None:
+    broken = noise.copy()
+    broken[50_000] = np.nan
+    done = run("-", "--format", "f32", "--json", "--model", str(model_path), stdin=broken.tobytes())
+    states = [line["state"] for line in lines(done.stdout) if "state" in line]
+    assert done.returncode == 0 and states[0] == "ok" and "gap" in states and states[-1] == "ok"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_quietly(model_path: Path, noise: np.ndarray, how: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime", "listen", "-", "--json", "--model", str(model_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.write((noise * 32767).astype("<i2").tobytes())
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and b"Traceback" not in errors
+
+
+def test_a_closed_pipe_ends_it_quietly(model_path: Path, wav: Path) -> None:
+    command = f"{sys.executable} -m runtime listen {wav} --json --hop 0.01 --model {model_path}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {command} | head -1"], capture_output=True, timeout=60
+    )
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and done.stdout.count(b"\n") == 1
+
+
+def test_a_terminal_as_stdin_is_told_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "isatty", lambda fd: True)
+    with pytest.raises(ConfigError, match="Nothing is piped"):
+        Pcm(0, 32_000)
+
+
+def test_recordings_hold_what_was_heard(wav: Path, tmp_path: Path, model_path: Path) -> None:
+    kept = tmp_path / "kept"
+    done = run(str(wav), "--record", str(kept), "--record-limit", "1", "--model", str(model_path))
+    assert done.returncode == 0 and b"kept in" in done.stderr
+    (recording,) = kept.glob("*")
+    assert np.array_equal(soundfile.read(recording)[0], soundfile.read(wav)[0])
+
+
+def test_recordings_end_at_their_limit(wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "kept"
+    for expected in (1, 1):  # a file of 256,044 bytes fits once, whatever a second run asks
+        recorder = Recorder(AudioFile(wav), kept, 300_000)
+        for _ in range(2):
+            assert recorder.poll() is not None
+        recorder.close()
+        assert len(list(kept.iterdir())) == expected
+    assert "recording ends" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="allow more"):
+        Recorder(AudioFile(wav), kept, 0)
+
+
+def test_systemd_is_told_when_it_is_ready_and_as_long_as_it_hears(
+    tmp_path: Path, model_path: Path, wav: Path
+) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        listener.settimeout(10)
+        begun = time.monotonic()
+        done = run(str(wav), "--model", str(model_path), NOTIFY_SOCKET=str(address), WATCHDOG_USEC="4000")
+        assert done.returncode == 0
+        told = [listener.recv(100) for _ in range(3)]
+    assert told[:2] == [b"READY=1", b"WATCHDOG=1"] and told[2] in (b"WATCHDOG=1", b"STOPPING=1")
+    assert time.monotonic() - begun < 60

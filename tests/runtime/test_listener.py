@@ -1,0 +1,191 @@
+"""The live loop on a sound card and a clock that only move when told to."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from runtime import microphone as microphone_module
+from runtime.classifier import Model
+from runtime.errors import DeviceError
+from runtime.frontend import Array
+from runtime.listener import DeviceChange, Ended, Heard, Listener
+from runtime.microphone import BUFFER_S, Microphone
+from runtime.ring import Ring
+from runtime.sources import Chunk
+from tests.runtime.fakes import FakeAudio, white
+
+
+@pytest.fixture
+def audio(monkeypatch: pytest.MonkeyPatch) -> FakeAudio:
+    fake = FakeAudio(white, ("HDMI out", "USB mic", "USB cam"))
+    monkeypatch.setattr(microphone_module, "portaudio", lambda: fake)
+    monkeypatch.setattr(microphone_module, "_open_streams", set())
+    return fake
+
+
+def listen(model: Model, audio: FakeAudio, *sources: Microphone, hop_s: float = 0.25) -> Listener:
+    return Listener(model, sources, hop_s=hop_s, clock=audio.clock, sleep=audio.sleep)
+
+
+def test_a_microphone_says_what_classify_says(model: Model, audio: FakeAudio) -> None:
+    items = list(islice(listen(model, audio, Microphone("mic", 32_000, clock=audio.clock)), 20))
+    for item in items:
+        assert isinstance(item, Heard) and item.dropped_s == 0 and 0 <= item.late_s < 0.1
+        start = round(item.raw.start_s * 32_000)
+        assert item.raw.scores == model.classify(white(start, 32_000), 32_000).scores
+    assert [item.raw.start_s for item in items] == [index / 4 for index in range(20)]
+
+
+def test_many_inputs_say_what_each_says_alone(model: Model, audio: FakeAudio) -> None:
+    microphones = [Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam", "HDMI")]
+    items = list(islice(listen(model, audio, *microphones), 30))
+    assert {item.source for item in items} == {"USB mic", "USB cam", "HDMI out"}
+    for item in items:
+        start = round(item.raw.start_s * 32_000)
+        assert item.raw.scores == pytest.approx(model.classify(white(start, 32_000), 32_000).scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(("rates", "opened"), [((48_000,), 48_000), ((44_100,), 44_100), ((32_000,), 32_000)])
+def test_another_rate_is_resampled(
+    model: Model, audio: FakeAudio, rates: tuple[int, ...], opened: int
+) -> None:
+    audio.rates = rates
+    microphone = Microphone("USB mic", 32_000, clock=audio.clock)
+    assert microphone.sample_rate == opened
+    items = list(islice(listen(model, audio, microphone), 5))
+    assert items[4].raw.end_s == 2.0 and items[4].late_s < 0.2
+
+
+def test_a_device_that_takes_no_rate_says_so(audio: FakeAudio) -> None:
+    audio.rates = ()
+    with pytest.raises(DeviceError, match="opens at none of 32000, 48000, 44100 Hz"):
+        Microphone("USB mic", 32_000)
+
+
+def test_devices_are_found_by_name(audio: FakeAudio) -> None:
+    assert Microphone("usb MIC", 32_000).name == "USB mic"
+    assert Microphone(None, 32_000).name == "HDMI out"
+    with pytest.raises(DeviceError, match="there are HDMI out; USB mic; USB cam"):
+        Microphone("bluetooth", 32_000)
+    with pytest.raises(DeviceError, match="say which of USB mic; USB cam"):
+        Microphone("USB", 32_000)
+    audio.plugged.clear()
+    audio._initialize()
+    with pytest.raises(DeviceError, match="No microphone was found"):
+        Microphone(None, 32_000)
+
+
+def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Model, audio: FakeAudio) -> None:
+    audio.plan = [
+        (5.0, lambda: audio.plugged.remove("USB mic")),
+        (20.0, lambda: audio.plugged.append("USB mic")),
+    ]
+    items = list(islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 60))
+    lost, back = (item for item in items if isinstance(item, DeviceChange))
+    assert (lost.event, back.event) == ("device_lost", "device_back")
+    assert lost.time_s == pytest.approx(5.0, abs=0.05) and "nothing for 2 s" in lost.detail
+    assert audio.starts > 1  # PortAudio had to look again, and its indices had changed
+    states = {item.raw.start_s: item.raw.state for item in items if isinstance(item, Heard)}
+    back_s = 5.0 + items[-1].dropped_s
+    assert 20.0 < back_s < 30.0  # attempts grow rarer: 0.5, 1, 2, 4, 8 s
+    for start_s, state in states.items():
+        assert state == ("ok" if start_s + 1 <= 5.0 or start_s >= back_s else "gap")
+    last = items[-1]
+    assert last.raw.end_s == pytest.approx(audio.now, abs=0.1) and last.late_s < 0.1
+
+
+def test_a_stuck_driver_is_lost(model: Model, audio: FakeAudio) -> None:
+    audio.sound = lambda first, frames: np.full(frames, 0.25, np.float32)
+    audio.rng = type("Blocks", (), {"integers": lambda self, low, high: 640})()  # type: ignore[assignment]
+    items = islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 60)
+    assert next(item.detail for item in items if isinstance(item, DeviceChange)).startswith("it repeated")
+
+
+def test_silence_is_no_loss(model: Model, audio: FakeAudio) -> None:
+    audio.sound = lambda first, frames: np.zeros(frames, np.float32)
+    items = list(islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 100))
+    assert {item.raw.state for item in items} == {"no_signal"}
+
+
+def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audio: FakeAudio) -> None:
+    slow = Model(model.session)
+    listener = listen(slow, audio, Microphone("USB mic", 32_000, clock=audio.clock))
+    push = listener._streams.push
+
+    def takes_long(chunks: list[Array]) -> list[list[object]]:
+        audio.sleep(BUFFER_S if any(len(chunk) for chunk in chunks) else 0)
+        return push(chunks)
+
+    listener._streams.push = takes_long  # type: ignore[method-assign, assignment]
+    with pytest.warns(UserWarning, match="too slow for the hop"):
+        items = list(islice(listener, 40))
+    assert listener.hop_s == 1.0  # twice widened, and never beyond a window
+    gaps = [item for item in items if item.raw.state == "gap"]
+    assert gaps and items[-1].dropped_s > 3 * BUFFER_S
+    assert items[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
+
+
+def test_samples_that_the_device_lost_flag_a_gap(model: Model, audio: FakeAudio) -> None:
+    microphone = Microphone("USB mic", 32_000, clock=audio.clock)
+    stream = iter(listen(model, audio, microphone))
+    assert {item.raw.state for item in islice(stream, 6)} == {"ok"}
+    microphone.overflows += 1
+    assert [item.raw.state for item in islice(stream, 8)].count("gap") == 4  # the windows that touch it
+
+
+class Script:
+    """A source of given chunks."""
+
+    name, sample_rate = "script", 32_000
+
+    def __init__(self, *sizes: int) -> None:
+        self.chunks = iter(sizes)
+        self.heard = 0
+
+    def poll(self) -> Chunk:
+        size = next(self.chunks, None)
+        if size is None:
+            raise EOFError
+        self.heard += size
+        return Chunk(white(self.heard - size, size)[:, None], 0.0)
+
+    def close(self) -> None:
+        self.heard = -1
+
+
+def test_inputs_of_any_length_end_one_by_one(model: Model) -> None:
+    short, long = Script(20_000), Script(30_000, 7, 60_000)
+    listener = Listener(model, [short, long], hop_s=0.5)
+    items = list(listener)
+    assert next(item for item in items if isinstance(item, Ended)).source == "script"
+    ends = [item.raw.end_s for item in items if isinstance(item, Heard)]
+    assert sorted(ends) == [20_000 / 32_000, 1.0, 1.5, 2.0, 2.5, 90_007 / 32_000]
+    listener.close()
+    assert short.heard == long.heard == -1
+
+
+def test_the_ring_gives_back_what_was_written_in_any_cut() -> None:
+    ring, rng, taken, written = Ring(1000, 2), np.random.default_rng(0), [], 0
+    for _ in range(300):
+        size = int(rng.integers(0, 400))
+        ring.write(np.arange(2 * written, 2 * (written + size), dtype=np.float32).reshape(-1, 2))
+        written += size
+        if rng.random() < 0.7 or written - sum(map(len, taken)) > 300:
+            samples, lost = ring.take()
+            assert lost == 0
+            taken.append(samples)
+    taken.append(ring.take()[0])
+    assert np.array_equal(np.concatenate(taken), np.arange(2 * written, dtype=np.float32).reshape(-1, 2))
+
+
+def test_a_slow_reader_of_the_ring_loses_its_backlog_and_knows() -> None:
+    ring = Ring(1000, 1)
+    for _ in range(9):
+        ring.write(np.ones((100, 1), np.float32))
+    samples, lost = ring.take()
+    assert (len(samples), lost) == (0, 900)
+    ring.write(np.ones((5, 1), np.float32))
+    assert (len(ring.take()[0]), ring.take()[1]) == (5, 0)

@@ -1,0 +1,179 @@
+"""PortAudio for real, without a sound card: PulseAudio's null sink is the room, its monitor the microphone.
+
+Each test runs a PulseAudio of its own; it skips where PulseAudio, its ALSA plugin or PortAudio are
+missing (Debian: pulseaudio pulseaudio-utils libasound2-plugins libportaudio2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+HOP_S = 0.25
+
+
+class Room:
+    """A PulseAudio server with one null sink."""
+
+    def __init__(self, folder: Path) -> None:
+        for tool in ("pulseaudio", "pactl", "paplay"):
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
+        run = folder / "run"
+        run.mkdir(mode=0o700)
+        own = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(run)}
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("PULSE_")} | own
+        self._server = subprocess.Popen(
+            ["pulseaudio", "-n", "--exit-idle-time=-1", "--disallow-exit", "--daemonize=no",
+             "-L", "module-native-protocol-unix"],
+            env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_for(lambda: self.control("info").returncode == 0, "PulseAudio to start")
+        self.plug()
+
+    def control(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, text=True, timeout=10)
+
+    def plug(self) -> None:
+        loaded = self.control(
+            "load-module",
+            "module-null-sink",
+            "sink_name=room",
+            "rate=32000",
+            "format=float32le",
+            "channels=1",
+        )
+        self._sink = loaded.stdout.strip()
+        assert self.control("set-default-source", "room.monitor").returncode == 0
+
+    def unplug(self) -> None:
+        assert self.control("unload-module", self._sink).returncode == 0
+
+    def play(self, path: Path) -> None:
+        subprocess.run(["paplay", "--device=room", str(path)], env=self.env, check=True, timeout=60)
+
+    def close(self) -> None:
+        self._server.terminate()
+        self._server.wait(10)
+
+
+class Ears:
+    """``listen --json`` on the room's microphone, its lines read as they come."""
+
+    def __init__(self, room: Room, model_path: Path, folder: Path) -> None:
+        self._out = folder / "heard.jsonl"
+        with self._out.open("w") as out, (folder / "errors").open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "runtime", "listen", "--json", "--hop", str(HOP_S),
+                 "--model", str(model_path)],
+                env=room.env, stdout=out, stderr=errors,
+            )  # fmt: skip
+        wait_for(lambda: self.windows() or self._process.poll(), "the first window")
+        if self._process.poll():
+            pytest.skip(f"PortAudio finds no microphone here: {(folder / 'errors').read_text().strip()}")
+
+    def lines(self) -> list[dict[str, Any]]:
+        whole = self._out.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def windows(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if "state" in line]
+
+    def devices(self) -> list[str]:
+        return [line["event"] for line in self.lines() if str(line.get("event")).startswith("device")]
+
+    def events(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line.get("event") in ("onset", "offset")]
+
+    def close(self) -> int:
+        self._process.terminate()
+        return self._process.wait(20)
+
+
+def wait_for(what: Callable[[], Any], name: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, f"waited {seconds} s for {name}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    room = Room(tmp_path)
+    yield room
+    room.close()
+
+
+@pytest.fixture
+def ears(room: Room, model_path: Path, tmp_path: Path) -> Iterator[Ears]:
+    ears = Ears(room, model_path, tmp_path)
+    yield ears
+    ears.close()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """Hum, dog and rain of the tiny model: noise in its lowest, middle and highest bands, with pauses."""
+    rng, still = np.random.default_rng(5), np.zeros(64_000)
+    white = rng.normal(size=96_000)
+    spectrum, hz = np.fft.rfft(white), np.fft.rfftfreq(96_000, 1 / 32_000)
+    parts = [still]
+    for low, high in ((50, 700), (1100, 2600), (9000, 15_000)):
+        band = np.fft.irfft(spectrum * ((hz > low) & (hz < high)))
+        parts += [0.1 * band / band.std(), still]
+    path = tmp_path / "scene.wav"
+    soundfile.write(path, np.concatenate(parts), 32_000, subtype="FLOAT")
+    return path
+
+
+def states(ears: Ears) -> list[str]:
+    return [window["state"] for window in ears.windows()]
+
+
+def of_file(model_path: Path, scene: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime", "classify", str(scene), "--json", "--events", "--hop", str(HOP_S),
+         "--model", str(model_path)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return [line for line in map(json.loads, done.stdout.splitlines()) if "event" in line]
+
+
+def test_what_the_microphone_hears_is_what_classify_says(
+    room: Room, ears: Ears, scene: Path, model_path: Path
+) -> None:
+    expected = of_file(model_path, scene)
+    assert [e["label"] for e in expected] == ["hum", "hum", "dog", "dog", "rain", "rain"]
+    room.play(scene)
+    wait_for(lambda: len(ears.events()) >= len(expected), "the events")
+    live = ears.events()
+    assert [(e["event"], e["label"]) for e in live] == [(e["event"], e["label"]) for e in expected]
+    times = [[e["end_s"] or e["start_s"] for e in events] for events in (live, expected)]
+    shifts = [heard_s - file_s for heard_s, file_s in zip(*times, strict=True)]
+    assert max(shifts) - min(shifts) <= HOP_S + 1e-6
+    assert ears.close() == 130 and not ears.devices()
+    assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in ears.windows())
+
+
+def test_a_microphone_that_vanishes_and_returns_is_heard_again(room: Room, ears: Ears, scene: Path) -> None:
+    room.unplug()
+    wait_for(lambda: ears.devices() == ["device_lost"], "the loss")
+    room.plug()
+    wait_for(lambda: ears.devices() == ["device_lost", "device_back"], "the return")
+    wait_for(lambda: "gap" in states(ears), "the gap")
+    wait_for(lambda: states(ears)[-1] == "no_signal", "the end of the gap")
+    room.play(scene)
+    wait_for(lambda: states(ears).count("ok") > 8, "sound after the return")
+    ends = [window["end_s"] for window in ears.windows()]
+    assert ends == sorted(ends)
