@@ -16,11 +16,11 @@ from complexity.plot import plot
 from complexity.render import print_comparison, print_report
 from complexity.report import Report
 from complexity.suggest import WIDTHS, Suggestion, suggest
-from complexity.weigh import STORED_BYTES, measure, measure_onnx
+from complexity.weigh import STORED_BYTES, measure, measure_onnx, measure_tflite
 from runtime.door import EXIT_NEGATIVE, EXIT_OK, run
 from runtime.errors import ConfigError
 
-_GRAPHS = (".onnx",)
+_GRAPHS = (".onnx", ".tflite")
 _ROOMY = 0.2  # with --suggest: a model that leaves this share of every limit could be wider
 
 
@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model.pt, .ckpt or .onnx")
+    parser.add_argument(
+        "models", nargs="+", type=Path, metavar="MODEL", help="model.pt, .ckpt, .onnx or .tflite"
+    )
     parser.add_argument("--rules", choices=BUDGETS, help=f"rules of a challenge (default {DEFAULT.name})")
     parser.add_argument("--max-params", type=int, metavar="N", help="limits of your own instead")
     parser.add_argument("--max-bytes", type=int, metavar="N", help="bytes of all parameters")
@@ -92,8 +94,12 @@ def _budget(options: argparse.Namespace) -> Budget:
 
 
 def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Report:
-    if path.suffix in _GRAPHS:
+    if path.suffix == ".onnx":
         return measure_onnx(path, input_shape=options.input_shape, budget=budget)
+    if options.input_shape:
+        raise ConfigError(f"--input-shape is for .onnx files; {path} tells its own: leave it out.")
+    if path.suffix == ".tflite":
+        return measure_tflite(path, budget=budget)
     loaded = _load(path)
     report = measure(
         loaded.build(),

@@ -99,6 +99,12 @@ def _elementwise(
     return None
 
 
+def is_product(operator: Any) -> bool:
+    """Whether a call is a convolution, a matrix product or a recurrence."""
+    name = name_of(operator)
+    return name in _PRODUCTS or name in ("convolution", "mkldnn_rnn_layer")
+
+
 def is_view(operator: Any) -> bool:
     """Whether a call only looks at memory in another way."""
     return bool(operator.is_view) or any(tag.name == "inplace_view" for tag in operator.tags)

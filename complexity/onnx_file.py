@@ -59,7 +59,7 @@ def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> Onn
     _refuse_unknown(proto.graph, path)
     _fix_input_shape(proto.graph, input_shape, path)
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:  # the C++ side raises plain RuntimeErrors
         raise ModelFileError(
             f"The shapes inside {path} contradict each other or the input shape: "
@@ -135,22 +135,27 @@ def _fix_input_shape(graph: Any, given: Sequence[int] | None, path: Path) -> Non
         raise ConfigError(f"{path} has {len(inputs)} inputs and --input-shape names only one.")
     for value in inputs:
         dims = value.type.tensor_type.shape.dim
-        shape = list(given) if given is not None else [d.dim_value or None for d in dims]
-        if len(dims) != len(shape):
+        fixed = [d.dim_value or None for d in dims]
+        sizes = fixed if given is None else list(given)
+        if len(sizes) != len(dims) or any(a and a != b for a, b in zip(fixed[1:], sizes[1:], strict=True)):
             raise ConfigError(
-                f"The input '{value.name}' of {path} has {len(dims)} axes, but --input-shape "
-                f"names {len(shape)}."
+                f"The input '{value.name}' of {path} is {_write(fixed)}, which --input-shape "
+                f"{_write(sizes)} does not fit: give one that does."
             )
-        for axis, size in enumerate([1, *shape[1:]] if shape else []):
-            if size is None:
-                raise ModelFileError(
-                    f"The input '{value.name}' of {path} has an open size at axis {axis}: "
-                    "say it with --input-shape, such as --input-shape 1,1,256,64."
-                )
-            dims[axis].dim_value = size
+        if None in sizes[1:]:
+            raise ModelFileError(
+                f"The input '{value.name}' of {path} is {_write(fixed)}, open where the question marks "
+                "are: fill them in with --input-shape, such as --input-shape 1,1,256,64."
+            )
+        for dim, size in zip(dims, [1, *sizes[1:]], strict=False):
+            dim.dim_value = size
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
+
+
+def _write(sizes: Sequence[int | None]) -> str:
+    return ",".join("?" if size is None else str(size) for size in sizes)
 
 
 def _describe_tensors(onnx: Any, graph: Any) -> tuple[dict[str, Shape], dict[str, ElementType]]:

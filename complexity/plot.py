@@ -38,6 +38,8 @@ def plot(report: Report, path: str | Path) -> None:
     for axes, (label, values) in zip(panels, series.items(), strict=True):
         axes.barh(range(len(parts)), values)
         axes.set_xlabel(label)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=4)
     panels[0].set_yticks(range(len(parts)), [part.name for part in parts])
     panels[0].invert_yaxis()  # the first layer on top
     figure.suptitle(f"{report.model}: {report.verdict()}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from complexity.aten_ops import BATCH_NORMS, cost_of, is_view, name_of
+from complexity.aten_ops import BATCH_NORMS, cost_of, is_product, is_view, name_of
 from complexity.count_torch import flags_kept
 from complexity.graph import Graph, Node, Work
 from runtime.door import require
@@ -129,7 +129,7 @@ class _Recorder:
         inputs = tuple(dict.fromkeys(self._names[s] for s in read if s in self._names))
         written = [t for t in _tensors(output) if t.numel()]
         self._alive.extend(written)
-        if not inputs or is_view(operator):
+        if is_view(operator) or not (inputs or self._is_computed(operator, read)):
             return
         work = cost_of(operator, args, written[0] if written else None)
         fresh = {_storage(t): t for t in written if _storage(t) not in self._names}
@@ -156,6 +156,14 @@ class _Recorder:
         held = {self._names[_storage(t)]: None for t in _tensors(output) if _storage(t) in self._names}
         nodes = _fold_batch_norms(self._nodes)
         return Trace(Graph(nodes, self._sizes, (self._input,), tuple(held)), tuple(self._weighted))
+
+    def _is_computed(self, operator: Any, read: list[int]) -> bool:
+        """Whether a call that reads no activation is executed all the same.
+
+        What is made of parameters alone is a constant of the exported graph, but the product with the
+        zeros that a recurrence starts from is not.
+        """
+        return is_product(operator) and not self._params.issuperset(read)
 
     def _leave(self) -> None:
         self._path.pop()

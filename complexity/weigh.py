@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from complexity.budget import DEFAULT, Budget, OverBudgetError
 from complexity.count_onnx import Stored, count_graph
+from complexity.count_tflite import count_tflite
 from complexity.count_torch import count_official
 from complexity.front_end import front_end_macs
 from complexity.graph import find_peak
@@ -112,7 +113,7 @@ def measure_onnx(
             else "The rule's formulas on the operators of the graph, batch norm as it stands there."
         ),
         deployed="The operators of the graph in the order of the file; QDQ pairs folded.",
-        stored_dtype=_main_dtype(stored),
+        stored_dtype=_main_dtype(stored.bytes_by_dtype),
         params=params,
         param_bytes=_bytes_by_rule(params, stored),
         macs=macs,
@@ -126,6 +127,38 @@ def measure_onnx(
     )
 
 
+def measure_tflite(path: str | Path, *, budget: Budget = DEFAULT) -> Report:
+    """Weigh a .tflite file by NeSsi's rule for such files.
+
+    Args:
+        path: the file.
+        budget: rules to hold it against.
+
+    Raises:
+        ModelFileError: where the file cannot be read or holds operators that are unknown.
+        MissingExtraError: where the package ``tflite`` is not installed.
+    """
+    path = Path(path)
+    count = count_tflite(path)
+    return Report(
+        model=path.name,
+        budget=budget,
+        official="NeSsi's rule for TFLite: every constant that an operator reads, and its MACs.",
+        deployed="The operators of the graph in the order of the file.",
+        stored_dtype=_main_dtype(count.bytes_by_dtype),
+        params=count.params,
+        param_bytes=count.param_bytes,
+        macs=sum(node.work.official for node in count.graph.nodes),
+        param_bytes_by_dtype=count.bytes_by_dtype,
+        quantization_bytes=count.quantization_bytes,
+        peak=find_peak(count.graph),
+        front_end_macs=None,
+        file_bytes=path.stat().st_size,
+        uncounted=uncounted_in_graph(count.graph),
+        layers=rows_of_graph(count.graph, by_rule=False),
+    )
+
+
 def _stamp(file: OnnxFile) -> tuple[int, int] | None:
     """Parameters and MACs that the exporter counted on the float twin."""
     if file.spec is None:
@@ -136,8 +169,8 @@ def _stamp(file: OnnxFile) -> tuple[int, int] | None:
     return params, macs
 
 
-def _main_dtype(stored: Stored) -> str:
-    return max(stored.bytes_by_dtype, key=lambda name: stored.bytes_by_dtype[name], default="float32")
+def _main_dtype(bytes_by_dtype: Mapping[str, int]) -> str:
+    return max(bytes_by_dtype, key=lambda name: bytes_by_dtype[name], default="float32")
 
 
 def _bytes_by_rule(params: int, stored: Stored) -> int:

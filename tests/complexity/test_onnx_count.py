@@ -1,0 +1,309 @@
+"""The deployed count of ONNX graphs: closed forms, INT8 forms, and what cannot be counted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+onnx = pytest.importorskip("onnx")
+
+from complexity.weigh import measure_onnx  # noqa: E402
+from runtime.errors import ConfigError, ModelFileError  # noqa: E402
+from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
+from tests.complexity.onnx_builder import Builder  # noqa: E402
+
+
+def positions(length, kernel, stride, pad):
+    """Output positions of a window that slides over one axis, by sliding it."""
+    return sum(1 for _ in range(-pad, length + pad - kernel + 1, stride))
+
+
+layers = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["conv", "depthwise", "pool", "relu"]),
+            "out": st.integers(1, 5),
+            "kernel": st.integers(1, 3),
+            "stride": st.integers(1, 2),
+            "bias": st.booleans(),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers=layers, channels=st.integers(1, 4), size=st.integers(4, 9), classes=st.integers(1, 4))
+def test_random_networks_equal_a_closed_form(tmp_path_factory, layers, channels, size, classes):
+    build = Builder([1, channels, size, size + 3])
+    shape, x = [channels, size, size + 3], "x"
+    macs = pooled = params = official = 0
+    for layer in layers:
+        kernel, stride, pad = layer["kernel"], layer["stride"], layer["kernel"] // 2
+        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        if layer["kind"] == "relu":
+            x = build.node("Relu", x)
+            continue
+        after = [positions(n, kernel, stride, pad) for n in shape[1:]]
+        area = after[0] * after[1]
+        if layer["kind"] == "pool":
+            x = build.node("AveragePool", x, **window)
+            pooled += shape[0] * area * kernel * kernel
+            shape = [shape[0], *after]
+            continue
+        depthwise = layer["kind"] == "depthwise"
+        out = shape[0] if depthwise else layer["out"]
+        group = shape[0] if depthwise else 1
+        x = build.conv(x, shape[0], out, (kernel, kernel), bias=layer["bias"], group=group, **window)
+        taps = out * kernel * kernel * (1 if depthwise else shape[0])
+        macs += taps * area
+        params += taps + out * layer["bias"]
+        official += (taps + out * layer["bias"]) * area
+        shape = [out, *after]
+    flat = int(np.prod(shape))
+    x = build.node("Flatten", x)
+    x = build.node("Gemm", x, build.constant(np.ones((flat, classes), np.float32)))
+    path = build.save(tmp_path_factory.mktemp("net") / "net.onnx", x)
+
+    report = measure_onnx(path)
+    assert report.macs_deployed == macs + flat * classes
+    assert (report.params, report.macs) == (params + flat * classes, official + flat * classes)
+    assert report.param_bytes_by_dtype == {"float32": 4 * report.params}
+    relus = sum(layer.elementwise_ops for layer in report.layers if layer.kind == "Relu")
+    assert report.elementwise_ops == pooled + relus
+    check_invariants(report)
+
+
+def check_invariants(report):
+    for name in ("macs_deployed", "elementwise_ops", "param_bytes_deployed"):
+        assert sum(getattr(layer, name) for layer in report.layers) == getattr(report, name)
+    assert sum(report.param_bytes_by_dtype.values()) == report.param_bytes_deployed
+    assert max(layer.live_bytes for layer in report.layers) == report.peak_activation_bytes
+    if report.layers[0].macs is not None:
+        assert sum(layer.macs for layer in report.layers) == report.macs
+        assert sum(layer.params for layer in report.layers) == report.params
+
+
+def residual_block(path, form):
+    """16x8x8 -> expand to 32, depthwise, project to 16, add: in float, as QDQ, or as QOperator."""
+    build = Builder([1, 16, 8, 8])
+    shapes = [((32, 16, 1, 1), 1), ((32, 1, 3, 3), 32), ((16, 32, 1, 1), 1)]
+    scale = build.constant(np.array(0.1, np.float32), "scale")
+    zero = build.constant(np.array(0, np.uint8), "zero")
+    q = start = build.node("QuantizeLinear", "x", scale, zero) if form != "float" else "x"
+    for shape, group in shapes:
+        pads = [shape[2] // 2] * 4
+        if form == "float":
+            q = build.node("Conv", q, build.constant(np.ones(shape, np.float32)), group=group, pads=pads)
+        elif form == "qdq":
+            x = build.node("DequantizeLinear", q, scale, zero)
+            x = build.node("Conv", x, build.weight_int8(shape), group=group, pads=pads)
+            q = build.node("QuantizeLinear", build.node("Relu", x), scale, zero)
+        else:
+            weight = build.constant(np.ones(shape, np.int8))
+            weight_zero = build.constant(np.zeros((), np.int8))
+            q = build.node(
+                "QLinearConv", q, scale, zero, weight, scale, weight_zero, scale, zero, group=group, pads=pads
+            )
+        if form == "float":
+            q = build.node("Relu", q)
+    if form == "float":
+        output = build.node("Add", q, start)
+    elif form == "qdq":
+        sides = [build.node("DequantizeLinear", side, scale, zero) for side in (q, start)]
+        q = build.node("QuantizeLinear", build.node("Add", *sides), scale, zero)
+        output = build.node("DequantizeLinear", q, scale, zero)
+    else:
+        q = build.node("QLinearAdd", q, scale, zero, start, scale, zero, scale, zero, domain="com.microsoft")
+        output = build.node("DequantizeLinear", q, scale, zero)
+    return build.save(path, output)
+
+
+@pytest.mark.parametrize("form", ["float", "qdq", "qoperator"])
+def test_int8_forms_count_as_the_float_network_in_a_byte_each(tmp_path, form):
+    report = measure_onnx(residual_block(tmp_path / "block.onnx", form))
+    weights, area = 32 * 16 + 32 * 9 + 16 * 32, 64
+    itemsize = 4 if form == "float" else 1
+    assert (report.params, report.macs_deployed) == (weights, weights * area)
+    assert (report.param_bytes, report.param_bytes_deployed) == (weights * itemsize, weights * itemsize)
+    # the depthwise convolution: its input and output, and the shortcut
+    assert report.peak_activation_bytes == (32 + 32 + 16) * area * itemsize
+    assert (
+        report.quantization_bytes
+        == {
+            "float": 0,
+            "qdq": 4 + 1 + 80 * (4 + 1),
+            "qoperator": 4 + 1 + 3,
+        }[form]
+    )
+    kinds = [layer.kind for layer in report.layers if layer.macs_deployed]
+    assert kinds == ["Conv" if form == "float" else "Conv (int8)"] * 3
+    check_invariants(report)
+
+
+def test_a_float_island_between_int8_operators_is_held_in_float(tmp_path):
+    build = Builder([1, 4, 8, 8])
+    q = build.quantize("x")
+    x = build.node("Conv", build.dequantize(q), build.weight_int8((4, 4, 1, 1)))
+    x = build.requantize(x)
+    total = build.node("ReduceSum", x, build.constant(np.array([2, 3])), keepdims=1)
+    scaled = build.node("Mul", x, build.requantize(total))
+    report = measure_onnx(build.save(tmp_path / "island.onnx", build.requantize(scaled)))
+    kinds = {layer.name: layer.kind for layer in report.layers}
+    assert "ReduceSum" in kinds.values()
+    assert "Mul (int8)" in kinds.values()
+    # int8 output of the convolution, its float copy for the sum, and the four sums
+    assert report.peak_activation_bytes == 4 * 64 * (1 + 4) + 4 * 4
+
+
+def test_tied_weights_count_once(tmp_path):
+    build = Builder([1, 4, 6, 6])
+    weight = build.constant(np.ones((4, 4, 3, 3), np.float32))
+    x = "x"
+    for _ in range(3):
+        x = build.node("Conv", x, weight, pads=[1] * 4)
+    report = measure_onnx(build.save(tmp_path / "tied.onnx", x))
+    assert report.params == 4 * 4 * 9
+    assert report.macs_deployed == 3 * 4 * 4 * 9 * 36
+
+
+@pytest.mark.parametrize(
+    ("op", "weights", "attributes", "expected"),
+    [
+        ("MatMul", [(6, 5)], {}, 3 * 6 * 5),
+        ("Einsum", [(6, 7)], {"equation": "bti,io->bto"}, 3 * 6 * 7),
+        ("ConvTranspose", [(3, 4, 2)], {}, 3 * 6 * 4 * 2),
+        ("LSTM", [(1, 16, 6), (1, 16, 4)], {"hidden_size": 4}, 3 * 16 * 10),
+        ("GRU", [(1, 12, 6), (1, 12, 4)], {"hidden_size": 4}, 3 * 12 * 10),
+        ("RNN", [(2, 4, 6), (2, 4, 4)], {"hidden_size": 4, "direction": "bidirectional"}, 3 * 2 * 4 * 10),
+    ],
+)
+def test_products_and_recurrences(tmp_path, op, weights, attributes, expected):
+    build = Builder([1, 3, 6])  # [batch, time or channels, features or time]
+    x = build.node("Transpose", "x", perm=[1, 0, 2]) if op in ("LSTM", "GRU", "RNN") else "x"
+    output = build.node(
+        op, x, *(build.constant(np.ones(shape, np.float32)) for shape in weights), **attributes
+    )
+    report = measure_onnx(build.save(tmp_path / "net.onnx", output))
+    assert report.macs_deployed == expected
+    assert report.params == sum(int(np.prod(shape)) for shape in weights)
+
+
+def test_attention_is_two_products_that_the_rule_misses(tmp_path):
+    batch, heads, queries, keys, width = 1, 2, 5, 7, 4
+    build = Builder([batch, heads, queries, width], opset=23)
+    key, value = (build.constant(np.ones((batch, heads, keys, width), np.float32)) for _ in range(2))
+    output = build.node("Attention", "x", key, value)
+    report = measure_onnx(build.save(tmp_path / "attention.onnx", output))
+    assert report.macs_deployed == 2 * heads * queries * keys * width
+    assert report.macs == 0
+    assert report.uncounted[0].macs >= report.macs_deployed
+
+
+def test_unfolded_batch_norm_counts_in_its_own_column(tmp_path):
+    build = Builder([1, 4, 6, 6])
+    statistics = [build.constant(np.ones(4, np.float32)) for _ in range(4)]
+    output = build.node("BatchNormalization", "x", *statistics)
+    report = measure_onnx(build.save(tmp_path / "norm.onnx", output))
+    assert (report.params, report.macs, report.macs_deployed) == (8, 8, 0)
+    assert report.elementwise_ops == 2 * 4 * 36
+    assert report.param_bytes_deployed == 16 * 4  # the running statistics are stored too
+
+
+def conv_net(shape, path):
+    build = Builder(shape)
+    return build.save(path, build.conv("x", 1, 4, (3, 3)))
+
+
+def test_batch_does_not_matter(tmp_path):
+    one = measure_onnx(conv_net([1, 1, 16, 16], tmp_path / "one.onnx"))
+    for shape in ([8, 1, 16, 16], ["batch", 1, 16, 16]):
+        assert measure_onnx(conv_net(shape, tmp_path / "other.onnx")).totals() == one.totals()
+    opened = conv_net(["batch", 1, "mels", "frames"], tmp_path / "open.onnx")
+    assert measure_onnx(opened, input_shape=(5, 1, 16, 16)).totals() == one.totals()
+
+
+def test_an_open_size_asks_for_the_input_shape(tmp_path):
+    path = conv_net(["batch", 1, 16, "frames"], tmp_path / "open.onnx")
+    with pytest.raises(ModelFileError, match="--input-shape"):
+        measure_onnx(path)
+    for wrong in ((1, 16, 16), (1, 3, 16, 16)):
+        with pytest.raises(ConfigError, match=r"is \?,1,16,\?, which"):
+            measure_onnx(path, input_shape=wrong)
+
+
+def test_a_batch_built_into_a_reshape_is_refused(tmp_path):
+    build = Builder([4, 2, 3, 3])
+    output = build.node("Reshape", "x", build.constant(np.array([4, 18])))
+    with pytest.raises(ModelFileError, match="batch"):
+        measure_onnx(build.save(tmp_path / "batch.onnx", output))
+
+
+@pytest.mark.parametrize(
+    ("op", "domain", "named"), [("NonZero", "", "NonZero"), ("Foo", "com.microsoft", "Foo")]
+)
+def test_an_unknown_operator_is_named(tmp_path, op, domain, named):
+    build = Builder([1, 4])
+    with pytest.raises(ModelFileError, match=named):
+        measure_onnx(build.save(tmp_path / "unknown.onnx", build.node(op, "x", domain=domain)))
+
+
+def test_weights_kept_in_float_count_four_bytes_by_the_rule(tmp_path):
+    build = Builder([1, 8, 4, 4])
+    x = build.node("Conv", build.requantize("x"), build.weight_int8((8, 8, 3, 3)))
+    x = build.conv(build.requantize(x), 8, 2, (1, 1), bias=True)
+    report = measure_onnx(build.save(tmp_path / "mixed.onnx", x))
+    assert report.params == 576 + 16 + 2
+    assert report.param_bytes == 576 + 16 * 4 + 2  # biases count in the main data type
+    assert report.param_bytes_by_dtype == {"int8": 576, "float32": 18 * 4}
+
+
+def test_our_file_brings_the_official_count_of_its_float_twin(tmp_path):
+    frontend = FrontEndSpec.preset("cp_mel")
+    spec = ModelSpec(
+        labels=("a", "b"), frontend=frontend, complexity={"params": 1000, "macs": 2000},
+        quantization={"scheme": "int8"},
+    )  # fmt: skip
+    build = Builder(["batch", 1, 256, 64])
+    x = build.node("Conv", build.requantize("x"), build.weight_int8((2, 1, 3, 3)))
+    path = build.save(tmp_path / "ours.onnx", build.requantize(x), model_spec=spec.to_json())
+    report = measure_onnx(path)
+    assert (report.params, report.param_bytes, report.macs) == (1000, 1000, 2000)
+    assert report.macs_deployed == 2 * 9 * 254 * 62
+    assert report.front_end_macs > 1_000_000
+    assert report.layers[0].macs is None
+
+
+def test_an_onnx_file_is_weighed_without_torch(tmp_path):
+    path = residual_block(tmp_path / "block.onnx", "qdq")
+    program = (
+        "import json, sys\n"
+        "from complexity.__main__ import main\n"
+        f"code = main(['check', {str(path)!r}])\n"
+        "print(json.dumps([code, sorted({'torch', 'torchinfo', 'train', 'matplotlib'} & set(sys.modules))]))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert json.loads(out.splitlines()[-1]) == [0, []]
+
+
+@pytest.mark.parametrize("size", [0, 10, 100, 500])
+def test_any_truncation_is_refused_in_one_sentence(tmp_path, size):
+    whole = residual_block(tmp_path / "block.onnx", "qdq").read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(whole[:size])
+    with pytest.raises(ModelFileError):
+        measure_onnx(path)
+
+
+def test_every_listed_operator_is_a_real_one():
+    from complexity.onnx_ops import COSTS, IN_PLACE, INTEGER, VIEWS
+
+    assert set(COSTS) <= {schema.name for schema in onnx.defs.get_all_schemas()}
+    assert set(COSTS) >= (IN_PLACE | INTEGER | VIEWS)

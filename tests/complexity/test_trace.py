@@ -1,0 +1,117 @@
+"""What a float network executes: agreement with its exported graph, and what torchinfo does not see."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from complexity import measure  # noqa: E402
+from runtime.errors import ConfigError  # noqa: E402
+from train.students import CPMobile  # noqa: E402
+
+
+def uncounted(report, kind):
+    return sum(item.macs for item in report.uncounted if kind in item.kind)
+
+
+def test_grn_is_what_the_rule_misses_in_cp_mobile():
+    report = measure(CPMobile(), (1, 1, 256, 64))
+    # every GRN squares and scales all elements, and divides and scales once a channel
+    sizes = [(32, 64, 16), (32, 32, 8), (32, 32, 8), (72, 16, 8), (72, 16, 8), (168, 16, 8)]
+    expected = sum(2 * channels * mels * frames + 2 * channels for channels, mels, frames in sizes)
+    assert uncounted(report, "GRN") == expected == sum(item.macs for item in report.uncounted)
+    assert len(report.uncounted) == 6
+    assert not measure(CPMobile(grn=False), (1, 1, 256, 64)).uncounted
+
+
+def test_a_transformers_attention_is_deployed_and_uncounted():
+    blocks, steps, width, inner = 12, 20, 32, 64
+    layer = nn.TransformerEncoderLayer(width, 4, inner, batch_first=True)
+    report = measure(nn.TransformerEncoder(layer, blocks, enable_nested_tensor=False), (1, steps, width))
+    attention = 2 * steps * steps * width
+    weights = steps * (4 * width * width + 2 * width * inner)
+    assert report.macs_deployed == blocks * (attention + weights)
+    assert uncounted(report, "products of activations") == blocks * attention
+    # a linear layer over time steps counts once in torchinfo, whatever the number of steps
+    assert report.macs < report.macs_deployed
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "expected"),
+    [
+        (nn.LSTM(6, 4, batch_first=True), (1, 5, 6), 5 * 16 * 10),
+        (nn.GRU(6, 4, batch_first=True), (1, 5, 6), 5 * 12 * 10),
+        (nn.ConvTranspose1d(3, 4, 2), (1, 3, 6), 3 * 6 * 4 * 2),
+    ],
+)
+def test_layers_beyond_convolutions(network, shape, expected):
+    assert measure(network, shape).macs_deployed == expected
+
+
+class Functional(nn.Module):
+    """Products and multiplications that no module stands for."""
+
+    def forward(self, x):
+        return torch.matmul(x, x.transpose(1, 2)) * 2
+
+
+def test_functional_products_are_deployed_and_uncounted():
+    report = measure(Functional(), (1, 5, 7))
+    assert (report.params, report.macs, report.macs_deployed) == (0, 0, 5 * 5 * 7)
+    assert [item.macs for item in report.uncounted] == [5 * 5 * 7, 5 * 5]
+    assert report.elementwise_ops == 25
+
+
+def test_batch_norm_folds_only_behind_a_layer_that_can_take_it():
+    folded = measure(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), (1, 1, 4, 4))
+    alone = measure(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(1)), (1, 1, 4, 4))
+    assert folded.elementwise_ops == 0
+    assert alone.elementwise_ops == 16 + 2 * 16
+    assert not folded.uncounted
+    assert uncounted(alone, "BatchNorm2d") == 16 - 2
+
+
+def test_tied_weights_are_stored_once():
+    first, second = nn.Conv1d(3, 3, 1, bias=False), nn.Conv1d(3, 3, 1, bias=False)
+    second.weight = first.weight
+    assert measure(nn.Sequential(first, second), (1, 3, 8)).param_bytes_deployed == 9
+    assert measure(nn.Sequential(first, first), (1, 3, 8)).param_bytes_deployed == 9
+
+
+def test_the_2024_baseline_peaks_above_its_own_parameter_limit():
+    baseline = CPMobile(
+        channels_multiplier=1.8, expansion_rate=2.1, strides={"b3": (1, 2), "b4": (2, 1)}, grn=False
+    )
+    report = measure(baseline, (1, 1, 256, 65))
+    assert report.peak_activation_bytes == 64 * 17 * (64 + 64 + 32) == 174_080
+    assert report.peak.node == "stages.s1.b1.block.1.0"
+    assert measure(baseline, (1, 1, 256, 65), stored_dtype="float32").peak_activation_bytes == 4 * 174_080
+
+
+def test_batch_does_not_matter():
+    network = CPMobile(base_channels=16)
+    assert measure(network, (1, 1, 64, 32)).totals() == measure(network, (7, 1, 64, 32)).totals()
+
+
+def test_an_unknown_operator_is_named():
+    class Strange(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x).abs()
+
+    with pytest.raises(ConfigError, match="_fft_r2c"):
+        measure(Strange(), (1, 8))
+
+
+def test_measuring_leaves_no_hook_and_no_change():
+    network = CPMobile(base_channels=16)
+    before = copy.deepcopy(network.state_dict())
+    fast = torch.backends.mha.get_fastpath_enabled()
+    measure(network, (1, 1, 64, 32))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert torch.backends.mha.get_fastpath_enabled() == fast
