@@ -8,9 +8,7 @@ if TYPE_CHECKING:
 __all__ = ["load_model"]
 
 
-def __getattr__(name: str) -> Any:  # lazy: `import runtime` stays free of scipy and onnxruntime
-    if name == "load_model":
-        from runtime.classifier import load_model
-
-        return load_model
-    raise AttributeError(f"module 'runtime' has no attribute {name!r}")
+def __getattr__(name: str) -> Any:  # importing the room stays light
+    if name not in __all__:
+        raise AttributeError(f"module 'runtime' has no attribute {name!r}")
+    return __import__("runtime.classifier", fromlist=[name]).load_model

@@ -201,7 +201,7 @@ def _check_message(message: memoryview, kind: str, depth: int = 0) -> None:
             domain = _text(payload)
             if domain not in _STANDARD_DOMAINS:
                 raise ModelFileError(
-                    f"it uses operators of the domain '{domain}', which is not standard ONNX; export it again"
+                    f"it uses operators of the domain {domain!r}, which is not standard ONNX; export it again"
                 )
         child = _CHILDREN[kind].get(field)
         if child is not None:

@@ -103,7 +103,12 @@ class Session:
 
     def logits(self, log_mel: Array) -> Array:
         """Run the network: float32 [batch, 1, n_mels, frames] -> float32 [batch, classes]."""
-        result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
+        try:
+            result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
+        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+            raise ModelFileError(
+                f"{self.path} is damaged: it loads, but does not run; export it again."
+            ) from error
         return result
 
     def _golden_error(self) -> float:

@@ -1,0 +1,125 @@
+"""Mutated files through ``classify``, in a process of its own: ``python -m tests.runtime.fuzz``.
+
+A case passes where the command ends with 0, or with one sentence and 2. The process prints what it saw
+as JSON: anything else that was raised, the slowest case and the peak of its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from runtime import commands
+from runtime.__main__ import main
+from runtime.classifier import load_model
+from runtime.errors import TinysceneError
+
+AUDIO_KINDS = (
+    ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("wav", "ULAW"),
+    ("flac", "PCM_16"), ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"),
+)  # fmt: skip
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a file as a disk, a cable or an enemy would."""
+    mutated = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        if not mutated:
+            break
+        reach = min(len(mutated), int(rng.choice([48, 512, len(mutated)])))  # headers, mostly
+        at, size = int(rng.integers(reach)), int(rng.integers(1, 9))
+        kind = rng.integers(6)
+        if kind == 0:
+            mutated[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            mutated[at : at + size] = rng.bytes(size)
+        elif kind == 2:
+            mutated[at : at + size] = bytes([int(rng.choice([0, 127, 128, 255]))]) * size
+        elif kind == 3:
+            del mutated[at : at + size]
+        elif kind == 4:
+            mutated[at:at] = mutated[at : at + 64]
+        else:
+            del mutated[int(rng.integers(len(mutated))) :]
+    return bytes(mutated)
+
+
+def audio_files(rng: np.random.Generator) -> list[tuple[str, bytes]]:
+    """Small files of every kind, one and two channels."""
+    files = []
+    for kind, subtype in AUDIO_KINDS:
+        for channels in (1, 2):
+            file = io.BytesIO()
+            soundfile.write(
+                file, rng.normal(scale=0.1, size=(16_000, channels)), 16_000, format=kind, subtype=subtype
+            )
+            files.append((kind, file.getvalue()))
+    return files
+
+
+def attempt(case: Callable[[], int]) -> str:
+    """What a case came to: ``0``, ``2``, or the traceback's last word."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            code = case()
+        except TinysceneError as error:
+            code, text = 2, f"error: {error}\n"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        else:
+            text = errors.getvalue()
+    sentence = text.startswith("error: ") and text.count("\n") == 1 and text.endswith(".\n")
+    return str(code) if code == 0 or sentence else f"not a sentence: {text!r}"
+
+
+def run(count: int, seed: int, model: Path, folder: Path, what: str) -> dict[str, object]:
+    """Mutate, classify, count."""
+    rng = np.random.default_rng(seed)
+    if what == "audio":
+        loaded = load_model(model)
+        commands.load_model = lambda path: loaded  # type: ignore[assignment]
+        bases = audio_files(rng)
+    else:
+        soundfile.write(folder / "good.wav", rng.normal(scale=0.1, size=16_000), 16_000)
+        bases = [("onnx", model.read_bytes())]
+    outcomes: Counter[str] = Counter()
+    slowest_s = 0.0
+    for index in range(count):
+        kind, data = bases[index % len(bases)]
+        path = folder / f"case.{kind}"
+        path.write_bytes(mutate(data, rng))
+        files = [str(path)] if what == "audio" else [str(folder / "good.wav")]
+        arguments = ["classify", *files, "--model", str(model if what == "audio" else path)]
+        begun = time.perf_counter()
+        outcomes[attempt(lambda arguments=arguments: main(arguments))] += 1  # type: ignore[misc]
+        slowest_s = max(slowest_s, time.perf_counter() - begun)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"outcomes": outcomes, "slowest_s": slowest_s, "peak_mb": peak_mb}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("audio", "model"))
+    parser.add_argument("count", type=int)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders write to stderr themselves
+    result = run(arguments.count, arguments.seed, arguments.model, arguments.folder, arguments.what)
+    json.dump(result, sys.stdout)
