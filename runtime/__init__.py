@@ -1,5 +1,6 @@
 """Hears: from a waveform, a file or a microphone to labels, with numpy and ONNX Runtime alone."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["load_model"]
 
 
-def __getattr__(name: str) -> Any:  # importing the room stays light
-    if name not in __all__:
-        raise AttributeError(f"module 'runtime' has no attribute {name!r}")
-    return __import__("runtime.classifier", fromlist=[name]).load_model
+def __getattr__(name: str) -> Any:  # lazy: `import runtime` stays free of scipy and onnxruntime
+    if name in __all__:
+        return getattr(import_module("runtime.classifier"), name)
+    raise AttributeError(f"module 'runtime' has no attribute {name!r}")
