@@ -114,22 +114,23 @@ def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Re
 def _load(path: Path) -> Any:
     from train import checkpoint  # a door may enter any room; torch only where needed
 
-    return checkpoint.load(path)
+    return checkpoint.load_lightning(path) if path.suffix == ".ckpt" else checkpoint.load(path)
 
 
 def _show_each(reports: Sequence[Report], options: argparse.Namespace) -> None:
     if options.plot:
         _plot(reports, options.plot)
     for path, report in zip(options.models, reports, strict=True):
-        suggestions = _suggest(path, report, options) if options.suggest else []
+        suggestions = _suggest(path, report, options) if options.suggest else None
         if options.json:
-            print(json.dumps(report.to_dict() | {"suggestions": list(map(dataclasses.asdict, suggestions))}))
+            more = {} if suggestions is None else {"suggestions": list(map(dataclasses.asdict, suggestions))}
+            print(json.dumps(report.to_dict() | more))
             continue
         if options.markdown:
             print(to_markdown(report))
         else:
             print_report(report)
-        for suggestion in suggestions:
+        for suggestion in suggestions or []:
             print(f"Suggestion: {suggestion}")
 
 

@@ -147,7 +147,32 @@ class Report:
         return {name: getattr(self, name) for name in names}
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """The report as JSON values; what ``--json`` prints, one object a line.
+
+        Keys:
+            schema: version of this table, an integer; it rises when a key changes its meaning or goes.
+            model: name of the file or class.
+            rules: ``name``, ``rule``, ``source`` and ``limits`` (of ``params``, ``param_bytes``, ``macs``).
+            within: whether every limit holds; the exit code 0 or 1.
+            headroom: what each limit leaves, negative where it is exceeded.
+            official: how the next figures by the rule were counted.
+            deployed: how the deployed figures were counted.
+            stored_dtype: data type of most parameters.
+            params: parameters by the rule.
+            param_bytes: bytes of parameters by the rule.
+            macs: multiply-accumulates by the rule, for one clip.
+            macs_deployed: of convolutions, matrix products and recurrences that are executed.
+            elementwise_ops: other arithmetic executed: elementwise, pooling, reduction, normalization.
+            param_bytes_deployed: bytes of parameters as stored.
+            peak_activation_bytes: the most bytes of activations that live at the same time.
+            front_end_macs: waveform to log-mel for one clip; null where no front end is known.
+            param_bytes_by_dtype: ``param_bytes_deployed`` by data type.
+            quantization_bytes: scales and zero points, outside every rule.
+            peak: ``at`` (layer) and ``tensors`` (name and bytes of what lives there).
+            file_bytes: of the file; null for a network in memory.
+            uncounted: ``name``, ``kind`` and ``macs`` of what the rule reads as zero.
+            layers: rows, see `Layer`; their sums are the totals.
+        """
         budget = self.budget
         return {
             "schema": SCHEMA,

@@ -142,6 +142,18 @@ def load(path: str | Path) -> Checkpoint:
     return from_values(_read(Path(path)), str(path))
 
 
+def load_lightning(path: str | Path) -> Checkpoint:
+    """Read the student out of a Lightning checkpoint that our training wrote to resume from.
+
+    Raises:
+        ModelFileError: where the file is none of those.
+    """
+    values = _read(Path(path))
+    if not isinstance(values, dict) or "tinyscene" not in values:
+        raise ModelFileError(f"{path} is not a checkpoint of our training: give a model.pt.")
+    return from_values(values["tinyscene"], str(path))
+
+
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}: `python -m train fit` makes a model.pt.")

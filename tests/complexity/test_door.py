@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from complexity.__main__ import main
-from runtime.errors import TinysceneError
+from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.spec import FrontEndSpec
+from tests.complexity.test_onnx_count import conv_net, residual_block
 
 torch = pytest.importorskip("torch")
 
@@ -18,63 +17,156 @@ from train import checkpoint  # noqa: E402
 from train.students import CPMobile  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def model_pt(tmp_path_factory):
-    arguments = {"n_classes": 10}
-    path = tmp_path_factory.mktemp("models") / "model.pt"
-    checkpoint.save(
-        checkpoint.Checkpoint(
-            student="cp_mobile",
-            arguments=arguments,
-            frontend=FrontEndSpec.preset("cp_mel"),
-            labels=tuple(f"class {index}" for index in range(10)),
-            state_dict=CPMobile(**arguments).state_dict(),
-        ),
-        path,
+def make_checkpoint(**arguments):
+    arguments = {"n_classes": 10, **arguments}
+    return checkpoint.Checkpoint(
+        student="cp_mobile",
+        arguments=arguments,
+        frontend=FrontEndSpec.preset("cp_mel"),
+        labels=tuple(f"class {index}" for index in range(10)),
+        state_dict=CPMobile(**arguments).state_dict(),
     )
-    return path
 
 
-def test_check_prints_the_verdict(model_pt, capsys):
-    assert main(["check", str(model_pt)]) == 0
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model.pt of the full size, one with 136 K parameters, a Lightning checkpoint, damaged files."""
+    folder = tmp_path_factory.mktemp("models")
+    full = make_checkpoint()
+    checkpoint.save(full, folder / "model.pt")
+    checkpoint.save(make_checkpoint(expansion_rate=3.2), folder / "over.pt")
+    lightning = {"pytorch-lightning_version": "2.6", "tinyscene": checkpoint.to_values(full)}
+    torch.save(lightning, folder / "ours.ckpt")
+    torch.save({"pytorch-lightning_version": "2.6"}, folder / "foreign.ckpt")
+    (folder / "truncated.pt").write_bytes((folder / "model.pt").read_bytes()[:10_000])
+    whole = residual_block(folder / "block.onnx", "qdq").read_bytes()
+    (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
+    (folder / "image.onnx").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (folder / "image.tflite").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    conv_net(["batch", 1, "mels", "frames"], folder / "open.onnx")
+    return folder
+
+
+@pytest.fixture
+def run(folder, capsys, monkeypatch):
+    """Run the door in the folder of the models; returns exit code and printed text."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments):
+        code = main(list(arguments))
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_check_prints_the_verdict(run):
+    code, printed = run("check", "model.pt")
+    assert code == 0
     assert "126,952" in printed
     assert "28,893,268" in printed
     assert "Within dcase2024" in printed
 
 
-def test_over_the_limits_exits_1_and_says_by_how_much(model_pt, capsys):
-    assert main(["check", str(model_pt), "--dtype", "float16"]) == 1
-    assert "125,904 (98.4%) over the limit of 128,000" in capsys.readouterr().out
+def test_over_the_limits_exits_1_and_says_by_how_much(run):
+    code, printed = run("check", "over.pt")
+    assert code == 1
+    assert "136,296 parameter bytes are 8,296 (6.5%) over the limit of 128,000" in printed
+    assert "30,958,932 MACs are 958,932 (3.2%) over the limit of 30,000,000" in printed
 
 
-def test_json_is_one_object_a_line(model_pt, capsys):
-    assert main(["check", str(model_pt), str(model_pt), "--rules", "dcase2025", "--json"]) == 0
-    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert first == second
-    assert (first["params"], first["macs"], first["within"]) == (126_952, 28_893_268, True)
+def test_json_is_one_object_a_line_and_every_model_is_checked_by_itself(run):
+    code, printed = run("check", "model.pt", "over.pt", "--rules", "dcase2025", "--json")
+    first, second = map(json.loads, printed.splitlines())
+    assert code == 1
+    assert (first["model"], first["within"]) == ("model.pt", True)
+    assert (second["model"], second["within"]) == ("over.pt", False)
     assert first["rules"]["name"] == "dcase2025"
-    assert first["file_bytes"] == model_pt.stat().st_size
 
 
-def test_own_limits_exclude_the_rules(model_pt):
-    assert main(["check", str(model_pt), "--max-macs", "28893267", "--json"]) == 1
-    assert main(["check", str(model_pt), "--max-macs", "28893268", "--max-params", "126952", "--json"]) == 0
-    with pytest.raises(TinysceneError, match="give either"):
-        main(["check", str(model_pt), "--max-macs", "1", "--rules", "dcase2022"])
+def test_own_limits_exclude_the_rules(run):
+    assert run("check", "model.pt", "--max-macs", "28893267", "--json")[0] == 1
+    assert run("check", "model.pt", "--max-macs", "28893268", "--max-params", "126952", "--json")[0] == 0
+    with pytest.raises(ConfigError, match="give either"):
+        run("check", "model.pt", "--max-macs", "1", "--rules", "dcase2022")
 
 
-@pytest.mark.parametrize("name", ["missing.pt", "truncated.pt", "missing.onnx", "image.onnx"])
-def test_unusable_input_is_one_sentence_and_exit_code_2(name, tmp_path, model_pt):
-    path = tmp_path / name
-    if name == "truncated.pt":
-        path.write_bytes(model_pt.read_bytes()[:10_000])
-    if name == "image.onnx":
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    process = subprocess.run(
-        [sys.executable, "-m", "complexity", "check", path], capture_output=True, text=True, check=False
-    )
+def test_a_lightning_checkpoint_is_weighed_as_its_model(run):
+    ours, model = (json.loads(run("check", name, "--json")[1]) for name in ("ours.ckpt", "model.pt"))
+    assert {**ours, "model": "", "file_bytes": 0} == {**model, "model": "", "file_bytes": 0}
+
+
+def test_compare_shows_models_side_by_side(run):
+    code, printed = run("compare", "model.pt", "block.onnx")
+    assert code == 0
+    assert "model.pt" in printed
+    assert "block.onnx" in printed
+    assert "28,893,268" in run("compare", "model.pt", "block.onnx", "--markdown")[1]
+
+
+def test_input_shape_fills_an_open_graph(run):
+    code, printed = run("check", "open.onnx", "--input-shape", "3,1,16,16", "--json")
+    assert code == 0
+    assert json.loads(printed)["macs_deployed"] == 4 * 9 * 14 * 14
+    with pytest.raises(ConfigError, match="leave it out"):
+        run("check", "model.pt", "--input-shape", "1,1,256,64")
+
+
+def test_suggestions_fit_and_are_the_widest_that_do(run, folder):
+    code, printed = run("check", "over.pt", "--suggest", "--json")
+    assert code == 1
+    suggestions = {s["argument"]: s for s in json.loads(printed)["suggestions"]}
+    assert set(suggestions) == {"base_channels", "channels_multiplier", "expansion_rate"}
+    limit = 128_000
+    for name, suggestion in suggestions.items():
+        step = 8 if name == "base_channels" else 0.1
+        arguments = {"n_classes": 10, "expansion_rate": 3.2}
+        sizes = [
+            sum(p.numel() for p in CPMobile(**{**arguments, name: value}).parameters())
+            for value in (suggestion["value"], suggestion["value"] + step)
+        ]
+        assert sizes[0] == suggestion["params"] <= limit
+        assert sizes[1] > limit or suggestion["macs"] > 28_000_000
+
+
+def test_nothing_is_suggested_near_the_limits_or_for_a_graph(run):
+    assert json.loads(run("check", "model.pt", "--suggest", "--json")[1])["suggestions"] == []
+    with pytest.raises(ConfigError, match=r"give its model\.pt"):
+        run("check", "block.onnx", "--suggest")
+
+
+def test_plot_is_written(run, folder):
+    run("check", "block.onnx", "--plot", "where.svg")
+    assert "<svg" in (folder / "where.svg").read_text()
+    with pytest.raises(ConfigError, match="one model"):
+        run("check", "block.onnx", "block.onnx", "--plot", "where.svg")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("missing.pt", "train fit"),
+        ("truncated.pt", "cut short"),
+        ("foreign.ckpt", "give a model.pt"),
+        ("missing.onnx", "export onnx"),
+        ("truncated.onnx", "cut short"),
+        ("image.onnx", "not an ONNX model"),
+        ("image.tflite", "not a TFLite model"),
+        ("open.onnx", "--input-shape 1,1,256,64"),
+    ],
+)
+def test_unusable_input_names_the_remedy(run, name, remedy):
+    if name.endswith(".tflite"):
+        pytest.importorskip("tflite")
+    with pytest.raises(ModelFileError, match=remedy) as caught:
+        run("check", name)
+    assert isinstance(caught.value, TinysceneError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [["image.onnx"], ["block.onnx", "--input-shape", "1,x"], []])
+def test_unusable_input_is_exit_code_2_without_a_traceback(run_room, folder, arguments):
+    process = run_room("complexity", "check", *arguments, cwd=folder)
     assert process.returncode == 2
     assert process.stdout == ""
-    assert process.stderr.startswith("error: ")
-    assert process.stderr.count("\n") == 1
+    assert "error: " in process.stderr
+    assert "Traceback" not in process.stderr
