@@ -29,12 +29,14 @@ class Clip:
         target: index of its label.
         group: the recording it was cut from; a group never stands on both sides of a split.
         device: what it was recorded with, "" where the corpus does not say.
+        city: where, "" where the corpus does not say.
     """
 
     id: str
     target: int
     group: str
     device: str = ""
+    city: str = ""
 
 
 class Corpus(ABC):
@@ -43,10 +45,13 @@ class Corpus(ABC):
     Attributes:
         labels: class names in the order of the targets.
         licence: of the audio, with whom to credit; goes into every model's provenance.
+        device_groups: name of a group (``real``, ``seen``, ``unseen``) to its devices; reports average over
+            them.
     """
 
     labels: tuple[str, ...]
     licence: str
+    device_groups: Mapping[str, Sequence[str]] = {}
 
     @abstractmethod
     def clips(self, split: Split) -> Sequence[Clip]:
@@ -71,6 +76,18 @@ class Corpus(ABC):
         return clips
 
 
+class FileCorpus(Corpus):
+    """A corpus of one audio file per clip."""
+
+    @abstractmethod
+    def path(self, clip: Clip) -> Path:
+        """Where a clip lies."""
+
+    def read(self, clip: Clip, sample_rate: int) -> Samples:
+        """Decode a clip's file."""
+        return read_audio(self.path(clip), sample_rate)
+
+
 def _refuse_leaks(clips: Mapping[Split, Sequence[Clip]]) -> None:
     seen: dict[str, Split] = {}
     for split, members in clips.items():
@@ -83,14 +100,26 @@ def _refuse_leaks(clips: Mapping[Split, Sequence[Clip]]) -> None:
             seen[group] = split
 
 
-def read_audio(path: Path, sample_rate: int) -> Samples:
-    """Read a whole audio file as int16 mono, resampled with soxr's high quality.
+def read_audio(
+    path: Path, sample_rate: int, *, start_s: float = 0.0, seconds: float | None = None
+) -> Samples:
+    """Read an audio file as int16 mono, resampled with soxr's high quality.
+
+    Args:
+        path: the file.
+        sample_rate: Hz.
+        start_s: where to begin, seconds.
+        seconds: how much to read; None reads to the end.
 
     Raises:
         AudioError: where the file is missing, damaged or empty; it names the path.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            file.seek(round(start_s * rate))
+            frames = -1 if seconds is None else round(seconds * rate)
+            samples = file.read(frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(
             f"Cannot read {path} as audio: replace the file or leave it out of the table."

@@ -6,21 +6,19 @@ Freesound recording lie in one fold, so whole folds make splits that do not leak
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import DataError
-from train.data.corpus import Clip, Corpus, Samples, Split, read_audio
+from train.data.corpus import Clip, FileCorpus, Split
+from train.data.tables import corpus_folder, read_table
 
 _COLUMNS = {"filename", "fold", "target", "category", "esc10", "src_file"}
 _SOURCE = "https://github.com/karolpiczak/ESC-50"
 
 
-class ESC50(Corpus):
+class ESC50(FileCorpus):
     """ESC-50, or its ten-class subset ESC-10.
 
     Args:
@@ -41,13 +39,9 @@ class ESC50(Corpus):
         test_folds: Sequence[int] = (4,),
     ) -> None:
         variable = "ESC10_DIR" if esc10 else "ESC50_DIR"
-        found = root or os.environ.get(variable)
-        if not found:
-            raise DataError(
-                f"Where is ESC-50? Get it from {_SOURCE}, then set {variable} (or data.corpus.root) to the "
-                "folder that holds meta/esc50.csv and audio/."
-            )
-        self.root = Path(found)
+        self.root = corpus_folder(
+            root, variable, name="ESC-50", holds="meta/esc50.csv and audio/", source=_SOURCE
+        )
         self.esc10 = esc10
         self.folds = {"train": tuple(train_folds), "val": tuple(val_folds), "test": tuple(test_folds)}
         names = {int(row["target"]): row["category"] for row in self._rows}
@@ -65,9 +59,9 @@ class ESC50(Corpus):
             if int(row["fold"]) in self.folds[split]
         ]
 
-    def read(self, clip: Clip, sample_rate: int) -> Samples:
-        """Decode one file of ``audio/``."""
-        return read_audio(self.root / "audio" / clip.id, sample_rate)
+    def path(self, clip: Clip) -> Path:
+        """A file of ``audio/``."""
+        return self.root / "audio" / clip.id
 
     def describe(self) -> dict[str, Any]:
         """Name and folds."""
@@ -76,15 +70,5 @@ class ESC50(Corpus):
     @cached_property
     def _rows(self) -> list[dict[str, str]]:
         path = self.root / "meta" / "esc50.csv"
-        if not path.is_file():
-            raise DataError(
-                f"{self.root} is not the ESC-50 folder, which holds meta/esc50.csv and audio/: "
-                f"get it from {_SOURCE}."
-            )
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or not set(rows[0]) >= _COLUMNS:
-            raise DataError(
-                f"{path} lacks columns of the official table ({', '.join(sorted(_COLUMNS))}): restore it."
-            )
+        rows = read_table(path, _COLUMNS, remedy=f"restore the official table from {_SOURCE}")
         return [row for row in rows if not self.esc10 or row["esc10"] == "True"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from runtime.errors import DataError
+from runtime.errors import AudioError, DataError
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs, window_starts
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
 
@@ -40,7 +40,7 @@ class Window(NamedTuple):
 
 
 class ClipWindows(Dataset[Batch]):
-    """The windows of a split, cut from clips held in memory as int16.
+    """The windows of a split, cut from clips in int16.
 
     Args:
         clips: the split's clips.
@@ -61,11 +61,11 @@ class ClipWindows(Dataset[Batch]):
     ) -> None:
         self.clips, self.samples, self.length = clips, samples, length
         self.jitter, self.seed, self.epoch = jitter, seed, 0
-        self.windows = [
-            Window(clip, start)
-            for clip, wave in enumerate(samples)
-            for start in sounding_windows(wave, length)
-        ]
+        self.windows: list[Window] = []
+        self.lengths: list[int] = []  # of the clips, samples
+        for clip, wave in enumerate(samples):
+            self.lengths.append(len(wave))
+            self.windows += [Window(clip, start) for start in sounding_windows(wave, length)]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -90,7 +90,7 @@ class ClipWindows(Dataset[Batch]):
         clip, start = self.windows[index]
         draw = np.random.default_rng((self.seed, self.epoch, index))
         start += int(draw.integers(-self.length // 2, self.length // 2 + 1))
-        return Window(clip, min(max(start, 0), max(len(self.samples[clip]) - self.length, 0)))
+        return Window(clip, min(max(start, 0), max(self.lengths[clip] - self.length, 0)))
 
     def _cut(self, window: Window) -> np.ndarray:
         """One window, float32 [samples]."""
@@ -108,6 +108,25 @@ def sounding_windows(wave: Samples, length: int) -> list[int]:
     levels = [level_dbfs(wave[start : start + length].astype(np.float32) / 32768) for start in starts]
     sounding = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
     return sounding or [starts[int(np.argmax(levels))]]
+
+
+class OnDemand(Sequence[Samples]):
+    """The waveforms of clips, read anew whenever one is asked for.
+
+    Args:
+        corpus: where they lie.
+        clips: which, in order.
+        sample_rate: Hz.
+    """
+
+    def __init__(self, corpus: Corpus, clips: Sequence[Clip], sample_rate: int) -> None:
+        self.corpus, self.clips, self.sample_rate = corpus, clips, sample_rate
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Samples:  # type: ignore[override]
+        return self.corpus.read(self.clips[index], self.sample_rate)
 
 
 class EpochShuffle(Sampler[int]):
@@ -136,6 +155,9 @@ class ClipData(lightning.LightningDataModule):
         batch_size: windows in a training batch.
         jitter: move training windows by up to half a window, newly drawn in every epoch.
         seed: of shuffling and jitter.
+        skip_corrupt: leave clips out that cannot be read, and say how many; otherwise the first one stops.
+        in_memory: hold all waveforms, 64 kB a second at 32 kHz. Where they do not fit, pack the corpus and
+            switch this off: windows are then read from disk as they are needed.
         sample_rate: Hz; set from the model's front end.
         clip_s: window length in seconds; set from the model.
     """
@@ -146,10 +168,18 @@ class ClipData(lightning.LightningDataModule):
         batch_size: int = 32,
         jitter: bool = True,
         seed: int = 0,
+        skip_corrupt: bool = False,
+        in_memory: bool = True,
         sample_rate: int = 32_000,
         clip_s: float = 1.0,
     ) -> None:
         super().__init__()
+        if skip_corrupt and not in_memory:
+            raise DataError(
+                "data.skip_corrupt needs data.in_memory: leave corrupt clips out when the corpus is packed "
+                "(`python -m train pack --skip-corrupt`)."
+            )
+        self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
         self.labels = corpus.labels
@@ -166,17 +196,34 @@ class ClipData(lightning.LightningDataModule):
             raise DataError("The training split holds no clips: name the folds or lists to learn from.")
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
-        # tqdm's None: silent where stderr is not a terminal
-        progress = tqdm(clips, desc=f"reading {split}", unit="clip", disable=None, leave=False)
-        samples = [self.corpus.read(clip, self.sample_rate) for clip in progress]
+        samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
+        if self.in_memory:
+            clips, samples = self._hold(split, samples)
         length = round(self.clip_s * self.sample_rate)
         dataset = ClipWindows(clips, samples, length, jitter=self.jitter and split == "train", seed=self.seed)
-        padded = sum(len(wave) < length for wave in samples)
+        padded = sum(n < length for n in dataset.lengths)
         if padded:
             rank_zero_warn(
                 f"{padded} clips of {split} are shorter than {self.clip_s} s and were padded with zeros."
             )
         return dataset
+
+    def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
+        """Read a split into memory; a clip that cannot be read stops it, or is left out and counted."""
+        heard: list[tuple[Clip, Samples]] = []
+        # tqdm's None: silent where stderr is not a terminal
+        for index in tqdm(range(len(waves)), desc=f"reading {split}", unit="clip", disable=None, leave=False):
+            try:
+                heard.append((waves.clips[index], waves[index]))
+            except AudioError as error:
+                if not self.skip_corrupt:
+                    raise AudioError(
+                        f"{error} To train without such clips: --data.skip_corrupt true."
+                    ) from error
+                rank_zero_warn(f"left out: {error}")
+        if len(heard) < len(waves):
+            rank_zero_warn(f"{len(waves) - len(heard)} of {len(waves)} clips of {split} were left out.")
+        return [clip for clip, _ in heard], [wave for _, wave in heard]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
@@ -195,7 +242,8 @@ class ClipData(lightning.LightningDataModule):
     def _loader(
         self, dataset: ClipWindows, sampler: Sampler[int] | None = None, drop_last: bool = False
     ) -> DataLoader[Batch]:
-        # Clips lie in memory and a window is one copy: worker processes would cost more than they save.
+        # Clips lie in memory or in one packed file, and a window is one copy: worker processes would cost
+        # more than they save.
         return DataLoader(
             dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=lambda batch: batch
         )

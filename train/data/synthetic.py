@@ -139,6 +139,7 @@ DEVICES = {
     "s2": (60, 10_000, -8, 3_500, -58),
 }
 _SEEN = ("a", "b", "c")
+_UNSEEN = ("s1", "s2")
 
 
 def render(scene: str, seed: Sequence[int], sample_rate: int, seconds: float, device: str = "a") -> Samples:
@@ -183,6 +184,8 @@ class Synthetic(Corpus):
         seconds: length of a clip.
         seed: another seed gives another corpus.
     """
+
+    device_groups = {"seen": _SEEN, "unseen": _UNSEEN}  # noqa: RUF012 - never changed
 
     def __init__(
         self,
