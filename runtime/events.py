@@ -30,6 +30,11 @@ class EventRules:
 
     Raises:
         ConfigError: where a value makes no sense.
+
+    Example:
+        >>> rules = EventRules(enter=0.6, enter_of={"dog": 0.8}, smoothing_s=1.0)
+        >>> rules.threshold("dog"), rules.threshold("rain")
+        (0.8, 0.6)
     """
 
     enter: float = 0.5
@@ -73,6 +78,11 @@ class Event:
         start_s: where its first window begins, seconds of the stream.
         end_s: where its last window ends; None at the onset.
         probability: the highest smoothed probability so far.
+
+    Example:
+        >>> detector = EventDetector(EventRules(smoothing_s=0, min_duration_s=0))
+        >>> detector.push(Prediction("dog", 0.9, {"dog": 0.9}, 0.0, 1.0))[1]
+        [Event(label='dog', kind='onset', start_s=0.0, end_s=None, probability=0.9)]
     """
 
     label: str

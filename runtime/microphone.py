@@ -105,6 +105,12 @@ class Microphone:
 
     Raises:
         DeviceError: where it cannot be found or opened.
+
+    Example:
+        >>> microphone = Microphone("USB", sample_rate=32000)
+        >>> microphone.name, microphone.sample_rate
+        ('USB mic', 32000)
+        >>> microphone.close()
     """
 
     def __init__(

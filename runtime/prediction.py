@@ -26,6 +26,11 @@ class Prediction:
         end_s: seconds since the stream began.
         state: ``ok``; ``no_signal`` (zeros, a constant, or too quiet to tell); ``gap`` (samples were
             lost); ``unknown`` (heard, but like no class: only `runtime.events` decides that).
+
+    Example:
+        >>> prediction = heard({"rain": 0.2, "dog": 0.8}, start_s=0.0, end_s=1.0)
+        >>> prediction.label, prediction.probability, prediction.state
+        ('dog', 0.8, 'ok')
     """
 
     label: str | None
@@ -62,6 +67,13 @@ class ClipMean:
     """The answer for a whole clip: the mean of its windows' scores, those without signal left out.
 
     Keeps sums only, so a clip may be hours long.
+
+    Example:
+        >>> mean = ClipMean()
+        >>> mean.add(heard({"rain": 0.25, "dog": 0.75}, 0.0, 1.0))
+        >>> mean.add(heard({"rain": 0.75, "dog": 0.25}, 1.0, 2.0))
+        >>> mean.answer().scores
+        {'rain': 0.5, 'dog': 0.5}
     """
 
     def __init__(self) -> None:

@@ -31,6 +31,14 @@ class Recorder:
 
     Raises:
         ConfigError: where the limit leaves room for nothing or the folder cannot be made.
+
+    Example:
+        >>> recorder = Recorder(AudioFile(wav_path), folder, limit_bytes=1_000_000)
+        >>> len(recorder.poll().samples)
+        64000
+        >>> recorder.close()
+        >>> [path.suffix for path in folder.iterdir()]
+        ['.wav']
     """
 
     def __init__(self, source: Source, folder: str | Path, limit_bytes: int) -> None:

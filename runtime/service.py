@@ -31,6 +31,10 @@ class Watchdog:
 
     A process that hangs, or whose microphone is gone for longer than ``WatchdogSec``, is not fed and
     systemd starts it anew.
+
+    Example:
+        >>> watchdog = Watchdog()
+        >>> watchdog.feed()  # after every window
     """
 
     def __init__(self) -> None:

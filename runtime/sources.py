@@ -142,6 +142,14 @@ class Pcm:
 
     Raises:
         ConfigError: where the description makes no sense or ``fd`` is a terminal.
+
+    Example:
+        >>> reader, writer = os.pipe()
+        >>> pcm = Pcm(reader, sample_rate=16000, sample_format="s16")
+        >>> os.write(writer, np.array([16384, -16384], "<i2").tobytes())
+        4
+        >>> pcm.poll().samples.ravel().tolist()
+        [0.5, -0.5]
     """
 
     def __init__(self, fd: int, sample_rate: int, channels: int = 1, sample_format: str = "s16") -> None:

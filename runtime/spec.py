@@ -107,6 +107,13 @@ class FrontEndSpec:
         log_offset: log(x + log_offset), natural logarithm.
         mean: subtracted after the logarithm.
         std: divided by, last.
+
+    Example:
+        >>> spec = FrontEndSpec.preset("cp_mel")
+        >>> spec.frames(32000), spec.n_mels
+        (64, 256)
+        >>> FrontEndSpec.from_dict(spec.to_dict()) == spec
+        True
     """
 
     sample_rate: int
@@ -241,6 +248,13 @@ class ModelSpec:
         provenance: recipe, data, seed, metrics, versions, licences.
         goldens: what the runtime checks itself with when it loads the file.
         schema: version of this table.
+
+    Example:
+        >>> spec = ModelSpec(labels=("rain", "dog"), frontend=FrontEndSpec.preset("cp_mel"))
+        >>> spec.clip_samples, spec.input_shape
+        (32000, (1, 1, 256, 64))
+        >>> ModelSpec.from_json(spec.to_json()) == spec
+        True
     """
 
     labels: tuple[str, ...]

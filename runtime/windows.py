@@ -54,6 +54,12 @@ class WindowCutter:
 
     Raises:
         ConfigError: where the hop, the rate or the channel makes no sense.
+
+    Example:
+        >>> cutter = WindowCutter(load_model(model_path).spec, hop_s=0.5)
+        >>> noise = np.random.default_rng(0).normal(scale=0.1, size=48000).astype(np.float32)
+        >>> [(window.start, window.state, window.log_mel.shape) for window in cutter.push(noise)]
+        [(0, 'ok', (256, 64)), (16000, 'ok', (256, 64))]
     """
 
     def __init__(

@@ -1,0 +1,55 @@
+"""The examples in the docstrings run, and every class that a user makes has one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import runtime
+from runtime import microphone
+from tests.runtime.fakes import FakeAudio, white
+
+MODULES = [f"runtime.{module.name}" for module in pkgutil.iter_modules(runtime.__path__)]
+# results and views, which nobody makes by hand, and errors
+EXEMPT = {"Chunk", "Source", "Window", "Heard", "DeviceChange", "Ended", "Finding", "ModelFile", "Golden"}
+EXEMPT |= {"View", "Lines", "JsonLines", "Picture"}
+
+
+@pytest.fixture
+def names(tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What an example may use without having made it."""
+    wav_path, folder = tmp_path / "a.wav", tmp_path / "folder"
+    soundfile.write(wav_path, np.random.default_rng(0).normal(scale=0.1, size=64_000), 32_000)
+    audio = FakeAudio(white)
+    monkeypatch.setattr(microphone, "portaudio", lambda: audio)
+    from runtime.sources import AudioFile
+
+    return {
+        "np": np, "load_model": runtime.load_model, "model_path": model_path, "wav_path": wav_path,
+        "folder": folder, "AudioFile": AudioFile,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_examples_run(name: str, names: dict[str, object]) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name), extraglobs=names)
+    assert failed == 0
+
+
+def test_every_class_has_an_example() -> None:
+    lacking = [
+        f"{name}.{cls.__name__}"
+        for name in MODULES
+        for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
+        if cls.__module__ == name
+        and not (cls.__name__.startswith("_") or issubclass(cls, Exception) or cls.__name__ in EXEMPT)
+        and "Example:" not in (cls.__doc__ or "")
+    ]
+    assert lacking == []
