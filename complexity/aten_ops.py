@@ -18,33 +18,46 @@ _PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "baddbmm": 1}
 _POOLS = words("avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices")
 BATCH_NORMS = words("native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm")
 # operations and multiplications an element of the input
-_PER_ELEMENT = {
+_PER_INPUT = {
     **dict.fromkeys(BATCH_NORMS, (2, 1)),
     # mean, centre, square, sum, divide, scale, shift
-    **dict.fromkeys(("native_layer_norm", "native_group_norm"), (7, 3)),
+    **dict.fromkeys(words("native_layer_norm native_group_norm instance_norm"), (7, 3)),
     "_fused_rms_norm": (4, 3),
     # maximum, exponential, sum, divide
     **dict.fromkeys(("_softmax", "_log_softmax", "_safe_softmax"), (4, 1)),
     **dict.fromkeys(words("var std var_mean std_mean prod linalg_vector_norm norm"), (2, 1)),
-    **dict.fromkeys(words("_adaptive_avg_pool2d _adaptive_avg_pool3d cumsum topk sort max min"), (1, 0)),
+    **dict.fromkeys(words("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d"), (1, 0)),
+    **dict.fromkeys(words("cumsum topk sort max min"), (1, 0)),
 }
 _MULTIPLYING = words(
-    "mul div pow square reciprocal addcmul addcdiv lerp leaky_relu elu prelu _prelu_kernel gelu silu mish "
-    "hardswish hardsigmoid glu"
+    "mul div pow square reciprocal addcmul addcdiv lerp leaky_relu elu celu gelu silu mish hardsigmoid"
 )
 _MOVES = words(
     "cat stack constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d clone "
-    "_to_copy copy index index_select gather scatter roll flip fill embedding repeat upsample_nearest1d "
-    "upsample_nearest2d tril triu contiguous _reshape_alias split_with_sizes_copy unsafe_split "
-    "unsafe_split_with_sizes _unsafe_view masked_fill alias lift_fresh new_zeros new_ones new_empty new_full "
-    "zeros_like ones_like full_like empty_like bernoulli"
+    "channel_shuffle native_channel_shuffle pixel_shuffle pixel_unshuffle im2col _to_copy copy index "
+    "index_select gather scatter roll flip fill embedding repeat upsample_nearest1d upsample_nearest2d tril "
+    "triu contiguous _reshape_alias split_with_sizes_copy unsafe_split unsafe_split_with_sizes _unsafe_view "
+    "masked_fill alias lift_fresh new_zeros new_ones new_empty new_full zeros_like ones_like full_like "
+    "empty_like bernoulli"
 )
+# operations and multiplications an element of the output
+_PER_OUTPUT = {
+    **dict.fromkeys(_MOVES, (0, 0)),
+    "hardswish": (3, 2),
+    "_prelu_kernel": (1, 1),
+    "glu": (2, 1),
+    "upsample_bilinear2d": (7, 4),
+}
 
 
-def name_of(operator: Any) -> str:
-    """ATen's name without overload, and without the underscore of in-place variants."""
-    name = str(operator.overloadpacket.__name__)
-    return name.rstrip("_") or name
+def name_of(operator: Any, arguments: Sequence[Any] = ()) -> str:
+    """ATen's name without overload, and without the underscore of in-place variants.
+
+    Given the arguments, it tells instance norm, which ATen runs as a batch norm that takes its
+    statistics from the input.
+    """
+    name = str(operator.overloadpacket.__name__).rstrip("_")
+    return "instance_norm" if name in BATCH_NORMS and len(arguments) > 5 and arguments[5] else name
 
 
 def cost_of(operator: Any, arguments: Sequence[Any], output: Any) -> Work:
@@ -53,7 +66,7 @@ def cost_of(operator: Any, arguments: Sequence[Any], output: Any) -> Work:
     Raises:
         ConfigError: where the operator is unknown; it is named.
     """
-    name = name_of(operator)
+    name = name_of(operator, arguments)
     macs = _macs(name, arguments, output)
     if macs is not None:
         return Work(macs=macs)
@@ -86,12 +99,12 @@ def _elementwise(
 ) -> tuple[int, int, int] | None:
     """How many elements, operations for each and multiplications for each; None where unknown."""
     tags = {tag.name for tag in operator.tags}
-    if name in _MOVES:
-        return 0, 0, 0
     if name in _POOLS:
         return _size(output) * _taps(arguments[1], len(output.shape) - 2), 1, 0
-    if name in _PER_ELEMENT:
-        return _size(arguments[0]), *_PER_ELEMENT[name]
+    if name in _PER_INPUT:
+        return _size(arguments[0]), *_PER_INPUT[name]
+    if name in _PER_OUTPUT:
+        return _size(output), *_PER_OUTPUT[name]
     if "pointwise" in tags:
         return _size(output), 1, int(name in _MULTIPLYING)
     if "reduction" in tags:
@@ -111,7 +124,7 @@ def is_view(operator: Any) -> bool:
 
 
 def _size(tensor: Any) -> int:
-    return prod(tensor.shape)
+    return prod(tensor.shape) if tensor is not None else 0
 
 
 def _taps(kernel_size: Sequence[int], axes: int) -> int:

@@ -49,6 +49,13 @@ def explain_peak(report: Report) -> str:
     return f"Activations peak in {report.peak.node or 'the network'}: {tensors}."
 
 
+def explain_storage(report: Report) -> str:
+    """How many bytes of parameters are stored in which data type."""
+    kinds = sorted(report.param_bytes_by_dtype.items(), key=lambda kind: -kind[1])
+    stored = ", ".join(f"{size:,} bytes as {dtype}" for dtype, size in kinds)
+    return f"Parameters take {stored or 'nothing'}."
+
+
 def explain_uncounted(report: Report) -> list[tuple[str, int]]:
     """Kinds of work that the rule reads as zero, and their MACs, most first."""
     kinds: dict[str, int] = defaultdict(int)

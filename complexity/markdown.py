@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from complexity.figures import explain_peak, explain_uncounted, number, summarize
+from complexity.figures import explain_peak, explain_storage, explain_uncounted, number, summarize
 from complexity.render import compare
 from complexity.report import Report
 
@@ -37,7 +37,7 @@ def to_markdown(report: Report) -> str:
             *_table(("", "by the rule", "limit", "left", "deployed"), totals),
             "",
             f"Rule: {report.budget.rule} ({report.budget.source}) By the rule: {report.official} "
-            f"Deployed: {report.deployed} {explain_peak(report)}",
+            f"Deployed: {report.deployed} {explain_storage(report)} {explain_peak(report)}",
             "",
             *_table(
                 ("not counted by the rule", "MACs"), ((k, number(m)) for k, m in explain_uncounted(report))

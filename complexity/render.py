@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from complexity.figures import divide, explain_peak, explain_uncounted, number, summarize
+from complexity.figures import divide, explain_peak, explain_storage, explain_uncounted, number, summarize
 from complexity.report import Report
 from runtime.door import require
 
@@ -22,7 +22,7 @@ def print_report(report: Report) -> None:
         totals.add_row(figure.label, figure.by_rule, figure.limit, figure.left, figure.deployed)
     _print(totals)
     _print(_bars(report))
-    print(explain_peak(report))
+    print(explain_storage(report), explain_peak(report))
     for kind, macs in explain_uncounted(report):
         print(f"Not counted by the rule: {kind}, {macs:,} MACs.")
     print(f"By the rule: {report.official} Deployed: {report.deployed}")

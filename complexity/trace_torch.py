@@ -139,7 +139,7 @@ class _Recorder:
         self._nodes.append(
             Node(
                 name=self._path[-1],
-                op=name_of(operator),
+                op=name_of(operator, args),
                 inputs=inputs,
                 outputs=tuple(self._hold(t) for t in fresh.values()),
                 output_shape=tuple(written[0].shape),

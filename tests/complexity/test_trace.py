@@ -76,6 +76,12 @@ def test_batch_norm_folds_only_behind_a_layer_that_can_take_it():
     assert uncounted(alone, "BatchNorm2d") == 16 - 2
 
 
+def test_instance_norm_never_folds():
+    report = measure(nn.Sequential(nn.Conv2d(1, 2, 1), nn.InstanceNorm2d(2)), (1, 1, 4, 4))
+    assert report.elementwise_ops == 7 * 2 * 16
+    assert uncounted(report, "InstanceNorm2d") == 3 * 2 * 16
+
+
 def test_tied_weights_are_stored_once():
     first, second = nn.Conv1d(3, 3, 1, bias=False), nn.Conv1d(3, 3, 1, bias=False)
     second.weight = first.weight

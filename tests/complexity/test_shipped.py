@@ -1,0 +1,66 @@
+"""What leaves the export room weighs, by the rule, what its float twin weighed before conversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import torch
+
+import runtime
+from complexity import measure
+from complexity.weigh import measure_onnx
+from runtime.spec import FrontEndSpec
+from train.checkpoint import Checkpoint, save
+from train.students import CPMobile
+
+BOXED = sorted((Path(runtime.__file__).parent / "models").glob("*.onnx"))
+
+
+def export(folder, run_room, **arguments):
+    """A student with random weights through ``python -m export onnx``, in INT8."""
+    torch.manual_seed(0)
+    arguments = {"n_classes": 10, **arguments}
+    network = CPMobile(**arguments)
+    checkpoint = Checkpoint(
+        student="cp_mobile",
+        arguments=arguments,
+        frontend=FrontEndSpec.preset("cp_mel"),
+        labels=tuple(f"class {index}" for index in range(10)),
+        state_dict=network.state_dict(),
+        calibration=torch.randn(10, 1, 256, 64).half(),
+        calibration_targets=torch.arange(10),
+        calibration_ids=tuple(map(str, range(10))),
+    )
+    save(checkpoint, folder / "model.pt")
+    # labels of an untrained network hang on nothing, so INT8 may change any of them
+    process = run_room("export", "onnx", "--quantize", "ptq", "--tolerance", "1", cwd=folder)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return measure(network, checkpoint.input_shape), measure_onnx(folder / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [{}, {"base_channels": 16, "grn": False}])
+def test_int8_reports_the_figures_of_its_float_twin(tmp_path, run_room, arguments):
+    twin, shipped = export(tmp_path, run_room, **arguments)
+    assert (shipped.params, shipped.macs) == (twin.params, twin.macs)
+    assert shipped.param_bytes == twin.params <= 128_000
+    assert shipped.within
+    assert shipped.stored_dtype == "int8"
+    # the graph has biases in int32 where the network has batch norm, and nothing else that is larger
+    assert shipped.param_bytes_by_dtype["int8"] <= twin.params
+    assert 0 <= shipped.macs_deployed - twin.macs_deployed < 0.01 * twin.macs
+
+
+@pytest.mark.skipif(not BOXED, reason="no model is in the box yet")
+@pytest.mark.parametrize("path", BOXED, ids=lambda path: path.name)
+def test_the_model_in_the_box_may_be_submitted(path):
+    report = measure_onnx(path)
+    assert report.within
+    assert report.stored_dtype == "int8"
+    assert report.macs_deployed < 30_000_000
+    assert report.file_bytes <= 180_000
