@@ -5,11 +5,21 @@ Every function takes the generator that its random numbers come from. None of th
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
+
+from runtime.errors import ConfigError, DataError
+from runtime.spec import FrontEndSpec
+from train.data.corpus import read_audio
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -26,6 +36,16 @@ class Augmentation:
     Attributes:
         gain_db: random gain of the waveform, uniform in +- this many dB.
         roll_s: waveform rolled in time by up to this many seconds.
+        impulse_p: share of waveforms heard through the impulse response of another microphone (Morocutti
+            et al., "Device-robust acoustic scene classification via impulse response augmentation", 2023).
+        impulse_dir: folder of wav files with such responses, for example of MicIRP; by default what the
+            environment variable ``MIC_IR_DIR`` says.
+        impulse_devices: names of the devices whose clips may be heard so; null means all.
+        noise_snr_db: white noise at a signal-to-noise ratio uniform between these two, in dB.
+        jitter_hz: the mel filter bank's lower and upper edge each moved by up to this many Hz, once a batch.
+        mask_mels: SpecAugment: a random band of fewer than this many mels set to silence in each example
+            (Park et al., Interspeech 2019).
+        mask_frames: the same of frames.
         freq_mixstyle_p: share of batches with Freq-MixStyle.
         freq_mixstyle_alpha: its Beta distribution.
         mixup_alpha: Beta distribution of MixUp.
@@ -33,25 +53,149 @@ class Augmentation:
 
     gain_db: float | None = 6.0
     roll_s: float | None = None
+    impulse_p: float | None = None
+    impulse_dir: str | None = None
+    impulse_devices: tuple[str, ...] | None = None
+    noise_snr_db: tuple[float, float] | None = None
+    jitter_hz: float | None = None
+    mask_mels: int | None = None
+    mask_frames: int | None = None
     freq_mixstyle_p: float | None = 0.4
     freq_mixstyle_alpha: float = 0.3
     mixup_alpha: float | None = 0.3
 
-    def waveform(self, waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
-        """[batch, samples] -> the same shape."""
+    def waveform(
+        self,
+        waveform: Tensor,
+        sample_rate: int,
+        generator: torch.Generator,
+        devices: Sequence[str] | None = None,
+    ) -> Tensor:
+        """[batch, samples] and the name of each one's device -> the same shape."""
+        if self.impulse_p is not None:
+            responses = self._responses(sample_rate)
+            chosen = _uniform(len(waveform), generator) < self.impulse_p
+            if self.impulse_devices is not None and devices is not None:
+                chosen &= torch.tensor([device in self.impulse_devices for device in devices])
+            waveform = random_impulse(waveform, responses, chosen, generator)
         if self.gain_db is not None:
             waveform = random_gain(waveform, self.gain_db, generator)
         if self.roll_s is not None:
             waveform = random_roll(waveform, round(self.roll_s * sample_rate), generator)
+        if self.noise_snr_db is not None:
+            waveform = add_noise(waveform, *self.noise_snr_db, generator)
         return waveform
 
-    def spectrum(self, log_mel: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Log-mel [batch, 1, mels, frames] and target probabilities [batch, classes] -> the same shapes."""
+    def frontend(self, spec: FrontEndSpec, generator: torch.Generator) -> FrontEndSpec:
+        """The front end of one batch: the spec itself, or one with its filter bank moved."""
+        return spec if self.jitter_hz is None else jitter_bands(spec, self.jitter_hz, generator)
+
+    def spectrum(
+        self, log_mel: Tensor, target: Tensor, generator: torch.Generator, silence: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Log-mel [batch, 1, mels, frames] and target probabilities [batch, classes] -> the same shapes.
+
+        ``silence`` is the log-mel of nothing at all, which masks are filled with.
+        """
+        for axis, width in ((2, self.mask_mels), (3, self.mask_frames)):
+            if width is not None:
+                log_mel = mask(log_mel, axis, width, silence, generator)
         if self.freq_mixstyle_p is not None and _uniform(1, generator).item() < self.freq_mixstyle_p:
             log_mel = freq_mixstyle(log_mel, self.freq_mixstyle_alpha, generator)
         if self.mixup_alpha is not None:
             log_mel, target = mixup(log_mel, target, self.mixup_alpha, generator)
         return log_mel, target
+
+    def _responses(self, sample_rate: int) -> Tensor:
+        folder = self.impulse_dir or os.environ.get("MIC_IR_DIR")
+        if not folder:
+            raise DataError(
+                "Where are the impulse responses? Set MIC_IR_DIR (or model.augmentation.impulse_dir) to a "
+                "folder of wav files, for example of http://micirp.blogspot.com, or impulse_p to null."
+            )
+        return impulse_responses(folder, sample_rate)
+
+
+@lru_cache(maxsize=4)
+def impulse_responses(folder: str, sample_rate: int) -> Tensor:
+    """The responses of a folder of wav files, each of unit energy: float32 [files, samples], zero-padded.
+
+    Unit energy keeps the level of white noise, so that loudness does not give the microphone away.
+
+    Raises:
+        DataError: where the folder has no wav file.
+        AudioError: where one of them cannot be read.
+    """
+    paths = sorted(Path(folder).glob("*.wav"))
+    if not paths:
+        raise DataError(f"{folder} holds no wav file to take impulse responses from: name another folder.")
+    waves = [read_audio(path, sample_rate).astype(np.float32) for path in paths]
+    responses = np.zeros((len(waves), max(map(len, waves))), np.float32)
+    for row, wave in zip(responses, waves, strict=True):
+        row[: len(wave)] = wave / max(float(np.linalg.norm(wave)), 1e-12)
+    return torch.from_numpy(responses)
+
+
+def random_impulse(waveform: Tensor, responses: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    """Convolve the chosen waveforms with a random response each, by FFT.
+
+    Args:
+        waveform: [batch, samples].
+        responses: [responses, samples of a response].
+        chosen: bool [batch].
+        generator: of which response.
+
+    Returns:
+        [batch, samples]; what rings on after the end is cut off, and the response's peak stays in its place,
+        so that a waveform is not delayed.
+    """
+    drawn = responses[torch.randint(len(responses), (len(waveform),), generator=generator)]
+    rows = chosen.nonzero()[:, 0]
+    if not len(rows):
+        return waveform
+    responses, rows = drawn[rows].to(waveform), rows.to(waveform.device)
+    samples, taps = waveform.shape[1], responses.shape[1]
+    length = next_fast_len(samples + taps - 1, real=True)
+    spectrum = torch.fft.rfft(waveform[rows], length) * torch.fft.rfft(responses, length)
+    peaks = responses.abs().argmax(dim=1, keepdim=True)
+    places = peaks + torch.arange(samples, device=waveform.device)
+    return waveform.index_copy(0, rows, torch.fft.irfft(spectrum, length).gather(1, places))
+
+
+def add_noise(waveform: Tensor, low_db: float, high_db: float, generator: torch.Generator) -> Tensor:
+    """Add white noise at a signal-to-noise ratio uniform in dB between the two: [batch, samples]."""
+    snr_db = low_db + (high_db - low_db) * _uniform(len(waveform), generator)
+    noise = torch.randn(waveform.shape, generator=generator).to(waveform)
+    level = waveform.square().mean(dim=1).sqrt() * (10 ** (-snr_db / 20)).to(waveform)
+    return waveform + level.unsqueeze(1) * noise
+
+
+def jitter_bands(spec: FrontEndSpec, max_hz: float, generator: torch.Generator) -> FrontEndSpec:
+    """A spec with each edge of its filter bank moved by up to ``max_hz``, within 0 and Nyquist.
+
+    As CP-JKU and PaSST train (Koutini et al., "Efficient training of audio transformers with patchout",
+    2022). The lower edge is taken up only, where it is 0.
+    """
+    low, high = ((2 * _uniform(2, generator) - 1) * max_hz).tolist()
+    f_min = abs(spec.f_min + low)
+    return dataclasses.replace(spec, f_min=f_min, f_max=min(spec.f_max + high, spec.sample_rate / 2))
+
+
+def mask(x: Tensor, axis: int, width: int, value: float, generator: torch.Generator) -> Tensor:
+    """Fill a random stretch of fewer than ``width`` places along ``axis``, another in each example.
+
+    Raises:
+        ConfigError: where the axis is shorter than the width.
+    """
+    size = x.shape[axis]
+    if not 1 <= width <= size:
+        raise ConfigError(f"A mask of {width} does not fit {size} mels or frames: make it narrower.")
+    widths = (_uniform(len(x), generator) * width).long()
+    starts = (_uniform(len(x), generator) * (size - widths + 1)).long()
+    places = torch.arange(size)
+    hidden = (places >= starts[:, None]) & (places < (starts + widths)[:, None])  # [batch, size]
+    shape = [len(x) if i == 0 else size if i == axis else 1 for i in range(x.dim())]
+    return x.masked_fill(hidden.reshape(shape).to(x.device), value)
 
 
 def random_gain(waveform: Tensor, max_db: float, generator: torch.Generator) -> Tensor:

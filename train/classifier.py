@@ -94,11 +94,20 @@ class Classifier(lightning.LightningModule):
             log_mel = self.log_mel(waveform)
         else:
             generator = generator_for(self.seed, self.current_epoch, batch_idx)
-            waveform = self.augmentation.waveform(waveform, self.spec.sample_rate, generator)
-            log_mel, target = self.augmentation.spectrum(self.log_mel(waveform), target, generator)
+            waveform = self.augmentation.waveform(
+                waveform, self.spec.sample_rate, generator, self._devices(batch)
+            )
+            spec = self.augmentation.frontend(self.spec, generator)
+            hears = self.log_mel if spec is self.spec else LogMel(spec).to(waveform.device)
+            log_mel, target = self.augmentation.spectrum(hears(waveform), target, generator, hears.silence)
         loss = F.cross_entropy(self._network(log_mel), target)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
+
+    def _devices(self, batch: Batch) -> list[str]:
+        """What each training window was recorded with."""
+        clips = self.trainer.datamodule.datasets["train"].clips  # type: ignore[attr-defined]
+        return [clips[clip].device for clip in batch.clip.tolist()]
 
     def configure_optimizers(self) -> Any:
         """AdamW with an exponential warm-up and a cosine to zero, set anew at every step."""

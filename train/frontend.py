@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,11 @@ class LogMel(nn.Module):
         self.spec = spec
         for name, array in (("window", analysis_window(spec)), ("mel", mel_matrix(spec))):
             self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
+
+    @property
+    def silence(self) -> float:
+        """The log-mel of no energy at all."""
+        return (math.log(self.spec.log_offset) - self.spec.mean) / self.spec.std
 
     @torch.autocast("cuda", enabled=False)
     def forward(self, waveform: Tensor) -> Tensor:

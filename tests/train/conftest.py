@@ -14,6 +14,7 @@ TINY = [
     "--data.corpus.val_clips=10",
     "--data.corpus.test_clips=20",
     "--data.batch_size=20",
+    "--model.augmentation={jitter_hz: 200, mask_mels: 8, mask_frames: 4, noise_snr_db: [10, 30]}",
     "--trainer.max_epochs=3",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
