@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class TrainCLI(LightningCLI):
     def __init__(self) -> None:
         # Lightning's own messages at this level are advertisements and what the recipe says anyway
         logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+        for message in (".*LeafSpec.*", "Total length of .list. across ranks is zero"):
+            warnings.filterwarnings("ignore", message=message)  # its use of torch; a corpus without val
         super().__init__(
             Classifier,
             ClipData,
