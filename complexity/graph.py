@@ -69,12 +69,22 @@ class Graph:
         sizes: bytes of every activation.
         inputs: activations that are given from outside; they are never written over.
         outputs: activations that live to the end.
+
+    Raises:
+        ValueError: where an operation reads what nobody before it wrote.
     """
 
     nodes: tuple[Node, ...]
     sizes: dict[str, int]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        known = set(self.inputs)
+        for node in self.nodes:
+            if not known.issuperset(node.inputs):
+                raise ValueError(f"'{node.name}' reads what is not yet written.")
+            known.update(node.outputs)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,32 @@ class OnnxFile:
     scales: frozenset[str]
     spec: ModelSpec | None
 
+    def shape(self, tensor: str) -> Shape:
+        """Shape of a tensor. Raises ModelFileError where the graph does not tell it."""
+        if tensor not in self.shapes:
+            raise ModelFileError(
+                f"The shape of '{tensor}' in {self.path} cannot be told from the graph: give the "
+                "input's with --input-shape, or export it again with fixed shapes."
+            )
+        return self.shapes[tensor]
+
+    def type(self, tensor: str) -> ElementType:
+        """Data type of a tensor. Raises ModelFileError where the graph does not tell it."""
+        if tensor not in self.types:
+            raise ModelFileError(
+                f"The data type of '{tensor}' in {self.path} cannot be told from the graph: export it again."
+            )
+        return self.types[tensor]
+
+    def bytes(self, tensor: str) -> int:
+        """Bytes of a tensor."""
+        return ceil(prod(self.shape(tensor)) * self.type(tensor).bytes)
+
+    @property
+    def parts(self) -> list[Path]:
+        """The file and those beside it that hold its weights, as far as they are there."""
+        return [self.path, *filter(Path.is_file, sorted(_side_files(self.proto, self.path)))]
+
 
 def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> OnnxFile:
     """Read a model.onnx, ours or anyone's.
@@ -60,12 +87,12 @@ def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> Onn
     _fix_input_shape(proto.graph, input_shape, path)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-    except Exception as error:  # the C++ side raises plain RuntimeErrors
+        shapes, types = _describe_tensors(onnx, inferred.graph)
+    except Exception as error:  # the C++ side raises plain RuntimeErrors, unknown types are KeyErrors
         raise ModelFileError(
-            f"The shapes inside {path} contradict each other or the input shape: "
+            f"The shapes or types inside {path} contradict each other or the input shape: "
             "give the shape that the model takes with --input-shape, or export it again."
         ) from error
-    shapes, types = _describe_tensors(onnx, inferred.graph)
     return OnnxFile(path, inferred, shapes, types, scales, _read_spec(proto))
 
 
@@ -74,14 +101,26 @@ def _parse(onnx: Any, path: Path) -> Any:
         raise ModelFileError(f"There is no file {path}: `python -m export onnx` makes a model.onnx.")
     try:
         proto = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(proto)
+        if not _side_files(proto, path):  # the checker would look for those weights, which are not needed
+            onnx.checker.check_model(proto)
     except Exception as error:  # protobuf and the checker raise whatever they like on damaged bytes
         raise ModelFileError(
-            f"{path} is not an ONNX model, or damaged or cut short: copy or export it again."
+            f"{path} is not an ONNX model that onnx {onnx.__version__} reads: it is damaged, cut short, "
+            "newer or of another kind; copy or export it again."
         ) from error
     if not proto.graph.node:
         raise ModelFileError(f"{path} is an ONNX model without any operator: export it again.")
     return onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+
+
+def _side_files(proto: Any, path: Path) -> set[Path]:
+    """The files beside an .onnx that hold weights of it."""
+    return {
+        path.parent / entry.value
+        for tensor in proto.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
 
 
 def _rewrite_quantized(graph: Any) -> frozenset[str]:

@@ -121,7 +121,7 @@ def measure_onnx(
         quantization_bytes=stored.quantization_bytes,
         peak=find_peak(graph),
         front_end_macs=front_end_macs(spec.frontend, spec.input_shape[-1]) if spec else None,
-        file_bytes=file.path.stat().st_size,
+        file_bytes=sum(part.stat().st_size for part in file.parts),
         uncounted=uncounted_in_graph(graph),
         layers=layers,
     )

@@ -302,6 +302,36 @@ def test_any_truncation_is_refused_in_one_sentence(tmp_path, size):
         measure_onnx(path)
 
 
+def test_damaged_bytes_are_counted_or_refused_and_nothing_else(tmp_path):
+    whole = residual_block(tmp_path / "block.onnx", "qdq").read_bytes()
+    path, random = tmp_path / "damaged.onnx", np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[random.integers(0, len(damaged), 4)] = random.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes())
+        try:
+            measure_onnx(path)
+        except TinysceneError:
+            refused += 1
+    assert refused > 50
+
+
+def test_weights_beside_the_file_count_and_need_not_be_there(tmp_path):
+    inline = conv_net([1, 1, 16, 16], tmp_path / "inline.onnx")
+    onnx.save_model(
+        onnx.load(inline), tmp_path / "outside.onnx", save_as_external_data=True, location="outside.bin",
+        size_threshold=0,
+    )  # fmt: skip
+    outside = tmp_path / "outside.onnx"
+    report = measure_onnx(outside)
+    assert report.totals() == measure_onnx(inline).totals()
+    weights = tmp_path / "outside.bin"
+    assert report.file_bytes == outside.stat().st_size + weights.stat().st_size
+    weights.unlink()
+    assert measure_onnx(outside).totals() == report.totals()
+
+
 def test_every_listed_operator_is_a_real_one():
     from complexity.onnx_ops import COSTS, IN_PLACE, INTEGER, VIEWS
 
