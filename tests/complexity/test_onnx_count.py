@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 onnx = pytest.importorskip("onnx")
 
 from complexity.weigh import measure_onnx  # noqa: E402
-from runtime.errors import ConfigError, ModelFileError  # noqa: E402
+from runtime.errors import ConfigError, ModelFileError, TinysceneError  # noqa: E402
 from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
 from tests.complexity.onnx_builder import Builder  # noqa: E402
 
