@@ -17,10 +17,11 @@ from runtime.__main__ import main
 KINDS = ("wav", "flac", "ogg", "mp3")
 
 
-def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, timeout_s: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, **more}
-    )
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout_s,
+        env={**os.environ, **more},
+    )  # fmt: skip
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
@@ -139,3 +140,19 @@ def test_a_warning_where_telemetry_cannot_be_stopped(model_path: Path, tmp_path:
     at_home = {"ORT_DISABLE_TELEMETRY": "", "HOME": str(tmp_path)}  # where it would leave its files
     assert "telemetry" in python("-c", code, **at_home).stderr
     assert "telemetry" not in python("-c", code, ORT_DISABLE_TELEMETRY="1").stderr
+
+
+@pytest.mark.slow
+def test_three_hours_in_constant_memory(tmp_path: Path, model_path: Path, noise: np.ndarray) -> None:
+    path = tmp_path / "long.flac"
+    with soundfile.SoundFile(path, "w", 16_000, 2) as file:
+        for _ in range(3 * 3600 // 8):
+            file.write(np.stack([noise, noise[::-1]], axis=1))
+    code = (
+        "import resource\nfrom runtime.__main__ import main\n"
+        f"main(['classify', {str(path)!r}, '--model', {str(model_path)!r}])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    *lines, peak_mb = python("-c", code, timeout_s=600).stdout.splitlines()
+    assert lines[-1].startswith("  the clip: ") and "10800.00 s" in lines[-2]
+    assert float(peak_mb) < 130

@@ -1,0 +1,175 @@
+"""What listening costs: ``python -m benchmarks.runtime_cost [--model model.onnx]``.
+
+One thread. Every figure is a median with its 95th percentile, in processor time, which does not count
+what else the machine does meanwhile; contestants take turns all the same. The cold start is also given
+by the clock on the wall, and that figure is only worth something on an idle machine (``load``).
+Writes ``benchmarks/results/runtime_cost.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy is imported
+
+import numpy as np
+
+from runtime.classifier import Model, load_model
+from runtime.files import write_beside
+from runtime.frontend import LogMel
+from runtime.stream import Stream
+from runtime.windows import WindowCutter
+
+RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
+HOP_S, STREAMS, ROUNDS = 0.125, 64, 400
+
+COLD_START = """
+import sys, time
+import numpy, runtime
+model = runtime.load_model(sys.argv[1] or None)
+print(model.classify(numpy.sin(numpy.arange(32000.0)), 32000).state)
+status = open("/proc/self/status").read()
+print(status.split("VmRSS:")[1].split()[0])
+"""
+
+
+def spread(seconds: list[float], unit: float = 1e3) -> dict[str, float]:
+    """Median and 95th percentile, milliseconds."""
+    median, p95 = np.percentile(np.array(seconds) * unit, [50, 95])
+    return {"median": round(float(median), 4), "p95": round(float(p95), 4)}
+
+
+def in_turns(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
+    """Time each contestant once per round; the first tenth warms up."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds + rounds // 10):
+        for name, contestant in contestants.items():
+            begun = time.thread_time()
+            contestant()
+            times[name].append(time.thread_time() - begun)
+    return {name: spread(taken[rounds // 10 :]) for name, taken in times.items()}
+
+
+def noise(samples: int) -> np.ndarray:
+    """White noise at -20 dBFS."""
+    return np.random.default_rng(0).normal(scale=0.1, size=samples).astype(np.float32)
+
+
+def per_hop(model: Model) -> dict[str, Any]:
+    """A live stream at a hop of 0.125 s, taken apart."""
+    rate = model.spec.frontend.sample_rate
+    hop, chunk = round(HOP_S * rate), noise(round(HOP_S * rate))
+    stream, cutter, whole = model.stream(HOP_S), WindowCutter(model.spec, HOP_S), LogMel(model.spec.frontend)
+    window = noise(model.spec.clip_samples)
+    for _ in range(model.spec.clip_samples // hop):
+        stream.push(chunk)
+        list(cutter.push(chunk))
+    log_mel = whole(window)[None, None]
+    times = in_turns(
+        {
+            "hop": lambda: stream.push(chunk),
+            "front_end_incremental": lambda: list(cutter.push(chunk)),
+            "front_end_whole_window": lambda: whole(window),
+            "network": lambda: model.session.logits(log_mel),
+        },
+        ROUNDS,
+    )
+    share = {key: round(value / (10 * HOP_S), 3) for key, value in times["hop"].items()}
+    return {"hop_s": HOP_S, "ms": times, "percent_of_a_core": share}
+
+
+def many_streams(model: Model) -> dict[str, Any]:
+    """A second of many streams at a hop of a second: batched, and one after the other."""
+    rate = model.spec.frontend.sample_rate
+    seconds = [noise(rate) for _ in range(STREAMS)]
+    together = model.streams(STREAMS, 1.0)
+    alone: list[Stream] = [model.stream(1.0) for _ in range(STREAMS)]
+    times = in_turns(
+        {
+            "batched": lambda: together.push(seconds),
+            "one_by_one": lambda: [s.push(x) for s, x in zip(alone, seconds, strict=True)],
+        },
+        ROUNDS // 10,
+    )
+    return {"streams": STREAMS, "hop_s": 1.0, "ms_per_second_of_audio": times,
+            "times_real_time": round(1000 / times["batched"]["median"], 2)}  # fmt: skip
+
+
+def cold_start(path: str | None, runs: int = 15) -> dict[str, Any]:
+    """Process start to the end of the first answer, self-check included; and what is resident then."""
+    wall, processor, resident = [], [], []
+    for _ in range(runs):
+        begun, used = time.perf_counter(), children_s()
+        done = subprocess.run(
+            [sys.executable, "-c", COLD_START, path or ""], capture_output=True, text=True, check=True
+        )
+        wall.append(time.perf_counter() - begun)
+        processor.append(children_s() - used)
+        state, kilobytes = done.stdout.split()
+        assert state == "ok"
+        resident.append(int(kilobytes) / 1024)
+    return {
+        "processor_ms": spread(processor),
+        "wall_ms": {**spread(wall), "fastest": round(1e3 * min(wall), 1)},
+        "rss_mb": round(max(resident), 1),
+    }
+
+
+def children_s() -> float:
+    """Processor time of all child processes that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "vnni": "vnni" in flags,
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "onnxruntime", "soxr")},
+    }
+
+
+def main() -> None:
+    """Measure all and write the result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.runtime_cost")
+    parser.add_argument("--model", help="an .onnx file; the model in the box by default")
+    parser.add_argument("-o", "--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    result = {
+        "model": {
+            "file": model.session.path.name,
+            "scheme": model.spec.quantization.get("scheme"),
+            "params": model.spec.complexity.get("params"),
+            "optimization": model.session.optimization,
+        },
+        "machine": machine(),
+        "per_hop": per_hop(model),
+        "many_streams": many_streams(model),
+        "cold_start": cold_start(arguments.model),
+    }
+    with write_beside(arguments.output) as partial:
+        partial.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The unit and the container file: what they start exists, and what they promise holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import runtime
+from runtime.__main__ import _parser
+from runtime.microphone import _RETRY_MAX_S
+
+DEPLOY = Path(runtime.__file__).parent / "deploy"
+
+
+def unit() -> dict[str, str]:
+    lines = (DEPLOY / "tinyscene.service").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]\w+=", line))
+
+
+def container() -> dict[str, str]:
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    return dict(line.split(" ", 1) for line in lines if re.match(r"(ENTRYPOINT|CMD|ENV|USER) ", line))
+
+
+def test_the_unit_starts_a_command_that_exists() -> None:
+    python, *arguments = shlex.split(unit()["ExecStart"])
+    assert python.endswith("/bin/python") and arguments[:2] == ["-m", "runtime"]
+    assert _parser().parse_args(arguments[2:]).command == "listen"
+
+
+def test_the_unit_is_one_that_notifies_and_waits_long_enough() -> None:
+    values = unit()
+    assert values["Type"] == "notify" and values["Restart"] == "always"
+    assert int(values["WatchdogSec"]) > 2 * _RETRY_MAX_S
+    assert values["SuccessExitStatus"] == "130" and values["PrivateNetwork"] == "yes"
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    here = tmp_path / "tinyscene.service"
+    python = shutil.which("true")
+    text = (DEPLOY / "tinyscene.service").read_text().replace("/opt/tinyscene/bin/python", str(python))
+    here.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(here)], capture_output=True, text=True, timeout=60
+    )
+    complaints = [line for line in done.stderr.splitlines() if here.name in line]
+    assert complaints == []
+
+
+def test_the_container_starts_a_command_that_exists() -> None:
+    values = container()
+    command = json.loads(values["ENTRYPOINT"]) + json.loads(values["CMD"])
+    assert command[:3] == ["python", "-m", "runtime"]
+    assert _parser().parse_args(command[3:]).command == "listen"
+    assert "ORT_DISABLE_TELEMETRY=1" in values["ENV"] and not values["USER"].startswith("0")
