@@ -17,6 +17,7 @@ from train.augment import Augmentation, generator_for
 from train.data import Batch
 from train.evaluation import Evaluation, evaluate
 from train.frontend import LogMel
+from train.schedule import Schedule
 
 
 class Classifier(lightning.LightningModule):
@@ -29,8 +30,8 @@ class Classifier(lightning.LightningModule):
         clip_s: window length in seconds.
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW.
-        warmup: share of all steps in which the learning rate rises exponentially to its peak; then it
-            falls as a cosine to zero.
+        warmup: share of all steps in which the learning rate rises exponentially to its peak.
+        schedule: how the learning rate falls after the warm-up; null is a cosine to zero.
         augmentation: null trains on the windows as they are.
         seed: of the weights and the augmentation.
         labels: class names; set from the data.
@@ -48,12 +49,14 @@ class Classifier(lightning.LightningModule):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         labels: Sequence[str] = (),
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.student_name, self.labels, self.clip_s = student, tuple(labels), clip_s
         self.arguments = {**(arguments or {}), "n_classes": len(self.labels)}
         self.spec = FrontEndSpec.preset(frontend)
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.schedule = schedule or Schedule()
         self.augmentation, self.seed = augmentation, seed
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
@@ -110,17 +113,12 @@ class Classifier(lightning.LightningModule):
         return [clips[clip].device for clip in batch.clip.tolist()]
 
     def configure_optimizers(self) -> Any:
-        """AdamW with an exponential warm-up and a cosine to zero, set anew at every step."""
+        """AdamW whose learning rate is set anew at every step."""
         optimizer = torch.optim.AdamW(self.student.parameters(), self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        warm = max(round(self.warmup * steps), 1)
-
-        def factor(step: int) -> float:
-            if step < warm:
-                return float(np.exp(-5 * (1 - step / warm) ** 2))
-            return float(0.5 * (1 + np.cos(np.pi * min((step - warm) / max(steps - warm, 1), 1))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.schedule.factor(step, steps, self.warmup)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint_values: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from runtime.errors import ConfigError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train import checkpoint
+from train.arguments import Parser
 from train.calibration import calibration_windows, fit_temperature
 from train.classifier import Classifier
 from train.data import ClipData
@@ -45,6 +46,7 @@ class TrainCLI(LightningCLI):
             Classifier,
             ClipData,
             seed_everything_default=0,
+            parser_class=Parser,
             save_config_kwargs={"overwrite": True},  # a resumed run writes into the same folder
             parser_kwargs={
                 verb: {"usage": f"python -m train {verb} --config RECIPE [--KEY VALUE ...]"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import complexity
 from runtime.errors import ConfigError
 from train import students
 
@@ -46,3 +47,11 @@ def test_output_has_one_logit_per_class(arguments):
 def test_a_typo_names_the_nearest(name, arguments, nearest):
     with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
         students.build(name, arguments)
+
+
+def test_the_2024_baseline_has_its_published_size():
+    network = students.build("baseline_2024", {})
+    report = complexity.measure(network, (1, 1, 256, 65))
+    assert (report.params, report.macs) == (61_148, 29_419_156)
+    assert not any("norm.gamma" in key for key in network.state_dict())
+    assert network.eval()(torch.randn(2, 1, 256, 65)).shape == (2, 10)
