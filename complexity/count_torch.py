@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtime.door import require
+from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_EIGHT_BITS = ("torch.int8", "torch.uint8", "torch.qint8", "torch.quint8")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,15 @@ def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[Offici
     Args:
         model: a float network; its training flags are left as they were.
         input_shape: shape of its input, [batch, ...]; the batch is taken as 1.
+
+    Raises:
+        ConfigError: where the network holds INT8 weights, because torchinfo would not see them.
     """
+    if any(b.numel() > 1 and str(b.dtype) in _EIGHT_BITS for b in model.buffers()):
+        raise ConfigError(
+            "The network is converted to INT8, where the rule's counter reads zero: measure the float "
+            "network before its conversion, or the .onnx file."
+        )
     torch = require("torch", extra="train")
     torchinfo = require("torchinfo", extra="train")
     # zeros instead of torchinfo's random input: counting must not disturb the seed of a training

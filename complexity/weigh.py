@@ -46,7 +46,8 @@ def measure(
         frontend: what computes its input; the last axis of ``input_shape`` is then the frames.
 
     Raises:
-        ConfigError: where the stored data type or a torch operator of the network is unknown.
+        ConfigError: where the stored data type or a torch operator of the network is unknown, or the
+            network is converted to INT8 already.
         MissingExtraError: where torch or torchinfo is not installed.
 
     Example:

@@ -1,4 +1,4 @@
-"""A switch to write the golden reports anew, and small ONNX graphs to weigh."""
+"""A switch to write the golden reports anew: ``pytest tests/complexity --overwrite-goldens``."""
 
 from __future__ import annotations
 

@@ -63,3 +63,43 @@ class Builder:
 
     def _scale(self):
         return self.constant(np.array(0.1, np.float32))
+
+
+def residual_block(path, form):
+    """16x8x8 -> expand to 32, depthwise, project to 16, add: in float, as QDQ, or as QOperator."""
+    build = Builder([1, 16, 8, 8])
+    shapes = [((32, 16, 1, 1), 1), ((32, 1, 3, 3), 32), ((16, 32, 1, 1), 1)]
+    scale = build.constant(np.array(0.1, np.float32), "scale")
+    zero = build.constant(np.array(0, np.uint8), "zero")
+    q = start = build.node("QuantizeLinear", "x", scale, zero) if form != "float" else "x"
+    for shape, group in shapes:
+        pads = [shape[2] // 2] * 4
+        if form == "float":
+            q = build.node("Conv", q, build.constant(np.ones(shape, np.float32)), group=group, pads=pads)
+        elif form == "qdq":
+            x = build.node("DequantizeLinear", q, scale, zero)
+            x = build.node("Conv", x, build.weight_int8(shape), group=group, pads=pads)
+            q = build.node("QuantizeLinear", build.node("Relu", x), scale, zero)
+        else:
+            weight = build.constant(np.ones(shape, np.int8))
+            weight_zero = build.constant(np.zeros((), np.int8))
+            q = build.node(
+                "QLinearConv", q, scale, zero, weight, scale, weight_zero, scale, zero, group=group, pads=pads
+            )
+        if form == "float":
+            q = build.node("Relu", q)
+    if form == "float":
+        output = build.node("Add", q, start)
+    elif form == "qdq":
+        sides = [build.node("DequantizeLinear", side, scale, zero) for side in (q, start)]
+        q = build.node("QuantizeLinear", build.node("Add", *sides), scale, zero)
+        output = build.node("DequantizeLinear", q, scale, zero)
+    else:
+        q = build.node("QLinearAdd", q, scale, zero, start, scale, zero, scale, zero, domain="com.microsoft")
+        output = build.node("DequantizeLinear", q, scale, zero)
+    return build.save(path, output)
+
+
+def conv_net(shape, path):
+    build = Builder(shape)
+    return build.save(path, build.conv("x", 1, 4, (3, 3)))

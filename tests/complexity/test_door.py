@@ -9,7 +9,7 @@ import pytest
 from complexity.__main__ import main
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.spec import FrontEndSpec
-from tests.complexity.test_onnx_count import conv_net, residual_block
+from tests.complexity.onnx_builder import conv_net, residual_block
 
 torch = pytest.importorskip("torch")
 

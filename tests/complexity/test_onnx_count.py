@@ -16,114 +16,39 @@ onnx = pytest.importorskip("onnx")
 from complexity.weigh import measure_onnx  # noqa: E402
 from runtime.errors import ConfigError, ModelFileError, TinysceneError  # noqa: E402
 from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
-from tests.complexity.onnx_builder import Builder  # noqa: E402
-
-
-def positions(length, kernel, stride, pad):
-    """Output positions of a window that slides over one axis, by sliding it."""
-    return sum(1 for _ in range(-pad, length + pad - kernel + 1, stride))
-
-
-layers = st.lists(
-    st.fixed_dictionaries(
-        {
-            "kind": st.sampled_from(["conv", "depthwise", "pool", "relu"]),
-            "out": st.integers(1, 5),
-            "kernel": st.integers(1, 3),
-            "stride": st.integers(1, 2),
-            "bias": st.booleans(),
-        }
-    ),
-    min_size=1,
-    max_size=5,
-)
+from tests.complexity.closed_form import expect, layers  # noqa: E402
+from tests.complexity.invariants import check_invariants  # noqa: E402
+from tests.complexity.onnx_builder import Builder, conv_net, residual_block  # noqa: E402
 
 
 @settings(max_examples=60, deadline=None)
 @given(layers=layers, channels=st.integers(1, 4), size=st.integers(4, 9), classes=st.integers(1, 4))
 def test_random_networks_equal_a_closed_form(tmp_path_factory, layers, channels, size, classes):
+    expected = expect(layers, channels, size, classes)
     build = Builder([1, channels, size, size + 3])
-    shape, x = [channels, size, size + 3], "x"
-    macs = pooled = params = official = 0
-    for layer in layers:
-        kernel, stride, pad = layer["kernel"], layer["stride"], layer["kernel"] // 2
-        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+    x = "x"
+    for layer, width in zip(layers, expected.channels, strict=True):
+        kernel = layer["kernel"]
+        window = {
+            "kernel_shape": [kernel] * 2, "strides": [layer["stride"]] * 2, "pads": [kernel // 2] * 4,
+        }  # fmt: skip
         if layer["kind"] == "relu":
             x = build.node("Relu", x)
-            continue
-        after = [positions(n, kernel, stride, pad) for n in shape[1:]]
-        area = after[0] * after[1]
-        if layer["kind"] == "pool":
+        elif layer["kind"] == "pool":
             x = build.node("AveragePool", x, **window)
-            pooled += shape[0] * area * kernel * kernel
-            shape = [shape[0], *after]
-            continue
-        depthwise = layer["kind"] == "depthwise"
-        out = shape[0] if depthwise else layer["out"]
-        group = shape[0] if depthwise else 1
-        x = build.conv(x, shape[0], out, (kernel, kernel), bias=layer["bias"], group=group, **window)
-        taps = out * kernel * kernel * (1 if depthwise else shape[0])
-        macs += taps * area
-        params += taps + out * layer["bias"]
-        official += (taps + out * layer["bias"]) * area
-        shape = [out, *after]
-    flat = int(np.prod(shape))
-    x = build.node("Flatten", x)
-    x = build.node("Gemm", x, build.constant(np.ones((flat, classes), np.float32)))
-    path = build.save(tmp_path_factory.mktemp("net") / "net.onnx", x)
-
-    report = measure_onnx(path)
-    assert report.macs_deployed == macs + flat * classes
-    assert (report.params, report.macs) == (params + flat * classes, official + flat * classes)
-    assert report.param_bytes_by_dtype == {"float32": 4 * report.params}
-    relus = sum(layer.elementwise_ops for layer in report.layers if layer.kind == "Relu")
-    assert report.elementwise_ops == pooled + relus
-    check_invariants(report)
-
-
-def check_invariants(report):
-    for name in ("macs_deployed", "elementwise_ops", "param_bytes_deployed"):
-        assert sum(getattr(layer, name) for layer in report.layers) == getattr(report, name)
-    assert sum(report.param_bytes_by_dtype.values()) == report.param_bytes_deployed
-    assert max(layer.live_bytes for layer in report.layers) == report.peak_activation_bytes
-    if report.layers[0].macs is not None:
-        assert sum(layer.macs for layer in report.layers) == report.macs
-        assert sum(layer.params for layer in report.layers) == report.params
-
-
-def residual_block(path, form):
-    """16x8x8 -> expand to 32, depthwise, project to 16, add: in float, as QDQ, or as QOperator."""
-    build = Builder([1, 16, 8, 8])
-    shapes = [((32, 16, 1, 1), 1), ((32, 1, 3, 3), 32), ((16, 32, 1, 1), 1)]
-    scale = build.constant(np.array(0.1, np.float32), "scale")
-    zero = build.constant(np.array(0, np.uint8), "zero")
-    q = start = build.node("QuantizeLinear", "x", scale, zero) if form != "float" else "x"
-    for shape, group in shapes:
-        pads = [shape[2] // 2] * 4
-        if form == "float":
-            q = build.node("Conv", q, build.constant(np.ones(shape, np.float32)), group=group, pads=pads)
-        elif form == "qdq":
-            x = build.node("DequantizeLinear", q, scale, zero)
-            x = build.node("Conv", x, build.weight_int8(shape), group=group, pads=pads)
-            q = build.node("QuantizeLinear", build.node("Relu", x), scale, zero)
         else:
-            weight = build.constant(np.ones(shape, np.int8))
-            weight_zero = build.constant(np.zeros((), np.int8))
-            q = build.node(
-                "QLinearConv", q, scale, zero, weight, scale, weight_zero, scale, zero, group=group, pads=pads
-            )
-        if form == "float":
-            q = build.node("Relu", q)
-    if form == "float":
-        output = build.node("Add", q, start)
-    elif form == "qdq":
-        sides = [build.node("DequantizeLinear", side, scale, zero) for side in (q, start)]
-        q = build.node("QuantizeLinear", build.node("Add", *sides), scale, zero)
-        output = build.node("DequantizeLinear", q, scale, zero)
-    else:
-        q = build.node("QLinearAdd", q, scale, zero, start, scale, zero, scale, zero, domain="com.microsoft")
-        output = build.node("DequantizeLinear", q, scale, zero)
-    return build.save(path, output)
+            depthwise = layer["kind"] == "depthwise"
+            out, group = (width, width) if depthwise else (layer["out"], 1)
+            x = build.conv(x, width, out, (kernel, kernel), bias=layer["bias"], group=group, **window)
+    x = build.node(
+        "Gemm", build.node("Flatten", x), build.constant(np.ones((expected.features, classes), "f"))
+    )
+    report = measure_onnx(build.save(tmp_path_factory.mktemp("net") / "net.onnx", x))
+
+    assert (report.macs_deployed, report.elementwise_ops) == (expected.macs, expected.elementwise)
+    assert (report.params, report.macs) == (expected.params, expected.official)
+    assert report.param_bytes_by_dtype == {"float32": 4 * expected.params}
+    check_invariants(report)
 
 
 @pytest.mark.parametrize("form", ["float", "qdq", "qoperator"])
@@ -215,11 +140,6 @@ def test_unfolded_batch_norm_counts_in_its_own_column(tmp_path):
     assert (report.params, report.macs, report.macs_deployed) == (8, 8, 0)
     assert report.elementwise_ops == 2 * 4 * 36
     assert report.param_bytes_deployed == 16 * 4  # the running statistics are stored too
-
-
-def conv_net(shape, path):
-    build = Builder(shape)
-    return build.save(path, build.conv("x", 1, 4, (3, 3)))
 
 
 def test_batch_does_not_matter(tmp_path):

@@ -18,7 +18,8 @@ from complexity.report import Report  # noqa: E402
 from complexity.weigh import measure, measure_onnx  # noqa: E402
 from runtime.errors import ConfigError  # noqa: E402
 from runtime.spec import FrontEndSpec  # noqa: E402
-from tests.complexity.test_onnx_count import check_invariants, residual_block  # noqa: E402
+from tests.complexity.invariants import check_invariants  # noqa: E402
+from tests.complexity.onnx_builder import residual_block  # noqa: E402
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import torch
+from torch import nn
 
 import runtime
 from complexity import measure
 from complexity.weigh import measure_onnx
+from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train.checkpoint import Checkpoint, save
 from train.students import CPMobile
@@ -41,6 +43,21 @@ def export(folder, run_room, **arguments):
     process = run_room("export", "onnx", "--quantize", "ptq", "--tolerance", "1", cwd=folder)
     assert process.returncode == 0, process.stdout + process.stderr
     return measure(network, checkpoint.input_shape), measure_onnx(folder / "model.onnx")
+
+
+def test_a_converted_network_is_no_false_pass():
+    pt2e = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e")
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    network, x = (
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval(),
+        torch.randn(1, 1, 8, 8),
+    )
+    quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    prepared = pt2e.prepare_pt2e(torch.export.export(network, (x,)).module(), quantizer)
+    prepared(x)
+    with pytest.raises(ConfigError, match="before its conversion"):
+        measure(pt2e.convert_pt2e(prepared), x.shape)
 
 
 @pytest.mark.slow

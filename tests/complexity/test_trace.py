@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -12,7 +14,30 @@ from torch import nn  # noqa: E402
 
 from complexity import measure  # noqa: E402
 from runtime.errors import ConfigError  # noqa: E402
+from tests.complexity.closed_form import expect, layers  # noqa: E402
+from tests.complexity.invariants import check_invariants  # noqa: E402
 from train.students import CPMobile  # noqa: E402
+
+
+@settings(max_examples=30, deadline=None)
+@given(layers=layers, channels=st.integers(1, 4), size=st.integers(4, 9), classes=st.integers(1, 4))
+def test_random_networks_equal_a_closed_form(layers, channels, size, classes):
+    expected = expect(layers, channels, size, classes)
+    modules = []
+    for layer, width in zip(layers, expected.channels, strict=True):
+        window = {"kernel_size": layer["kernel"], "stride": layer["stride"], "padding": layer["kernel"] // 2}
+        if layer["kind"] == "relu":
+            modules.append(nn.ReLU())
+        elif layer["kind"] == "pool":
+            modules.append(nn.AvgPool2d(**window))
+        else:
+            out, groups = (width, width) if layer["kind"] == "depthwise" else (layer["out"], 1)
+            modules.append(nn.Conv2d(width, out, bias=layer["bias"], groups=groups, **window))
+    modules += [nn.Flatten(), nn.Linear(expected.features, classes, bias=False)]
+    report = measure(nn.Sequential(*modules), (1, channels, size, size + 3))
+    assert (report.macs_deployed, report.elementwise_ops) == (expected.macs, expected.elementwise)
+    assert (report.params, report.macs) == (expected.params, expected.official)
+    check_invariants(report)
 
 
 def uncounted(report, kind):
