@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # arguments of students that set a width, and the step in which they are searched
 WIDTHS: dict[str, float] = {"base_channels": 8, "channels_multiplier": 0.1, "expansion_rate": 0.1, "width": 4}
+_WIDEST = 4  # times the width that the model has: enough to fill a budget, small enough to build
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def suggest(
     budget: Budget,
     element_bytes: int,
 ) -> list[Suggestion]:
-    """Search each width by itself, the others left as they are.
+    """Search each width by itself, up to four times the present one, the others left as they are.
 
     Args:
         build: makes the student from its arguments.
@@ -58,16 +59,17 @@ def suggest(
         left = budget.headroom(params=params, param_bytes=params * element_bytes, macs=macs)
         return Suggestion(name, value, params, macs) if min(left.values(), default=0) >= 0 else None
 
-    found = [_largest(partial(try_steps, name)) for name in WIDTHS if name in arguments]
+    found = [
+        _largest(partial(try_steps, name), round(_WIDEST * arguments[name] / step))
+        for name, step in WIDTHS.items()
+        if name in arguments
+    ]
     return sorted(filter(None, found), key=lambda suggestion: -suggestion.macs)
 
 
-def _largest(fits: Callable[[int], Suggestion | None]) -> Suggestion | None:
-    """The last step that fits; cost grows with width, so bisection finds it."""
-    best, high = None, 1
-    while suggestion := fits(high):
-        best, high = suggestion, 2 * high
-    low = high // 2
+def _largest(fits: Callable[[int], Suggestion | None], most: int) -> Suggestion | None:
+    """The last of 1..most steps that fits; cost grows with width, so bisection finds it."""
+    low, high, best = 0, most + 1, None
     while high - low > 1:
         middle = (low + high) // 2
         suggestion = fits(middle)

@@ -154,7 +154,7 @@ class _Recorder:
     def finish(self, output: Any) -> Trace:
         """The trace of a run that returned ``output``."""
         held = {self._names[_storage(t)]: None for t in _tensors(output) if _storage(t) in self._names}
-        nodes = _fold_batch_norms(self._nodes)
+        nodes = _fold_batch_norms(_drop_unread(self._nodes, frozenset(held)))
         return Trace(Graph(nodes, self._sizes, (self._input,), tuple(held)), tuple(self._weighted))
 
     def _is_computed(self, operator: Any, read: list[int]) -> bool:
@@ -183,6 +183,15 @@ class _Recorder:
         new = [self._unseen_params.pop(s) for s in read if s in self._unseen_params]
         elements = sum(p.numel() for p in new)
         return elements, ceil(elements * self._element_bytes)
+
+
+def _drop_unread(nodes: list[Node], held: frozenset[str]) -> list[Node]:
+    """Forget second outputs that only training reads, such as the indices of a maximum."""
+    read = held.union(*(node.inputs for node in nodes))
+    return [
+        dataclasses.replace(node, outputs=node.outputs[:1] + tuple(n for n in node.outputs[1:] if n in read))
+        for node in nodes
+    ]
 
 
 def _fold_batch_norms(nodes: list[Node]) -> tuple[Node, ...]:

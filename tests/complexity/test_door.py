@@ -30,11 +30,12 @@ def make_checkpoint(**arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model.pt of the full size, one with 136 K parameters, a Lightning checkpoint, damaged files."""
+    """A model.pt of the full size, one with 136 K parameters, a small one, a Lightning checkpoint, damaged files."""
     folder = tmp_path_factory.mktemp("models")
     full = make_checkpoint()
     checkpoint.save(full, folder / "model.pt")
     checkpoint.save(make_checkpoint(expansion_rate=3.2), folder / "over.pt")
+    checkpoint.save(make_checkpoint(base_channels=8, channels_multiplier=1.5), folder / "small.pt")
     lightning = {"pytorch-lightning_version": "2.6", "tinyscene": checkpoint.to_values(full)}
     torch.save(lightning, folder / "ours.ckpt")
     torch.save({"pytorch-lightning_version": "2.6"}, folder / "foreign.ckpt")
@@ -126,6 +127,14 @@ def test_suggestions_fit_and_are_the_widest_that_do(run, folder):
         ]
         assert sizes[0] == suggestion["params"] <= limit
         assert sizes[1] > limit or suggestion["macs"] > 28_000_000
+
+
+def test_a_model_far_under_the_limits_could_be_wider(run):
+    code, printed = run("check", "small.pt", "--suggest")
+    assert code == 0
+    assert "Suggestion: base_channels=32 fits: " in printed  # four times as wide is as far as it looks
+    report = json.loads(run("check", "small.pt", "--json")[1])
+    assert all(left > 0.5 * report["rules"]["limits"][name] for name, left in report["headroom"].items())
 
 
 def test_nothing_is_suggested_near_the_limits_or_for_a_graph(run):

@@ -124,6 +124,12 @@ def test_the_2024_baseline_peaks_above_its_own_parameter_limit():
     assert measure(baseline, (1, 1, 256, 65), stored_dtype="float32").peak_activation_bytes == 4 * 174_080
 
 
+def test_indices_that_only_training_reads_take_no_memory():
+    report = measure(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), (1, 1, 8, 8))
+    assert report.peak_activation_bytes == 64 + 64  # the input is not ours to write over
+    assert report.layers[-1].live_bytes == 64 + 16
+
+
 def test_batch_does_not_matter():
     network = CPMobile(base_channels=16)
     assert measure(network, (1, 1, 64, 32)).totals() == measure(network, (7, 1, 64, 32)).totals()
