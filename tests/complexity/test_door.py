@@ -30,7 +30,7 @@ def make_checkpoint(**arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model.pt of the full size, one with 136 K parameters, a small one, a Lightning checkpoint, damaged files."""
+    """A model.pt of the full size, one of 136 K parameters, a small one; Lightning files; damaged ones."""
     folder = tmp_path_factory.mktemp("models")
     full = make_checkpoint()
     checkpoint.save(full, folder / "model.pt")
