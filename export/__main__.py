@@ -23,14 +23,27 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("model", nargs="?", type=Path, default=Path("model.pt"), metavar="MODEL.PT")
     onnx.add_argument("-o", "--output", type=Path, help="file to write (default: beside it, as .onnx)")
     onnx.add_argument(
-        "--quantize", choices=("none", "ptq"),
-        help="none keeps float32 (default: ptq where the model.pt holds calibration windows)",
+        "--quantize", choices=("none", "ptq", "qat"),
+        help="none keeps float32, ptq calibrates, qat takes what `python -m train qat` learned "
+        "(default: what the model.pt has: qat, else calibration windows, else none)",
     )  # fmt: skip
     onnx.add_argument(
         "--weight-range", choices=("portable", "full"), default="portable",
         help="full uses [-127, 127], which answers the same on VNNI and ARM only",
     )  # fmt: skip
+    onnx.add_argument(
+        "--tolerance", type=float, default=0.01, metavar="SHARE",
+        help="of the labels of calibration windows that ptq may change (default 0.01); above it other "
+        "observers are tried, then sensitive values stay float",
+    )  # fmt: skip
+    onnx.add_argument(
+        "--keep-float", action="append", default=[], metavar="NAME",
+        help="a value or module that ptq leaves in float; names: `python -m export sensitivity`; repeatable",
+    )  # fmt: skip
     onnx.set_defaults(command=_onnx)
+    sensitivity = commands.add_parser("sensitivity", help="which values INT8 hurts most")
+    sensitivity.add_argument("model", nargs="?", type=Path, default=Path("model.pt"), metavar="MODEL.PT")
+    sensitivity.set_defaults(command=_sensitivity)
     verify = commands.add_parser("verify", help="verify an .onnx file; exit code 0 PASS, 1 FAIL")
     verify.add_argument("model", type=Path, metavar="MODEL.ONNX")
     verify.add_argument("--against", type=Path, metavar="MODEL.PT", help="the model.pt it was made from")
@@ -39,19 +52,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _onnx(options: argparse.Namespace) -> int:
-    from export.pack import pack
+    from export.pack import default_method, pack
     from train.checkpoint import load
     from train.quantize import WEIGHT_RANGES, Scheme
 
     checkpoint = load(options.model)
     output = options.output or options.model.with_suffix(".onnx")
-    method = options.quantize or ("ptq" if len(checkpoint.calibration) else "none")
-    packed = pack(checkpoint, output, method=method, scheme=Scheme(WEIGHT_RANGES[options.weight_range]))
+    packed = pack(
+        checkpoint, output,
+        method=options.quantize or default_method(checkpoint),
+        scheme=Scheme(WEIGHT_RANGES[options.weight_range], tuple(options.keep_float)),
+        tolerance=options.tolerance,
+    )  # fmt: skip
     print(packed.verification)
     if not packed.verification.passed:
         print(f"{output} was not written: the file does not answer as the network in {options.model} does.")
         return EXIT_NEGATIVE
     print(f"{output}: {packed.file_bytes:,} bytes, {packed.quantization}")
+    return EXIT_OK
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from export.quantize import sensitivities
+    from train.checkpoint import load
+
+    print("logits' signal to noise with one value alone in INT8:")
+    for row in sensitivities(load(options.model)):
+        print(f"  {row.sqnr_db:5.1f} dB  {row.name}")
     return EXIT_OK
 
 

@@ -9,14 +9,14 @@ from typing import Any, Literal
 from torch import nn
 
 from export.graph import to_onnx
-from export.quantize import quantize
+from export.quantize import TOLERANCE, quantize, quantize_as_trained
 from export.stamp import describe_int8, float32, stamp
 from export.verify import Verification, verify
 from runtime.files import write_beside
 from train.checkpoint import Checkpoint
 from train.quantize import PORTABLE, Scheme
 
-Method = Literal["none", "ptq"]
+Method = Literal["none", "ptq", "qat"]
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,30 @@ class _NotVerifiedError(Exception):
     """Leaves `write_beside` without a file."""
 
 
+def default_method(checkpoint: Checkpoint) -> Method:
+    """What a checkpoint was made for."""
+    if checkpoint.quantization:
+        return "qat"
+    return "ptq" if len(checkpoint.calibration) else "none"
+
+
 def pack(
-    checkpoint: Checkpoint, output: Path, *, method: Method = "ptq", scheme: Scheme = PORTABLE
+    checkpoint: Checkpoint,
+    output: Path,
+    *,
+    method: Method,
+    scheme: Scheme = PORTABLE,
+    tolerance: float = TOLERANCE,
 ) -> Packed:
     """Export a checkpoint; ``output`` appears only where the file is verified.
 
     Args:
         checkpoint: the trained student.
         output: the .onnx file to write.
-        method: ``none`` keeps float32, ``ptq`` quantizes with the calibration windows of the checkpoint.
-        scheme: what varies in the INT8 scheme.
+        method: ``none`` keeps float32, ``ptq`` calibrates with the windows of the checkpoint, ``qat``
+            takes what quantization-aware training learned.
+        scheme: what varies in the INT8 scheme, for ``ptq``.
+        tolerance: share of labels that ``ptq`` may change, 0 to 1.
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
@@ -58,10 +72,12 @@ def pack(
     if method == "none":
         model, quantization = to_onnx(network, checkpoint.input_shape), float32()
     else:
-        quantized = quantize(checkpoint, scheme=scheme)
+        quantized = (
+            quantize(checkpoint, scheme, tolerance) if method == "ptq" else quantize_as_trained(checkpoint)
+        )
         twin = quantized.network
         model = to_onnx(twin, checkpoint.input_shape)
-        quantization = describe_int8(model, scheme, {"method": method})
+        quantization = describe_int8(model, quantized.scheme, quantized.how)
     data = stamp(model, checkpoint, network, quantization)
     verification: Verification | None = None
     try:

@@ -1,114 +1,42 @@
-"""Post-training quantization: calibration in one pass and constant memory, then the INT8 twin.
-
-One histogram per value serves every way to choose its range, so trying the next one costs nothing.
-"""
+"""Post-training quantization of a model.pt: calibrate once, then choose ranges and round weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from export.observers import OBSERVERS, RangeObserver
+from export.rounding import MomentObserver, round_weight
+from export.sensitivity import Sensitivity, rank_values
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
-from train.quantize import PORTABLE, Observer, Range, Ranges, Scheme, activation_parameters, convert, prepare
+from train.quantize import PORTABLE, Range, Scheme, Weights, convert, layers, prepare, weight_of
 
-_BINS = 4096
-_STRIDE = 7  # of large maps every 7th entry is counted: coprime to the frames, so no column is favoured
-_PERCENTILE = 0.9999  # of all activations stay inside the range
-_SHRINKS = [1.0 - 0.02 * step for step in range(31)]  # clipping limits that `mse` tries
+TOLERANCE = 0.01
+
 _BATCH = 16
+_ROUNDING_WINDOWS = 32  # second moments of 9 x 216 inputs settle long before all windows are seen
+_MOST_KEPT_FLOAT = 3  # more float layers than that are not worth calling INT8
 
 
-class RangeObserver(Observer):
-    """Minimum, maximum and histogram of a value, in memory that does not grow with the data.
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration windows tell about a network.
 
-    The histogram covers [-2^k, 2^k]. A larger value makes k grow, and two neighbouring bins become one,
-    so its counts stay exact whatever the order of the batches.
-
-    Args:
-        name: of the value.
+    Attributes:
+        observers: name of a value to what was seen of it.
+        weights: name of a layer to its rounded weight and scales.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self.low, self.high = 0.0, 0.0
-        self.exponent = 0
-        self.counts = torch.zeros(_BINS, dtype=torch.float64)
+    observers: dict[str, RangeObserver]
+    weights: Weights
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Count a batch of any shape; returns it as it is."""
-        low, high = (float(limit) for limit in torch.aminmax(x.detach()))
-        if not (abs(low) < float("inf") and abs(high) < float("inf")):
-            raise ModelFileError(
-                f"The network gives values that are not finite in '{self.name}': its weights or its "
-                "calibration windows are damaged; train it again."
-            )
-        self.low, self.high = min(self.low, low), max(self.high, high)
-        while max(-low, high) > 2.0**self.exponent:
-            self._grow()
-        limit = 2.0**self.exponent
-        sample = x.detach().flatten()
-        sample = sample[:: _STRIDE if len(sample) > _BINS * _STRIDE else 1]
-        self.counts += torch.histc(sample, _BINS, -limit, limit).double()
-        return x
-
-    def _grow(self) -> None:
-        pairs = self.counts.reshape(-1, 2).sum(1)
-        self.counts = torch.zeros_like(self.counts)
-        self.counts[_BINS // 4 : 3 * _BINS // 4] = pairs
-        self.exponent += 1
-
-    def centres(self) -> Tensor:
-        """The value that each bin stands for, float64 [bins]."""
-        limit = 2.0**self.exponent
-        return torch.arange(_BINS, dtype=torch.float64).add(0.5).mul(2 * limit / _BINS).sub(limit)
-
-    def range(self) -> Range:
-        """Every value that was seen, and zero."""
-        return self.low, self.high
-
-
-def minmax(observer: RangeObserver) -> Range:
-    """All that was seen."""
-    return observer.range()
-
-
-def percentile(observer: RangeObserver) -> Range:
-    """All but the most extreme activations on either side (Wu et al., arXiv 2004.09602)."""
-    share = observer.counts.cumsum(0) / observer.counts.sum()
-    inside = (share > 1 - _PERCENTILE) & (share.roll(1).index_fill(0, torch.tensor([0]), 0.0) < _PERCENTILE)
-    centres = observer.centres()[inside]
-    return max(observer.low, float(centres[0])), min(observer.high, float(centres[-1]))
-
-
-def mse(observer: RangeObserver) -> Range:
-    """The range whose rounding and clipping err least, in the mean square (Banner et al., 2019)."""
-    used = observer.counts > 0
-    counts, values = observer.counts[used], observer.centres()[used]
-
-    def error(candidate: Range) -> float:
-        return _square_error(candidate, values, counts)
-
-    low, _ = min(((observer.low * shrink, observer.high) for shrink in _SHRINKS), key=error)
-    return min(((low, observer.high * shrink) for shrink in _SHRINKS), key=error)
-
-
-def _square_error(value_range: Range, values: Tensor, counts: Tensor) -> float:
-    scale, zero_point = activation_parameters(value_range)
-    levels = (values / scale).round().add(zero_point).clamp(0, 255)
-    return float((((levels - zero_point) * scale - values).square() * counts).sum())
-
-
-OBSERVERS: dict[str, Callable[[RangeObserver], Range]] = {
-    "minmax": minmax,
-    "percentile": percentile,
-    "mse": mse,
-}
+    def ranges(self, observer: str) -> dict[str, Range]:
+        """The range of every value, chosen by a key of `OBSERVERS`."""
+        return {name: OBSERVERS[observer](seen) for name, seen in self.observers.items()}
 
 
 @dataclass(frozen=True)
@@ -117,46 +45,123 @@ class Quantized:
 
     Attributes:
         network: the twin, a graph that computes logits as the float network does.
-        ranges: of its values.
-        scheme: what varies in the scheme.
+        scheme: with the values that stay float.
+        how: method, observer, windows, and what was tried, for the file's description.
     """
 
     network: GraphModule
-    ranges: Ranges
     scheme: Scheme
+    how: dict[str, object]
 
 
-def calibrate(network: nn.Module, windows: Tensor) -> dict[str, RangeObserver]:
-    """Run calibration windows through a network and observe every value that INT8 needs a range for.
+def calibrate(network: nn.Module, windows: Tensor, scheme: Scheme = PORTABLE) -> Calibration:
+    """Run calibration windows through a network and look at every value that INT8 needs a range for.
 
     Args:
         network: in eval mode.
         windows: log-mels [n, 1, n_mels, frames].
+        scheme: gives the range of the weights; values that it keeps float are observed as well.
     """
-    prepared = prepare(network, tuple(windows.shape), PORTABLE, RangeObserver)
+    prepared = prepare(network, tuple(windows.shape), replace(scheme, keep_float=()), RangeObserver)
+    observers = {m.name: m for m in prepared.modules() if isinstance(m, RangeObserver)}
+    moments = MomentObserver(prepared)
     with torch.no_grad():
-        for batch in windows.split(_BATCH):
+        for batch in windows.split(_BATCH):  # first: it refuses what is not finite in one sentence
             prepared(batch.float())
-    return {module.name: module for module in prepared.modules() if isinstance(module, RangeObserver)}
+        for batch in windows[:: max(1, len(windows) // _ROUNDING_WINDOWS)].split(_BATCH):
+            moments.run(batch.float())
+    weights = {
+        name: round_weight(weight_of(prepared, node), moments.moments[name], scheme.weight_range)
+        for name, node in layers(prepared).items()
+    }
+    return Calibration(observers, weights)
 
 
-def quantize(checkpoint: Checkpoint, *, observer: str = "minmax", scheme: Scheme = PORTABLE) -> Quantized:
-    """Quantize the student of a model.pt after training.
+def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float = TOLERANCE) -> Quantized:
+    """Quantize the student of a model.pt after training, within a tolerated loss.
+
+    The loss is the share of calibration windows whose label INT8 changes: accuracy cannot fall by more
+    than that. Where one observer loses too much the next one is tried, then the values that hurt most
+    are kept float, one after the other.
 
     Args:
         checkpoint: must hold calibration windows.
-        observer: how ranges are chosen, a key of `OBSERVERS`.
         scheme: what varies.
+        tolerance: 0 to 1.
+
+    Raises:
+        ModelFileError: where there are no calibration windows, or nothing stays within the tolerance.
+    """
+    windows = _windows(checkpoint)
+    network = checkpoint.build()
+    wanted = labels(network, windows)
+    calibration = calibrate(network, windows, scheme)
+    tried: list[str] = []
+
+    def attempt(observer: str, scheme: Scheme) -> Quantized | None:
+        ranges = calibration.ranges(observer)
+        twin = convert(network, checkpoint.input_shape, ranges, scheme, calibration.weights)
+        loss = float((labels(twin, windows) != wanted).double().mean())
+        kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
+        tried.append(f"{observer}{kept}: {loss:.2%} of labels changed")
+        how = {"method": "ptq", "observer": observer, "windows": len(windows), "tried": tried}
+        return Quantized(twin, scheme, how) if loss <= tolerance else None
+
+    for observer in OBSERVERS:
+        if found := attempt(observer, scheme):
+            return found
+    first = next(iter(OBSERVERS))
+    ranked = rank_values(network, windows, calibration.ranges(first), scheme)
+    for count in range(1, _MOST_KEPT_FLOAT + 1):
+        kept = (*scheme.keep_float, *(row.name for row in ranked[:count]))
+        if found := attempt(first, replace(scheme, keep_float=kept)):
+            return found
+    raise ModelFileError(
+        f"INT8 loses more than the tolerated {tolerance:.2%}. Tried: {'; '.join(tried)}. Train it with "
+        "`python -m train qat`, raise `--tolerance`, or see `python -m export sensitivity`."
+    )
+
+
+def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sensitivity]:
+    """Every value that INT8 would quantize, the most sensitive first.
 
     Raises:
         ModelFileError: where the checkpoint holds no calibration windows.
     """
+    windows, network = _windows(checkpoint), checkpoint.build()
+    ranges = calibrate(network, windows, scheme).ranges(next(iter(OBSERVERS)))
+    return rank_values(network, windows, ranges, scheme)
+
+
+def _windows(checkpoint: Checkpoint) -> Tensor:
     if not len(checkpoint.calibration):
         raise ModelFileError(
-            "The model.pt holds no calibration windows, which `--quantize ptq` needs: "
+            "The model.pt holds no calibration windows, which INT8 needs: "
             "train it with this release, or export it with `--quantize none`."
         )
-    network = checkpoint.build()
-    observers = calibrate(network, checkpoint.calibration)
-    ranges = {name: OBSERVERS[observer](seen) for name, seen in observers.items()}
-    return Quantized(convert(network, checkpoint.input_shape, ranges, scheme), ranges, scheme)
+    return checkpoint.calibration
+
+
+def labels(network: nn.Module, windows: Tensor) -> Tensor:
+    """The label index that a network gives to each window, int64 [n]."""
+    with torch.no_grad():
+        return torch.cat([network(batch.float()).argmax(1) for batch in windows.split(_BATCH)])
+
+
+def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
+    """The INT8 twin of a student that quantization-aware training has prepared: nothing is left to choose.
+
+    Raises:
+        ModelFileError: where the checkpoint does not come from QAT.
+    """
+    learned = checkpoint.quantization
+    if learned.get("method") != "qat":
+        raise ModelFileError(
+            "The model.pt was trained without quantization: give one of `python -m train qat`, "
+            "or export it with `--quantize ptq`."
+        )
+    low, high = learned["weight_range"]
+    scheme = Scheme((low, high), tuple(learned["keep_float"]))
+    ranges = {name: (low, high) for name, (low, high) in learned["ranges"].items()}
+    twin = convert(checkpoint.build(), checkpoint.input_shape, ranges, scheme)
+    return Quantized(twin, scheme, {"method": "qat"})

@@ -48,7 +48,7 @@ def stamp(
         complexity=report.totals(),
         quantization=quantization,
         temperature=checkpoint.temperature,
-        provenance={**checkpoint.provenance, "exported_with": _versions()},
+        provenance={**checkpoint.provenance, **_calibration(quantization, checkpoint), "export": _versions()},
         goldens=tuple(_golden(bare, formula, seed, checkpoint) for formula, seed in _GOLDENS),
     )
     del model.metadata_props[:]
@@ -86,6 +86,13 @@ def _golden(model: bytes, formula: str, seed: int, checkpoint: Checkpoint) -> Go
     log_mel = make_input(formula, seed, checkpoint.input_shape)
     logits = run_unoptimized(model, log_mel, [OUTPUT])[0][0]
     return Golden(formula, seed, tuple(float(logit) for logit in np.asarray(logits)))
+
+
+def _calibration(quantization: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Which windows of training INT8 was calibrated with."""
+    if quantization.get("method") != "ptq":
+        return {}
+    return {"calibration": list(checkpoint.calibration_ids)}
 
 
 def _versions() -> dict[str, str]:

@@ -1,23 +1,35 @@
-"""The door of the training room: ``python -m train fit | validate | test | import | render``."""
+"""The door of the training room: ``python -m train fit | qat | validate | test | import | render``."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Callable
 
 from runtime import door
 
 _USAGE = """usage: python -m train COMMAND ...
 
   fit       train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
+  qat       go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
   validate  score a run's model.pt on the validation split
   test      score a run's model.pt on the test split
+  pack        decode and resample a recipe's corpus once, into one HDF5 file
+  check-data  find unreadable, silent, clipped and doubled clips, and splits that leak
   import    make a model.pt from a published state_dict
   render    write a WAV file of synthetic scenes
 
 `python -m train COMMAND --help` tells the rest; any value of a recipe can be overridden on the command
 line (--model.lr 1e-3), and --print_config shows all of them.
 """
+
+_MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
+    "check-data": "train.data.check",
+    "import": "train.importer",
+    "pack": "train.data.pack",
+    "render": "train.data.render",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -29,14 +41,15 @@ def main(arguments: list[str]) -> int:
         print(_USAGE)
         return door.EXIT_OK if command else door.EXIT_UNUSABLE
     door.require("lightning", extra="train")
-    if command == "import":
-        from train.importer import main as import_main
+    if command in _MODULES:
+        main_of: Callable[[list[str]], int] = importlib.import_module(_MODULES[command]).main
+        return main_of(arguments[1:])
+    if command == "qat":
+        from train.qat import QatCLI
 
-        return import_main(arguments[1:])
-    if command == "render":
-        from train.data.render import main as render_main
-
-        return render_main(arguments[1:])
+        sys.argv = ["python -m train qat", "fit", *arguments[1:]]  # where LightningCLI looks
+        QatCLI()
+        return door.EXIT_OK
     if command not in ("fit", "validate", "test"):
         print(f"error: there is no command '{command}'.\n\n{_USAGE}", file=sys.stderr)
         return door.EXIT_UNUSABLE

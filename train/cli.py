@@ -37,13 +37,13 @@ class TrainCLI(LightningCLI):
     All results of a run lie in ``trainer.default_root_dir``: model.pt, checkpoints, logs, reports.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: type[Classifier] = Classifier) -> None:
         # Lightning's own messages at this level are advertisements and what the recipe says anyway
         logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
         for message in (".*LeafSpec.*", "Total length of .list. across ranks is zero"):
             warnings.filterwarnings("ignore", message=message)  # its use of torch; a corpus without val
         super().__init__(
-            Classifier,
+            model,
             ClipData,
             seed_everything_default=0,
             parser_class=Parser,
@@ -207,4 +207,5 @@ def _plain(config: Any) -> Any:
     """The resolved recipe as JSON values, without the paths of the machine that trained."""
     recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
     recipe = json.loads(json.dumps(recipe, default=str))
+    recipe.get("model", {}).pop("checkpoint", None)  # of QAT
     return {key: recipe[key] for key in ("seed_everything", "model", "data") if key in recipe}

@@ -31,7 +31,11 @@ logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 require("torchao", extra="train")
 
 from torchao.quantization.pt2e import ObserverBase  # noqa: E402
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # noqa: E402
+from torchao.quantization.pt2e.quantize_pt2e import (  # noqa: E402
+    convert_pt2e,
+    prepare_pt2e,
+    prepare_qat_pt2e,
+)
 from torchao.quantization.pt2e.quantizer import (  # noqa: E402
     DerivedQuantizationSpec,
     QuantizationAnnotation,
@@ -42,6 +46,7 @@ from torchao.quantization.pt2e.quantizer import (  # noqa: E402
 aten = torch.ops.aten
 
 Range = tuple[float, float]
+Weights = Mapping[str, tuple[Tensor, Tensor]]  # name of a layer to its weight on the grid, and the scales
 Ranges = Mapping[str, Range]  # name of a value to the least and the greatest number it has to hold
 
 WEIGHT_RANGES: dict[str, tuple[int, int]] = {"portable": (-64, 63), "full": (-127, 127)}
@@ -128,7 +133,7 @@ class _FixedRange(Observer):
         return self.value_range
 
 
-class _WeightObserver(ObserverBase):
+class WeightObserver(ObserverBase):
     """Remembers the scales of a weight."""
 
     def __init__(self, weight_range: tuple[int, int]) -> None:
@@ -136,12 +141,16 @@ class _WeightObserver(ObserverBase):
         self.quant_min, self.quant_max = weight_range
         self.qscheme, self.ch_axis = torch.per_channel_symmetric, 0
         self.scales = torch.empty(0)
+        self.fixed = False  # the scales were given together with the weights
 
     def forward(self, x: Tensor) -> Tensor:
-        self.scales = weight_scales(x, (self.quant_min, self.quant_max))
+        """[out_channels, ...] -> the same."""
+        if not self.fixed:
+            self.scales = weight_scales(x, (self.quant_min, self.quant_max))
         return x
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        """Scales and zero points, as PT2E asks for them."""
         return self.scales, torch.zeros(len(self.scales), dtype=torch.int64)
 
 
@@ -159,7 +168,7 @@ class Int8Quantizer(Quantizer):
         self,
         scheme: Scheme,
         activation: Callable[[str], nn.Module],
-        weight: Callable[[tuple[int, int]], nn.Module] = _WeightObserver,
+        weight: Callable[[tuple[int, int]], nn.Module] = WeightObserver,
         *,
         integer_bias: bool = True,
     ) -> None:
@@ -250,7 +259,7 @@ def _annotate(node: Node, inputs: dict[Node, QuantizationSpec | DerivedQuantizat
     node.meta["quantization_annotation"] = QuantizationAnnotation(input_qspec_map=inputs, _annotated=True)
 
 
-def _bias_parameters(observers: list[nn.Module]) -> tuple[Tensor, Tensor]:
+def _bias_parameters(observers: list[ObserverBase]) -> tuple[Tensor, Tensor]:
     scales = observers[0].calculate_qparams()[0] * observers[1].calculate_qparams()[0]
     return scales, torch.zeros(len(scales), dtype=torch.int64)
 
@@ -269,7 +278,7 @@ def name_values(model: GraphModule) -> dict[Node, str]:
     names: dict[Node, str] = {}
     seen: Counter[str] = Counter()
     for node in model.graph.nodes:
-        if node in names or node.op == "output" or node.target is operator.getitem:
+        if end_of_chain(node) in names or node.op == "output" or node.target is operator.getitem:
             continue
         path = _module_path(node)
         kind = "" if node.target in _CONVOLUTIONS else f":{_operation(node)}"
@@ -327,7 +336,11 @@ def capture(network: nn.Module, input_shape: tuple[int, ...]) -> GraphModule:
 
 
 def prepare(
-    network: nn.Module, input_shape: tuple[int, ...], scheme: Scheme, activation: Callable[[str], Observer]
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    scheme: Scheme,
+    activation: Callable[[str], Observer],
+    weight: Callable[[tuple[int, int]], nn.Module] = WeightObserver,
 ) -> GraphModule:
     """A network with an observer at every value that becomes integer, batch norm folded.
 
@@ -336,11 +349,39 @@ def prepare(
         input_shape: of its input, batch first.
         scheme: what varies.
         activation: makes the observer of the value of a given name.
+        weight: makes that of a weight.
     """
-    return prepare_pt2e(capture(network, input_shape), Int8Quantizer(scheme, activation))
+    return prepare_pt2e(capture(network, input_shape), Int8Quantizer(scheme, activation, weight))
 
 
-def convert(network: nn.Module, input_shape: tuple[int, ...], ranges: Ranges, scheme: Scheme) -> GraphModule:
+def prepare_training(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    scheme: Scheme,
+    activation: Callable[[str], Observer],
+    weight: Callable[[tuple[int, int]], nn.Module],
+) -> GraphModule:
+    """As `prepare`, but trainable: it shares the parameters of the network, and batch norm stays.
+
+    Weights are rounded as batch norm will scale them (Krishnamoorthi, arXiv 1806.08342, section 3.2.2).
+    """
+    quantizer = Int8Quantizer(scheme, activation, weight, integer_bias=False)
+    return prepare_qat_pt2e(capture(network, input_shape), quantizer)
+
+
+def layers(model: GraphModule) -> dict[str, Node]:
+    """The convolutions and linear layers of a graph by name."""
+    names = name_values(model)
+    return {names[end_of_chain(node)]: node for node in model.graph.nodes if node.target in _CONVOLUTIONS}
+
+
+def convert(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    ranges: Ranges,
+    scheme: Scheme,
+    weights: Weights | None = None,
+) -> GraphModule:
     """The INT8 twin of a network: integer values between quantize and dequantize nodes.
 
     Args:
@@ -348,14 +389,35 @@ def convert(network: nn.Module, input_shape: tuple[int, ...], ranges: Ranges, sc
         input_shape: of its input, batch first.
         ranges: of every value that becomes integer, from calibration or QAT.
         scheme: what varies.
+        weights: of layers whose rounding was chosen; the others are rounded to nearest.
 
     Raises:
         KeyError: where ``ranges`` lacks a value.
     """
     prepared = prepare(network, input_shape, scheme, lambda name: _FixedRange(ranges[name]))
+    _set_weights(prepared, weights or {})
     with torch.no_grad():
         prepared(torch.zeros(2, *input_shape[1:]))  # weights show themselves to their observers
     return convert_pt2e(prepared)
+
+
+def _set_weights(prepared: GraphModule, weights: Weights) -> None:
+    for name, node in layers(prepared).items():
+        observed = node.args[1]
+        if name in weights and observed.op == "call_module":  # otherwise it stays float
+            weight, scales = weights[name]
+            path, _, attribute = observed.args[0].target.rpartition(".")
+            setattr(prepared.get_submodule(path), attribute, nn.Parameter(weight, requires_grad=False))
+            observer = prepared.get_submodule(observed.target)
+            observer.scales, observer.fixed = scales, True
+
+
+def weight_of(prepared: GraphModule, layer: Node) -> Tensor:
+    """The weight of a layer of a prepared graph, batch norm folded into it."""
+    node = layer.args[1]
+    source = node.args[0] if node.op == "call_module" else node
+    path, _, attribute = source.target.rpartition(".")
+    return getattr(prepared.get_submodule(path), attribute)
 
 
 def quantized_values(converted: GraphModule) -> list[str]:

@@ -79,3 +79,12 @@ def int8_onnx(model_pt: Path) -> Path:
 
     assert main(["onnx", str(model_pt)]) == 0
     return model_pt.with_suffix(".onnx")
+
+
+@pytest.fixture(scope="session")
+def float_onnx(model_pt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from export.__main__ import main
+
+    path = tmp_path_factory.mktemp("float") / "model.onnx"
+    assert main(["onnx", str(model_pt), "-o", str(path), "--quantize", "none"]) == 0
+    return path
