@@ -7,12 +7,13 @@ from train.data.corpus import Clip, Corpus
 from train.data.esc50 import ESC50
 from train.data.module import Batch, ClipData
 from train.data.own import Folder, Table
+from train.data.packed import Packed
 from train.data.speech_commands import SpeechCommands
 from train.data.synthetic import Synthetic
 from train.data.tau2020 import TAU2020
 from train.data.tau2022 import TAU2022
 
 __all__ = [
-    "ESC50", "TAU2020", "TAU2022", "Batch", "Clip", "ClipData", "Corpus", "Folder", "SpeechCommands",
-    "Synthetic", "Table",
+    "ESC50", "TAU2020", "TAU2022", "Batch", "Clip", "ClipData", "Corpus", "Folder", "Packed",
+    "SpeechCommands", "Synthetic", "Table",
 ]  # fmt: skip

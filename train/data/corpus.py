@@ -72,7 +72,13 @@ class Corpus(ABC):
             DataError: where a clip or a recording stands in two splits; it names them.
         """
         clips = {split: self.clips(split) for split in SPLITS}
-        _refuse_leaks(clips)
+        if leaks := find_leaks(clips):
+            group, one, other = leaks[0]
+            more = f" (and {len(leaks) - 1} more recordings)" if len(leaks) > 1 else ""
+            raise DataError(
+                f"The split leaks: recording '{group}' is in both {one} and {other}{more}, so a score would "
+                "measure memory; keep all clips of a recording on one side."
+            )
         return clips
 
 
@@ -88,16 +94,16 @@ class FileCorpus(Corpus):
         return read_audio(self.path(clip), sample_rate)
 
 
-def _refuse_leaks(clips: Mapping[Split, Sequence[Clip]]) -> None:
+def find_leaks(clips: Mapping[Split, Sequence[Clip]]) -> list[tuple[str, Split, Split]]:
+    """Recordings that stand in two splits: their names and both splits."""
     seen: dict[str, Split] = {}
+    leaks = []
     for split, members in clips.items():
         for group in sorted({clip.group for clip in members}):
             if group in seen:
-                raise DataError(
-                    f"The split leaks: recording '{group}' is in both {seen[group]} and {split}, so a score "
-                    "would measure memory; keep all clips of a recording on one side."
-                )
-            seen[group] = split
+                leaks.append((group, seen[group], split))
+            seen.setdefault(group, split)
+    return leaks
 
 
 def read_audio(

@@ -1,0 +1,126 @@
+"""``python -m train pack``: any corpus to one HDF5 file, decoded and resampled once.
+
+The work is cut into parts that are kept beside the output until all are there, so a run that was killed
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from runtime import door
+from runtime.errors import AudioError
+from runtime.files import write_beside
+from train.data import packed
+from train.data.corpus import Clip, Corpus, Samples, Split
+from train.data.recipe import corpus_parser, parse
+
+_PART = 128  # clips; what a killed run loses for each worker
+
+Member = tuple[Split, Clip]
+
+
+def main(arguments: list[str]) -> int:
+    """Pack and say what was packed; returns an exit code."""
+    parser = corpus_parser("pack", __doc__)
+    parser.add_argument("-o", "--output", required=True, help="HDF5 file to write")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode")
+    parser.add_argument("--skip-corrupt", action="store_true", help="leave out clips that cannot be read")
+    options, corpus, sample_rate = parse(parser, arguments)
+    kept, left_out = pack(
+        corpus, sample_rate, Path(options.output), workers=options.workers, skip_corrupt=options.skip_corrupt
+    )
+    size_mb = Path(options.output).stat().st_size / 1e6
+    print(f"wrote {options.output}: {kept} clips at {sample_rate} Hz, {size_mb:.1f} MB")
+    print("train with it: --data.corpus=train.data.Packed --data.corpus.path=" + options.output)
+    if left_out:
+        print(f"{left_out} clips could not be read and were left out", file=sys.stderr)
+    return door.EXIT_OK
+
+
+def pack(
+    corpus: Corpus, sample_rate: int, output: Path, *, workers: int = 1, skip_corrupt: bool = False
+) -> tuple[int, int]:
+    """Write all splits of a corpus into one file.
+
+    Args:
+        corpus: what to pack; its splits are checked for leaks first.
+        sample_rate: Hz.
+        output: the file.
+        workers: threads; libsndfile and soxr work outside Python's lock.
+        skip_corrupt: leave out clips that cannot be read.
+
+    Returns:
+        Clips written and clips left out.
+
+    Raises:
+        AudioError: where a clip cannot be read; it names the clip.
+    """
+    members = [(split, clip) for split, clips in corpus.splits().items() for clip in clips]
+    parts = [members[start : start + _PART] for start in range(0, len(members), _PART)]
+    folder = output.parent / f".{output.name}.{_key(corpus, members, sample_rate, skip_corrupt)}.parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:06}.npz" for index in range(len(parts))]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+
+    def decode(index: int) -> None:
+        _write_part(paths[index], corpus, parts[index], sample_rate, skip_corrupt)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        list(tqdm(pool.map(decode, missing), total=len(missing), desc="packing", unit="part", disable=None))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    kept = _assemble(output, corpus, sample_rate, members, paths)
+    for old in output.parent.glob(f".{output.name}.*.parts"):  # of runs with other settings, too
+        shutil.rmtree(old)
+    return kept, len(members) - kept
+
+
+def _key(corpus: Corpus, members: Sequence[Member], sample_rate: int, skip_corrupt: bool) -> str:
+    """What parts of an earlier run must agree in to be used again."""
+    named = [corpus.describe(), [(split, clip.id) for split, clip in members], sample_rate, skip_corrupt]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write_part(
+    path: Path, corpus: Corpus, members: Sequence[Member], sample_rate: int, skip_corrupt: bool
+) -> None:
+    waves: list[Samples] = []
+    for _, clip in members:
+        try:
+            waves.append(corpus.read(clip, sample_rate))
+        except AudioError:
+            if not skip_corrupt:
+                raise
+            waves.append(np.zeros(0, np.int16))  # a clip that was read is never empty
+    with write_beside(path) as partial:
+        np.savez(partial, samples=np.concatenate(waves), lengths=np.array([len(wave) for wave in waves]))
+
+
+def _assemble(
+    output: Path, corpus: Corpus, sample_rate: int, members: Sequence[Member], paths: Sequence[Path]
+) -> int:
+    """Put the parts together; returns how many clips there are."""
+    lengths = np.concatenate([np.load(path)["lengths"] for path in paths]) if paths else np.zeros(0, int)
+    clips = [member for member, length in zip(members, lengths, strict=True) if length]
+    with write_beside(output) as partial:
+        packed.write(partial, corpus, sample_rate, clips, _waves(paths), int(lengths.sum()))
+    return len(clips)
+
+
+def _waves(paths: Sequence[Path]) -> Iterator[Samples]:
+    for path in paths:
+        part = np.load(path)
+        ends = part["lengths"].cumsum()[:-1]
+        yield from (wave for wave in np.split(part["samples"], ends) if len(wave))

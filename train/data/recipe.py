@@ -1,0 +1,65 @@
+"""The corpus of a recipe, for commands that look at data and train nothing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runtime.errors import ConfigError
+from runtime.spec import FrontEndSpec
+from train.arguments import Parser
+from train.data.corpus import Corpus
+
+
+def corpus_parser(command: str, description: str | None) -> Parser:
+    """A parser that knows ``--config`` and ``--data.corpus``; a command adds its own options.
+
+    Args:
+        command: its name in ``python -m train COMMAND``.
+        description: for its help.
+    """
+    parser = Parser(prog=f"python -m train {command}", description=description)
+    parser.add_argument("--config", "-c", metavar="RECIPE", help="recipe to take the corpus from")
+    parser.add_argument("--data.corpus", type=Corpus, help="another corpus, or changes to the recipe's")
+    parser.add_argument("--sample-rate", type=int, help="Hz; by default that of the recipe's front end")
+    return parser
+
+
+def parse(parser: Parser, arguments: list[str]) -> tuple[Any, Corpus, int]:
+    """Read the command line and the recipe that it names.
+
+    Returns:
+        The options, the corpus, and the sample rate in Hz.
+
+    Raises:
+        ConfigError: where there is no corpus, or the recipe cannot be read.
+    """
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--config", "-c")
+    path = first.parse_known_args(arguments)[0].config
+    recipe = _load(Path(path)) if path else {}
+    if corpus := (recipe.get("data") or {}).get("corpus"):
+        parser.set_defaults({"data.corpus": corpus})
+    options = parser.parse_args(arguments)
+    if options.data.corpus is None:
+        raise ConfigError("Which corpus? Name a recipe (--config RECIPE) or a class (--data.corpus CLASS).")
+    frontend = (recipe.get("model") or {}).get("frontend", "cp_mel")
+    sample_rate = options.sample_rate or FrontEndSpec.preset(frontend).sample_rate
+    return options, parser.instantiate(options).data.corpus, sample_rate
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"Cannot read the recipe {path} ({error.strerror}): check its name.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"The recipe {path} is not YAML ({' '.join(str(error).split())}): mend it."
+        ) from error
+    if not isinstance(recipe, dict):
+        raise ConfigError(f"The recipe {path} is not a table of keys: take one of train/recipes as a model.")
+    return recipe
