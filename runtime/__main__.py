@@ -66,10 +66,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="an .onnx file; the model in the box by default")
     _add_json(parser)
     parser.add_argument("--channel", type=int, metavar="C", help="hear this channel, from 0; else their mean")
-    parser.add_argument("--events", action="store_true", help="print what begins and ends, not every window")
-    parser.add_argument(
-        "--threshold", action="append", metavar="[LABEL=]P", help="begin events from this probability"
+    parser.add_argument("--temperature", type=float, metavar="T", help="divide logits by it (the model's)")
+    events = parser.add_argument_group("events")
+    events.add_argument("--events", action="store_true", help="print what begins and ends, not every window")
+    events.add_argument(
+        "--threshold", action="append", metavar="[LABEL=]P", help="begin from this probability (the model's)"
     )
+    events.add_argument("--smooth", dest="smoothing_s", type=float, metavar="S", help="time constant (0.5)")
+    events.add_argument(
+        "--min-duration", dest="min_duration_s", type=float, metavar="S", help="shortest (0.25)"
+    )
+    events.add_argument("--cooldown", dest="cooldown_s", type=float, metavar="S", help="pause after (1)")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

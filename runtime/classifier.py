@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from runtime.errors import AudioError, ModelFileError
+from runtime.errors import AudioError, ConfigError, ModelFileError
 from runtime.prediction import Prediction, clip_mean
 from runtime.session import Session
-from runtime.spec import ModelSpec
 from runtime.stream import Stream, Streams
 from runtime.windows import WindowCutter
 
@@ -23,6 +24,10 @@ class Model:
 
     Args:
         session: the network, checked.
+        temperature: in place of the one in the file.
+
+    Attributes:
+        spec: what the file says about the model.
 
     Example:
         >>> model = load_model(model_path)
@@ -32,13 +37,13 @@ class Model:
         (True, 'ok', 1.0)
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, temperature: float | None = None) -> None:
         self.session = session
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the file says about the model."""
-        return self.session.spec
+        self.spec = session.spec
+        if temperature is not None:
+            if not 0 < temperature < math.inf:
+                raise ConfigError(f"A temperature of {temperature} is not positive: give one such as 1.5.")
+            self.spec = dataclasses.replace(session.spec, temperature=temperature)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,16 +109,18 @@ class Model:
         return Streams(self.spec, self.session.logits, cutters)
 
 
-def load_model(path: str | Path | None = None) -> Model:
+def load_model(path: str | Path | None = None, temperature: float | None = None) -> Model:
     """Load and check a model file.
 
     Args:
         path: an .onnx file of `python -m export onnx`; the model in the box where None.
+        temperature: logits are divided by it before softmax or sigmoid; the file's own where None.
 
     Raises:
         ModelFileError: where it cannot be used, see `Session`.
+        ConfigError: where the temperature is not positive.
     """
-    return Model(Session(path if path is not None else _packaged_model()))
+    return Model(Session(path if path is not None else _packaged_model()), temperature)
 
 
 def _packaged_model() -> Path:

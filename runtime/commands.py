@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from runtime.classifier import Model, load_model
 from runtime.door import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import ConfigError, TinysceneError
-from runtime.events import Event, EventDetector, EventRules
-from runtime.prediction import ClipMean, Prediction
+from runtime.events import EventRules
+from runtime.listener import DeviceChange, Ended, Heard, Listener
+from runtime.prediction import ClipMean
 from runtime.sources import AudioFile
 from runtime.timeline import describe, event_line, event_to_json, line, runs, to_json
 
 
 def classify(arguments: Namespace) -> int:
     """Classify files one after the other; a file that cannot be used does not stop the others."""
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, arguments.temperature)
     code = EXIT_OK
     for path in arguments.files:
         try:
@@ -29,55 +30,42 @@ def classify(arguments: Namespace) -> int:
 
 
 def _classify_file(model: Model, file: AudioFile, arguments: Namespace) -> None:
+    hop_s = model.spec.clip_s if arguments.hop is None else arguments.hop
+    rules = rules_of(arguments, model)
+    listener = Listener(model, [file], hop_s=hop_s, rules=rules, channel=arguments.channel)
     mean = ClipMean()
-    windows = _windows(model, file, mean, arguments)
+    items = _counted(listener, mean)
     if arguments.json:
-        _print_json(windows, file, arguments, rules_of(arguments, model))
+        _print_json(items, file.name, events_only=arguments.events)
         print(to_json(mean.answer(), file=file.name, span="clip"), flush=True)
         return
     rates = f"{file.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
     print(f"{file.name}  ({rates}, {file.channels} channel{'s' * (file.channels > 1)})")
     if arguments.events:
-        for _, events in _detect(windows, rules_of(arguments, model)):
-            print("".join(f"{event_line(event)}\n" for event in events), end="")
+        lines = (event_line(event) for item in items for event in item.events)
     else:
-        for run in runs(windows):
-            print(line(run))
+        lines = (line(run) for run in runs(item.raw for item in items if isinstance(item, Heard)))
+    for text in lines:
+        print(text)
     print(f"  the clip: {describe(mean.answer(), top=3)}", flush=True)
 
 
-def _print_json(
-    windows: Iterator[Prediction], file: AudioFile, arguments: Namespace, rules: EventRules
-) -> None:
-    for window, events in _detect(windows, rules):
-        if arguments.events:
-            for event in events:
-                print(event_to_json(event, file=file.name))
-        elif window is not None:
-            print(to_json(window, file=file.name, span="window"))
+def _counted(listener: Listener, mean: ClipMean) -> Iterator[Heard | Ended]:
+    """What a file brings, its windows counted into ``mean`` on the way."""
+    for item in listener:
+        if isinstance(item, Heard):
+            mean.add(item.raw)
+        if not isinstance(item, DeviceChange):
+            yield item
 
 
-def _detect(
-    windows: Iterator[Prediction], rules: EventRules
-) -> Iterator[tuple[Prediction | None, list[Event]]]:
-    """Every window with the events it brings, and None with those that the end of the file brings."""
-    detector = EventDetector(rules)
-    for window in windows:
-        yield window, detector.push(window)[1]
-    yield None, detector.flush()
-
-
-def _windows(model: Model, file: AudioFile, mean: ClipMean, arguments: Namespace) -> Iterator[Prediction]:
-    """The predictions of a file's windows as it is decoded, counted into ``mean`` on the way."""
-    hop_s = model.spec.clip_s if arguments.hop is None else arguments.hop
-    stream = model.stream(hop_s, file.sample_rate, arguments.channel)
-    for block in file.blocks():
-        for prediction in stream.push(block):
-            mean.add(prediction)
-            yield prediction
-    for prediction in stream.flush():
-        mean.add(prediction)
-        yield prediction
+def _print_json(items: Iterator[Heard | Ended], name: str, *, events_only: bool) -> None:
+    for item in items:
+        if events_only:
+            for event in item.events:
+                print(event_to_json(event, file=name))
+        elif isinstance(item, Heard):
+            print(to_json(item.raw, item.smoothed, file=name, span="window"))
 
 
 def rules_of(arguments: Namespace, model: Model) -> EventRules:
@@ -99,4 +87,6 @@ def rules_of(arguments: Namespace, model: Model) -> EventRules:
         else:
             every = number
     spread = {} if every is None else dict.fromkeys(model.labels, every)
-    return EventRules.of(model.spec, {**spread, **single})
+    times = {name: getattr(arguments, name) for name in ("smoothing_s", "min_duration_s", "cooldown_s")}
+    given = {name: seconds for name, seconds in times.items() if seconds is not None}
+    return EventRules.of(model.spec, {**spread, **single}, **given)

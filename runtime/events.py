@@ -54,14 +54,20 @@ class EventRules:
             raise ConfigError(f"The times of events are 0 or more seconds, not {times}.")
 
     @classmethod
-    def of(cls, spec: ModelSpec, overrides: Mapping[str, float] | None = None) -> EventRules:
-        """The rules with the thresholds that the model file carries, single ones of them overridden."""
+    def of(cls, spec: ModelSpec, overrides: Mapping[str, float] | None = None, **times: float) -> EventRules:
+        """The rules with the thresholds that the model file carries.
+
+        Args:
+            spec: of the model.
+            overrides: thresholds of single classes in place of those.
+            times: other fields, such as ``smoothing_s``.
+        """
         overrides = overrides or {}
         if unknown := sorted(set(overrides) - set(spec.labels)):
             raise ConfigError(
                 f"The model has no class {', '.join(unknown)}: it knows {', '.join(spec.labels)}."
             )
-        return cls(enter_of={**spec.thresholds, **overrides})
+        return cls(enter_of={**spec.thresholds, **overrides}, **times)
 
     def threshold(self, label: str) -> float:
         """The probability from which an event of this class begins."""

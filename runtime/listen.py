@@ -20,7 +20,7 @@ from runtime.view import choose_view
 
 def listen(arguments: Namespace) -> int:
     """Show what is heard; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.door`)."""
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, arguments.temperature)
     rules = rules_of(arguments, model)
     sources = _open_all(arguments, model.spec.frontend.sample_rate)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
@@ -32,7 +32,7 @@ def listen(arguments: Namespace) -> int:
     print(_privacy(arguments), file=sys.stderr, flush=True)
     watchdog = Watchdog()
     try:
-        with choose_view(arguments) as view:
+        with choose_view(arguments, several=len(sources) > 1) as view:
             notify("READY=1")
             for item in listener:
                 if isinstance(item, Heard) and item.raw.state != "gap":

@@ -22,7 +22,7 @@ from runtime.sources import Chunk, Source
 from runtime.stream import Streams
 from runtime.windows import WindowCutter
 
-_POLL_S = 0.02
+_POLL_S = 0.04  # a device delivers about every 0.05 s; each look costs 0.1 ms
 _OVERLOADS, _OVERLOAD_S = 3, 60.0  # so many losses in so many seconds: the hop is widened
 _NOTHING: Array = np.empty((0, 1), np.float32)
 

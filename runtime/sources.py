@@ -87,7 +87,7 @@ class AudioFile:
                 f"{path} is not audio that can be read: give a wav, flac, ogg or mp3 file."
             ) from error
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
-        self._heard = 0
+        self._blocks = self.blocks()
         if not 1 <= self.channels <= _MAX_CHANNELS or self.sample_rate not in _RATES:
             self.close()
             raise AudioError(
@@ -101,28 +101,29 @@ class AudioFile:
         Raises:
             AudioError: where the file holds no samples, is damaged further in, or holds NaN.
         """
+        heard = 0
         try:
-            while len(block := self._decode()):
+            while len(block := self._decode(heard)):
+                heard += len(block)
                 yield block
         finally:
             self.close()
-        if not self._heard:
+        if not heard:
             raise AudioError(f"{self.name} holds no samples: record it again.")
 
-    def _decode(self) -> Array:
+    def _decode(self, heard: int) -> Array:
         try:
             block: Array = self._file.read(_BLOCK_SAMPLES // self.channels, dtype="float32", always_2d=True)
         except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-            raise AudioError(f"{self.name} is damaged after {self._heard} samples: copy it again.") from error
+            raise AudioError(f"{self.name} is damaged after {heard} samples: copy it again.") from error
         if not np.isfinite(block).all():
             raise AudioError(f"{self.name} holds samples that are NaN or infinite: repair or re-record it.")
-        self._heard += len(block)
         return block
 
     def poll(self) -> Chunk:
         """The next block, as a `Source`; never late."""
-        block = self._decode()
-        if not len(block):
+        block = next(self._blocks, None)
+        if block is None:
             raise EOFError
         return Chunk(block, time.monotonic())
 

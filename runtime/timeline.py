@@ -13,9 +13,13 @@ from runtime.prediction import Prediction
 STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
 
 
-def to_json(prediction: Prediction, **more: Any) -> str:
-    """One line of JSON with the prediction's fields, and others such as the file's name."""
-    return json.dumps({**more, **dataclasses.asdict(prediction)}, allow_nan=False)
+def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:
+    """One line of JSON with the prediction's fields, the smoothed ones, and others such as a file's name."""
+    fields = {**more, **dataclasses.asdict(prediction)}
+    if smoothed is not None:
+        names = ("label", "probability", "scores", "state")
+        fields["smoothed"] = {name: getattr(smoothed, name) for name in names}
+    return json.dumps(fields, allow_nan=False)
 
 
 def event_to_json(event: Event, **more: Any) -> str:

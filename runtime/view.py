@@ -28,8 +28,13 @@ class View(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
 
-def choose_view(arguments: Namespace) -> View:
-    """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere."""
+def choose_view(arguments: Namespace, *, several: bool) -> View:
+    """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere.
+
+    Args:
+        arguments: of ``listen``.
+        several: whether there is more than one input, so that lines have to name theirs.
+    """
     if arguments.json:
         return JsonLines(events_only=arguments.events)
     if sys.stdout.isatty() and not arguments.events:
@@ -37,7 +42,7 @@ def choose_view(arguments: Namespace) -> View:
             return Picture(arguments.top)
         except ModuleNotFoundError:  # rich is an extra
             pass
-    return Lines(arguments.top, events_only=arguments.events)
+    return Lines(arguments.top, events_only=arguments.events, named=several)
 
 
 class JsonLines:
@@ -65,17 +70,16 @@ class JsonLines:
 
 
 def _window_json(item: Heard) -> str:
-    smoothed = {name: getattr(item.smoothed, name) for name in ("label", "probability", "scores", "state")}
     level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
     more = {"late_s": round(item.late_s, 3), "dropped": round(item.dropped_s, 3), "level_dbfs": level}
-    return to_json(item.raw, source=item.source, gap=item.raw.state == "gap", smoothed=smoothed, **more)
+    return to_json(item.raw, item.smoothed, source=item.source, gap=item.raw.state == "gap", **more)
 
 
 class Lines:
     """A line per window, or per event; changes of the device go to stderr."""
 
-    def __init__(self, top: int, *, events_only: bool) -> None:
-        self._top, self._events_only = top, events_only
+    def __init__(self, top: int, *, events_only: bool, named: bool) -> None:
+        self._top, self._events_only, self._named = top, events_only, named
 
     def __enter__(self) -> Lines:
         return self
@@ -87,13 +91,15 @@ class Lines:
         """Print the item."""
         if isinstance(item, DeviceChange):
             print(f"{item.event}: {item.source}: {item.detail}", file=sys.stderr, flush=True)
-        elif self._events_only:
+            return
+        name = f"  {item.source}" if self._named else ""
+        if self._events_only:
             for event in item.events:
-                print(event_line(event), flush=True)
+                print(event_line(event) + name, flush=True)
         elif isinstance(item, Heard):
             lost = f"  ({item.dropped_s:.1f} s lost)" if item.dropped_s else ""
             what = describe(item.smoothed, self._top)
-            print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}", flush=True)
+            print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}{name}", flush=True)
 
 
 class Picture:

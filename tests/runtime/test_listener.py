@@ -86,13 +86,13 @@ def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Mode
     items = list(islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 60))
     lost, back = (item for item in items if isinstance(item, DeviceChange))
     assert (lost.event, back.event) == ("device_lost", "device_back")
-    assert lost.time_s == pytest.approx(5.0, abs=0.05) and "nothing for 2 s" in lost.detail
+    assert lost.time_s == pytest.approx(5.0, abs=0.1) and "nothing for 2 s" in lost.detail
     assert audio.starts > 1  # PortAudio had to look again, and its indices had changed
     states = {item.raw.start_s: item.raw.state for item in items if isinstance(item, Heard)}
-    back_s = 5.0 + items[-1].dropped_s
+    back_s = lost.time_s + items[-1].dropped_s
     assert 20.0 < back_s < 30.0  # attempts grow rarer: 0.5, 1, 2, 4, 8 s
     for start_s, state in states.items():
-        assert state == ("ok" if start_s + 1 <= 5.0 or start_s >= back_s else "gap")
+        assert state == ("ok" if start_s + 1 <= lost.time_s or start_s >= back_s else "gap")
     last = items[-1]
     assert last.raw.end_s == pytest.approx(audio.now, abs=0.1) and last.late_s < 0.1
 
