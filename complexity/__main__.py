@@ -17,7 +17,7 @@ from complexity.render import print_comparison, print_report
 from complexity.report import Report
 from complexity.suggest import WIDTHS, Suggestion, suggest
 from complexity.weigh import STORED_BYTES, measure, measure_onnx, measure_tflite
-from runtime.door import EXIT_NEGATIVE, EXIT_OK, run
+from runtime.door import EXIT_NEGATIVE, EXIT_OK, require, run
 from runtime.errors import ConfigError
 
 _GRAPHS = (".onnx", ".tflite")
@@ -112,6 +112,7 @@ def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Re
 
 
 def _load(path: Path) -> Any:
+    require("torch", extra="train")
     from train import checkpoint  # a door may enter any room; torch only where needed
 
     return checkpoint.load_lightning(path) if path.suffix == ".ckpt" else checkpoint.load(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from complexity.__main__ import main
-from runtime.errors import ConfigError, ModelFileError, TinysceneError
+from runtime.errors import ConfigError, MissingExtraError, ModelFileError, TinysceneError
 from runtime.spec import FrontEndSpec
 from tests.complexity.onnx_builder import conv_net, residual_block
 
@@ -179,3 +180,17 @@ def test_unusable_input_is_exit_code_2_without_a_traceback(run_room, folder, arg
     assert process.stdout == ""
     assert "error: " in process.stderr
     assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [
+        ("torch", "model.pt", "train"),
+        ("onnx", "block.onnx", "complexity"),
+        ("tflite", "image.tflite", "tflite"),
+    ],
+)
+def test_a_missing_package_names_the_extra_that_brings_it(run, monkeypatch, package, name, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"tinyscene\[{extra}\]"):
+        run("check", name)

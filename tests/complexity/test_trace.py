@@ -16,7 +16,7 @@ from complexity import measure  # noqa: E402
 from runtime.errors import ConfigError  # noqa: E402
 from tests.complexity.closed_form import expect, layers  # noqa: E402
 from tests.complexity.invariants import check_invariants  # noqa: E402
-from train.students import CPMobile  # noqa: E402
+from train.students import Baseline2024, CPMobile  # noqa: E402
 
 
 @settings(max_examples=30, deadline=None)
@@ -115,9 +115,7 @@ def test_tied_weights_are_stored_once():
 
 
 def test_the_2024_baseline_peaks_above_its_own_parameter_limit():
-    baseline = CPMobile(
-        channels_multiplier=1.8, expansion_rate=2.1, strides={"b3": (1, 2), "b4": (2, 1)}, grn=False
-    )
+    baseline = Baseline2024()
     report = measure(baseline, (1, 1, 256, 65))
     assert report.peak_activation_bytes == 64 * 17 * (64 + 64 + 32) == 174_080
     assert report.peak.node == "stages.s1.b1.block.1.0"
