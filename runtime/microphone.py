@@ -132,10 +132,11 @@ class Microphone:
             return self._reopen()
         samples, lost = self._ring.take()
         captured_at, now = self._ring.written_at, self._clock()
-        if len(samples) and not self._ring.is_stuck():
+        if (len(samples) or lost) and not self._ring.is_stuck():
             self._moved_at = now
         if fault := self._fault(captured_at, now):
-            return self._lose(fault)
+            # what was just taken goes with the device: the gap begins before it
+            return self._lose(fault, captured_at - (len(samples) + lost) / self.sample_rate)
         lost_s = lost / self.sample_rate if lost else None
         if self.overflows != self._overflows_told:  # how many samples the device lost it does not say
             self._overflows_told, lost_s = self.overflows, lost_s or 0.0
@@ -159,8 +160,8 @@ class Microphone:
             return f"it repeated the same samples for {STUCK_S:.0f} s"
         return ""
 
-    def _lose(self, fault: str) -> Chunk:
-        self._lost_at = self._ring.written_at
+    def _lose(self, fault: str, lost_at: float) -> Chunk:
+        self._lost_at = lost_at
         self.close()
         self._retry_s, self._retry_at = _RETRY_S, self._clock()
         return Chunk(np.empty((0, 1), np.float32), self._lost_at, event="device_lost", detail=fault)

@@ -20,6 +20,7 @@ from runtime import microphone as microphone_module
 from runtime.classifier import Model, load_model
 from runtime.listener import DeviceChange, Heard, Listener
 from runtime.microphone import BUFFER_S, Microphone
+from runtime.prediction import Prediction
 from tests.runtime.fakes import FakeAudio, white
 
 HOP_S = 1.0
@@ -98,10 +99,9 @@ def soak(model: Model, hours: float) -> dict[str, Any]:
             if count == len(times) or raw.end_s // 3600 > len(table):
                 table.append(summary(times[:count]))
                 count = 0
-            if seen["windows"] % 997 == 1 and raw.state == "ok" and not changes["device_lost"]:
+            if seen["windows"] % 997 == 1 and raw.state == "ok":
                 seen["checked"] += 1
-                expected = model.classify(white(round(raw.start_s * 32_000), 32_000), 32_000)
-                seen["wrong"] += raw.scores != expected.scores
+                seen["wrong"] += not is_sound_of(model, raw)
         if not settled_mb and audio.now > SETTLED_S:
             settled_mb = rss_mb()
         if audio.now > hours * 3600:
@@ -113,6 +113,15 @@ def soak(model: Model, hours: float) -> dict[str, Any]:
         "hop_s": listener.hop_s, "settled_mb": settled_mb, "growth_mb": rss_mb() - settled_mb,
         "ms_per_window_by_hour": table,
     }  # fmt: skip
+
+
+def is_sound_of(model: Model, raw: Prediction) -> bool:
+    """Whether a window is what sounded then; every gap may have moved it by a sample of rounding."""
+    place = round(raw.start_s * 32_000)
+    span = white(max(place - 100, 0), 32_000 + 200)
+    return any(
+        raw.scores == model.classify(span[shift : shift + 32_000], 32_000).scores for shift in range(201)
+    )
 
 
 def summary(times: np.ndarray) -> dict[str, float]:

@@ -128,6 +128,14 @@ def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audi
     assert items[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
 
 
+def test_a_loop_that_slept_blames_itself_and_not_the_device(model: Model, audio: FakeAudio) -> None:
+    audio.plan = [(3.0, lambda: setattr(audio, "now", audio.now + 2 * BUFFER_S))]
+    items = list(islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 40))
+    assert all(isinstance(item, Heard) for item in items)
+    assert items[-1].dropped_s == pytest.approx(2 * BUFFER_S, abs=0.1)
+    assert items[-1].raw.end_s == pytest.approx(audio.now, abs=0.1)
+
+
 def test_samples_that_the_device_lost_flag_a_gap(model: Model, audio: FakeAudio) -> None:
     microphone = Microphone("USB mic", 32_000, clock=audio.clock)
     stream = iter(listen(model, audio, microphone))
