@@ -14,10 +14,10 @@ import numpy as np
 
 from runtime.errors import AudioError, ConfigError
 from runtime.frontend import Array
+from runtime.windows import RATES
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
 _MAX_CHANNELS = 64
-_RATES = range(1_000, 768_001)  # Hz; a header beyond them is damaged
 
 PCM_FORMATS = {"s16": "<i2", "s32": "<i4", "f32": "<f4"}  # little-endian, as arecord writes them
 
@@ -88,7 +88,7 @@ class AudioFile:
             ) from error
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
         self._blocks = self.blocks()
-        if not 1 <= self.channels <= _MAX_CHANNELS or self.sample_rate not in _RATES:
+        if not 1 <= self.channels <= _MAX_CHANNELS or self.sample_rate not in RATES:
             self.close()
             raise AudioError(
                 f"{path} claims {self.channels} channels at {self.sample_rate} Hz: its header is damaged; "
@@ -158,7 +158,7 @@ class Pcm:
             raise ConfigError(
                 "Nothing is piped into stdin: run `arecord -f S16_LE -t raw ... | ... listen -`."
             )
-        if sample_rate not in _RATES or not 1 <= channels <= _MAX_CHANNELS:
+        if sample_rate not in RATES or not 1 <= channels <= _MAX_CHANNELS:
             raise ConfigError(f"PCM of {channels} channels at {sample_rate} Hz is not audio: correct them.")
         self.name, self.sample_rate, self.channels = "-", sample_rate, channels
         self._fd = fd

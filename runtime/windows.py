@@ -20,6 +20,8 @@ from runtime.segments import NO_SIGNAL_DBFS, is_tail, level_dbfs
 from runtime.sliding import SlidingLogMel
 from runtime.spec import ModelSpec
 
+RATES = range(1_000, 768_001)  # Hz; what is beyond them is a damaged header or a slip
+
 
 @dataclass(frozen=True)
 class Window:
@@ -68,7 +70,7 @@ class WindowCutter:
         self._spec = spec
         self._rate = spec.frontend.sample_rate
         self.set_hop(hop_s)
-        self._input = _Input(sample_rate or self._rate, self._rate, channel)
+        self._input = _Input(self._rate if sample_rate is None else sample_rate, self._rate, channel)
         self._length = spec.clip_samples
         # the last samples heard lie in _recent[:_filled]; twice a window, so that they seldom move
         self._recent = np.zeros(2 * self._length, np.float32)
@@ -178,7 +180,7 @@ class _Input:
     """Chunks as they come to mono float32 at the model's rate."""
 
     def __init__(self, rate: int, model_rate: int, channel: int | None) -> None:
-        if rate < 1:
+        if not RATES.start <= rate < RATES.stop:
             raise ConfigError(f"A sample rate of {rate} Hz is not one: give one such as 48000.")
         if channel is not None and channel < 0:
             raise ConfigError(f"There is no channel {channel}: channels count from 0.")
@@ -194,7 +196,10 @@ class _Input:
 
     def convert(self, chunk: npt.NDArray[Any]) -> Array:
         """Any chunk -> float32 [samples'], trailing by what the resampler's filter still needs."""
-        mono = self._downmix(as_float(np.asarray(chunk)))
+        samples = as_float(np.asarray(chunk))
+        if not len(samples):
+            return np.empty(0, np.float32)
+        mono = self._downmix(samples)
         if self._resampler is None:
             return mono
         resampled: Array = self._resampler.resample_chunk(np.ascontiguousarray(mono))

@@ -48,6 +48,14 @@ def test_many_inputs_say_what_each_says_alone(model: Model, audio: FakeAudio) ->
         assert item.raw.scores == pytest.approx(model.classify(white(start, 32_000), 32_000).scores, abs=1e-6)
 
 
+def test_one_channel_of_several(model: Model, audio: FakeAudio) -> None:
+    microphone = Microphone("USB mic", 32_000, channel=1, clock=audio.clock)
+    assert microphone.channels == 2
+    listener = Listener(model, [microphone], hop_s=0.5, channel=1, clock=audio.clock, sleep=audio.sleep)
+    (item,) = islice(listener, 1)
+    assert item.raw.scores == model.classify(white(0, 32_000), 32_000).scores
+
+
 @pytest.mark.parametrize(("rates", "opened"), [((48_000,), 48_000), ((44_100,), 44_100), ((32_000,), 32_000)])
 def test_another_rate_is_resampled(
     model: Model, audio: FakeAudio, rates: tuple[int, ...], opened: int

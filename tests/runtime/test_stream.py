@@ -194,6 +194,12 @@ def test_no_samples_are_refused(model: Model) -> None:
         model.classify(np.empty(0, np.float32), RATE)
 
 
+@pytest.mark.parametrize("rate", [0, -1, 999, 10**9])
+def test_a_rate_that_is_none_is_refused(model: Model, rate: int) -> None:
+    with pytest.raises(ConfigError, match="sample rate"):
+        model.classify(np.ones(100, np.float32), rate)
+
+
 @pytest.mark.parametrize("hop", [0.0, -1.0, float("nan"), 1e-9])
 def test_a_hop_that_is_no_time_is_refused(model: Model, hop: float) -> None:
     with pytest.raises(ConfigError, match="hop"):
