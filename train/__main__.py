@@ -1,4 +1,4 @@
-"""The door of the training room: ``python -m train fit | qat | validate | test | import | render``."""
+"""The door of the training room: ``python -m train fit``, ``test``, ``pack`` and so on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from runtime import door
 
 _USAGE = """usage: python -m train COMMAND ...
 
-  fit       train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
-  qat       go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
-  validate  score a run's model.pt on the validation split
-  test      score a run's model.pt on the test split
+  fit         train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
+  qat         go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
+  validate    score a run's model.pt on the validation split
+  test        score a run's model.pt on the test split
+  predict     write a run's answers for the test split as DCASE's output.csv
+  sweep       repeat a recipe with several seeds and values; one table
   pack        decode and resample a recipe's corpus once, into one HDF5 file
   check-data  find unreadable, silent, clipped and doubled clips, and splits that leak
-  import    make a model.pt from a published state_dict
-  render    write a WAV file of synthetic scenes
+  import      make a model.pt from a published state_dict
+  render      write a WAV file of synthetic scenes
 
 `python -m train COMMAND --help` tells the rest; any value of a recipe can be overridden on the command
 line (--model.lr 1e-3), and --print_config shows all of them.
@@ -29,6 +31,7 @@ _MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
     "import": "train.importer",
     "pack": "train.data.pack",
     "render": "train.data.render",
+    "sweep": "train.sweep",
 }
 
 
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> int:
         sys.argv = ["python -m train qat", "fit", *arguments[1:]]  # where LightningCLI looks
         QatCLI()
         return door.EXIT_OK
-    if command not in ("fit", "validate", "test"):
+    if command not in ("fit", "validate", "test", "predict"):
         print(f"error: there is no command '{command}'.\n\n{_USAGE}", file=sys.stderr)
         return door.EXIT_UNUSABLE
     from train.cli import TrainCLI

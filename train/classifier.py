@@ -64,6 +64,7 @@ class Classifier(lightning.LightningModule):
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
         self.judged: tuple[np.ndarray, np.ndarray] | None = None  # its probabilities and targets, by window
+        self.temperature = 1.0  # what probabilities are reported at
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -127,7 +128,12 @@ class Classifier(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep probabilities until the epoch's end, where clips are put together."""
-        self._outputs.append((self(batch.waveform).float().softmax(dim=1).cpu(), batch.clip.cpu()))
+        self._outputs.append(self.predict_step(batch, batch_idx))
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Probabilities [batch, classes], and which clip of the split each window is of."""
+        logits = self(batch.waveform).float() / self.temperature
+        return logits.softmax(dim=1).cpu(), batch.clip.cpu()
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracies of windows and clips, per class and per device."""
@@ -137,6 +143,7 @@ class Classifier(lightning.LightningModule):
         self.log("val/loss", evaluation.log_loss)
         self.log_dict({f"val/class/{name}": value for name, value in evaluation.per_class.items()})
         self.log_dict({f"val/device/{name}": value for name, value in evaluation.per_device.items()})
+        self.log_dict({f"val/devices/{name}": v for name, v in evaluation.per_device_group.items()})
 
     test_step = validation_step
 
@@ -149,7 +156,8 @@ class Classifier(lightning.LightningModule):
     def _evaluate(self, split: str) -> Evaluation:
         probabilities, clips = (torch.cat(parts).numpy() for parts in zip(*self._outputs, strict=True))
         self._outputs.clear()
-        members = self.trainer.datamodule.datasets[split].clips  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        members = data.datasets[split].clips
         self.judged = probabilities, np.array([members[clip].target for clip in clips])
-        self.evaluation = evaluate(probabilities, clips, members, self.labels)
+        self.evaluation = evaluate(probabilities, clips, members, self.labels, data.corpus.device_groups)
         return self.evaluation

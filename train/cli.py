@@ -26,13 +26,13 @@ from train.arguments import Parser
 from train.calibration import calibration_windows, fit_temperature
 from train.classifier import Classifier
 from train.data import ClipData
-from train.evaluation import Evaluation
+from train.evaluation import Evaluation, clip_means, write_output
 
-_VERBS = ("fit", "validate", "test")
+_VERBS = ("fit", "validate", "test", "predict")
 
 
 class TrainCLI(LightningCLI):
-    """``fit``, ``validate`` and ``test`` of a `Classifier` on `ClipData`.
+    """``fit``, ``validate``, ``test`` and ``predict`` of a `Classifier` on `ClipData`.
 
     All results of a run lie in ``trainer.default_root_dir``: model.pt, checkpoints, logs, reports.
     """
@@ -167,7 +167,7 @@ class TrainCLI(LightningCLI):
         """Judge the model.pt of the run's folder."""
         self._load_model()
 
-    before_test = before_validate
+    before_test = before_predict = before_validate
 
     def _load_model(self) -> None:
         if self.config[self.subcommand].get("ckpt_path"):
@@ -179,11 +179,23 @@ class TrainCLI(LightningCLI):
                 f"{', '.join(self.model.labels)}: give the recipe that trained it."
             )
         self.model.student.load_state_dict(model.build().state_dict())
+        self.model.temperature = model.temperature  # reports tell what users will see
 
     def after_test(self) -> None:
         """Print the report and write it beside the model as JSON and PNG."""
         if self.trainer.is_global_zero and self.model.evaluation:
             self._write_report("test", self.model.evaluation)
+
+    def after_predict(self) -> None:
+        """Write the answers for the test split as DCASE's output.csv."""
+        if not self.trainer.is_global_zero:
+            return
+        parts = zip(*self.trainer.predict_loop.predictions, strict=True)
+        probabilities, windows = (torch.cat(part).numpy() for part in parts)
+        heard, _, of_clips = clip_means(probabilities, windows)
+        clips = [self.datamodule.datasets["test"].clips[clip] for clip in heard]
+        write_output(self.root / "output.csv", of_clips, clips, self.model.labels)
+        print(f"wrote {self.root / 'output.csv'}: {len(clips)} clips", file=sys.stderr)
 
     def after_validate(self) -> None:
         """As `after_test`, of the validation split."""
@@ -195,6 +207,7 @@ class TrainCLI(LightningCLI):
         values = {"split": split, "data": self.datamodule.corpus.describe(), **evaluation.to_dict()}
         with write_beside(self.root / f"{split}_report.json") as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
+        evaluation.to_csv(self.root / f"{split}_report.csv")
         evaluation.plot(self.root / f"{split}_confusion.png")
         print(f"wrote {self.root / f'{split}_report.json'} and its confusion matrix", file=sys.stderr)
 

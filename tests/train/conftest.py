@@ -23,9 +23,9 @@ TINY = [
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, run_room) -> Path:
-    """The folder of a finished ``fit`` and ``test``."""
+    """The folder of a finished ``fit``, ``test`` and ``predict``."""
     root = tmp_path_factory.mktemp("tiny")
-    for verb in ("fit", "test"):
+    for verb in ("fit", "test", "predict"):
         done = run_room("train", verb, *TINY, f"--trainer.default_root_dir={root}")
         assert done.returncode == 0, done.stderr
     return root

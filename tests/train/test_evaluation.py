@@ -7,7 +7,7 @@ import pytest
 
 from train.calibration import fit_temperature
 from train.data import Clip
-from train.evaluation import evaluate
+from train.evaluation import calibration_error, evaluate, write_output
 
 
 def test_windows_and_clips_are_scored_apart():
@@ -34,3 +34,35 @@ def test_temperature_undoes_a_known_overconfidence():
     sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
     assert fit_temperature(honest, target) == pytest.approx(1, abs=0.03)
     assert fit_temperature(sure, target) == pytest.approx(3, abs=0.1)
+
+
+def test_accuracy_of_device_groups_and_cities():
+    clips = [Clip(f"{i}", 0, f"{i}", device, city) for i, (device, city) in enumerate(
+        [("a", "lyon"), ("b", "lyon"), ("s4", "milan"), ("", "")]
+    )]  # fmt: skip
+    right, wrong = [0.8, 0.2], [0.3, 0.7]
+    groups = {"real": ("a", "b"), "unseen": ("s4",), "seen": ("s1",)}
+    found = evaluate(np.array([right, wrong, right, wrong]), np.arange(4), clips, ["x", "y"], groups)
+    assert found.per_device_group == {"real": 0.5, "unseen": 1.0}
+    assert found.per_city == {"lyon": 0.5, "milan": 1.0}
+    assert "devices unseen" in found.to_text() and "city lyon" in found.to_text()
+
+
+def test_calibration_error_by_hand():
+    # two windows at 0.9 of which one is right, one at 0.6 that is right
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
+    assert calibration_error(probabilities, np.array([0, 1, 1])) == pytest.approx((2 * 0.4 + 0.4) / 3)
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+
+
+def test_csv_has_every_figure_and_output_the_challenges_form(tmp_path):
+    clips = [Clip("audio/1.wav", 0, "1", "a", "lyon"), Clip("2.wav", 1, "2")]
+    probabilities = np.array([[0.75, 0.25], [0.5, 0.5]])
+    evaluate(probabilities, np.arange(2), clips, ["bus", "tram"]).to_csv(tmp_path / "r.csv")
+    rows = (tmp_path / "r.csv").read_text().splitlines()
+    assert rows[0] == "kind,name,value" and "total,clip_accuracy,0.5" in rows
+    assert {"class,bus,1.0", "class,tram,0.0", "device,a,1.0", "city,lyon,1.0"} <= set(rows)
+    write_output(tmp_path / "output.csv", probabilities, clips, ["bus", "tram"])
+    assert (tmp_path / "output.csv").read_text() == (
+        "filename\tscene_label\tbus\ttram\n1.wav\tbus\t0.750000\t0.250000\n2.wav\tbus\t0.500000\t0.500000\n"
+    )

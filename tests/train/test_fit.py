@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,13 @@ def test_a_run_leaves_a_model_and_its_report(tiny_run):
     assert report["clips"] == 20 and set(report["per_device"]) == {"a", "b"}
     assert sum(map(sum, report["confusion"])) == 20
     assert (tiny_run / "test_confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert set(report["per_device_group"]) == {"seen"}
+    assert "total,ece," in (tiny_run / "test_report.csv").read_text()
+    output = (tiny_run / "output.csv").read_text().splitlines()
+    assert len(output) == 21 and output[0].split("\t") == ["filename", "scene_label", *model.labels]
+    answers = [line.split("\t")[1] for line in output[1:]]
+    right = np.mean([answer == model.labels[i % 10] for i, answer in enumerate(answers)])
+    assert right == pytest.approx(report["clip_accuracy"])
     metrics = next((tiny_run / "csv").rglob("metrics.csv")).read_text()
     assert "val/class/rain" in metrics and "val/device/a" in metrics
     assert list((tiny_run / "tensorboard").rglob("events.*"))

@@ -188,7 +188,12 @@ class ClipData(lightning.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read the splits that a stage needs into memory, once."""
         clips = self.corpus.splits()
-        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage or "", SPLITS)
+        needed = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": ("test",),
+        }.get(stage or "", SPLITS)
         for split in needed:
             if split not in self.datasets:
                 self.datasets[split] = self._read(split, clips[split])  # type: ignore[index]
@@ -239,11 +244,17 @@ class ClipData(lightning.LightningDataModule):
         """In order."""
         return self._loader(self.datasets["test"])
 
+    predict_dataloader = test_dataloader
+
     def _loader(
         self, dataset: ClipWindows, sampler: Sampler[int] | None = None, drop_last: bool = False
     ) -> DataLoader[Batch]:
         # Clips lie in memory or in one packed file, and a window is one copy: worker processes would cost
         # more than they save.
         return DataLoader(
-            dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=lambda batch: batch
+            dataset,
+            batch_size=self.batch_size,  # by name: Lightning builds the loader anew to predict
+            sampler=sampler,
+            drop_last=drop_last,
+            collate_fn=lambda batch: batch,
         )

@@ -1,0 +1,88 @@
+"""Sweeps: what is run, what is not run again, and the table. Trainings are played by a stand-in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import ConfigError, TinysceneError
+from train import sweep
+from train.sweep import complete, plan, summarize, to_text
+
+
+class Trainer:
+    """Leaves the files that training and testing leave; the score is the seed's."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails, self.commands = fails, []
+
+    def __call__(self, command: list[str]) -> int:
+        self.commands.append(command)
+        verb, seed = command[3], next(int(c.split("=")[1]) for c in command if "seed_everything" in c)
+        folder = Path(next(c.split("=", 1)[1] for c in command if "default_root_dir" in c))
+        if verb == self.fails:
+            return 2
+        if verb == "fit":
+            (folder / "model.pt").touch()
+        else:
+            values = dict.fromkeys(sweep._FIGURES, 0.5 + 0.1 * seed)
+            (folder / "test_report.json").write_text(json.dumps(values))
+        return 0
+
+
+def test_every_combination_is_run_with_every_seed(tmp_path):
+    runs = plan(["model.lr=1e-3", "--model.lr=2e-3", "data.batch_size=8"], [0, 1], tmp_path)
+    assert [run.overrides for run in runs[::2]] == [
+        ("model.lr=1e-3", "data.batch_size=8"),
+        ("model.lr=2e-3", "data.batch_size=8"),
+    ]
+    assert [run.seed for run in runs] == [0, 1, 0, 1]
+    assert runs[0].folder.name == "model.lr=1e-3+data.batch_size=8+seed=0"
+    command = runs[3].command("fit", Path("r.yaml"))
+    assert command[2:6] == ["train", "fit", "--config", "r.yaml"]
+    assert "--model.lr=2e-3" in command and "--seed_everything=1" in command
+
+
+def test_finished_runs_are_kept_and_killed_ones_resumed(tmp_path):
+    runs, trainer = plan([], [0, 1], tmp_path), Trainer()
+    complete(runs[0], Path("r.yaml"), trainer)
+    assert [command[3] for command in trainer.commands] == ["fit", "test"]
+    complete(runs[0], Path("r.yaml"), trainer)
+    assert len(trainer.commands) == 2
+    (runs[1].folder / "checkpoints").mkdir(parents=True)
+    (runs[1].folder / "checkpoints" / "last.ckpt").touch()
+    complete(runs[1], Path("r.yaml"), trainer)
+    assert ["--ckpt_path=last" in command for command in trainer.commands] == [False, False, True, False]
+
+
+def test_the_table_has_mean_and_deviation(tmp_path):
+    runs = plan(["model.lr=1", "model.lr=2"], [0, 1, 2], tmp_path)
+    for run in runs:
+        complete(run, Path("r.yaml"), Trainer())
+    rows = summarize(runs)
+    assert [row[:2] for row in rows] == [("model.lr=1", 3), ("model.lr=2", 3)]
+    assert rows[0][2:4] == pytest.approx((0.6, 0.1))
+    assert to_text(rows).splitlines()[1].startswith("model.lr=1  3     0.600 ± 0.100")
+    assert "nan" in to_text(summarize(runs[:1]))
+
+
+def test_a_run_that_fails_stops_the_sweep(tmp_path):
+    with pytest.raises(TinysceneError, match="stopped in `test` with code 2"):
+        complete(plan([], [0], tmp_path)[0], Path("r.yaml"), Trainer(fails="test"))
+
+
+def test_what_makes_no_sense_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        plan(["model.lr"], [0], tmp_path)
+    with pytest.raises(ConfigError, match="twice"):
+        plan([], [0, 0], tmp_path)
+    with pytest.raises(ConfigError, match="no recipe"):
+        sweep.main(["--config", str(tmp_path / "r.yaml"), "-o", str(tmp_path / "out")])
+    for text in ("a: 1", "a: 2"):
+        (tmp_path / "r.yaml").write_text(text)
+        if text == "a: 1":
+            sweep._claim(tmp_path / "out", tmp_path / "r.yaml")
+    with pytest.raises(ConfigError, match="another recipe"):
+        sweep._claim(tmp_path / "out", tmp_path / "r.yaml")

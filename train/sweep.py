@@ -1,0 +1,158 @@
+"""``python -m train sweep``: a recipe with several seeds and values, each run trained and tested; one table.
+
+A run that has its test report is not repeated and one that was killed is resumed, so the same command
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime import door
+from runtime.errors import ConfigError, TinysceneError
+from runtime.files import write_beside
+
+_FIGURES = ("clip_accuracy", "macro_accuracy", "window_accuracy", "log_loss", "ece")
+_HEAD = ("setting", "runs", *(f"{figure} {part}" for figure in _FIGURES for part in ("mean", "deviation")))
+
+Launch = Callable[[list[str]], int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: overrides of the recipe, a seed, and the folder of its results."""
+
+    overrides: tuple[str, ...]
+    seed: int
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        """What exists once the run is complete."""
+        return self.folder / "test_report.json"
+
+    def command(self, verb: str, recipe: Path) -> list[str]:
+        """The command line of a verb, resuming where a checkpoint is left of an earlier try."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        resume = ["--ckpt_path=last"] if verb == "fit" and last.exists() else []
+        changes = [f"--{override}" for override in self.overrides]
+        return [
+            sys.executable, "-m", "train", verb, "--config", str(recipe), f"--seed_everything={self.seed}",
+            *changes, f"--trainer.default_root_dir={self.folder}", *resume,
+        ]  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Train what is missing and print the table; returns an exit code."""
+    options = _parser().parse_args(arguments)
+    runs = plan(options.override, options.seeds, options.output)
+    _claim(options.output, options.config)
+    for number, run in enumerate(runs, start=1):
+        print(f"run {number} of {len(runs)}: {run.folder.name}", file=sys.stderr)
+        complete(run, options.config)
+    rows = summarize(runs)
+    with write_beside(options.output / "sweep.csv") as partial, partial.open("w", newline="") as file:
+        csv.writer(file).writerows([_HEAD, *rows])
+    print(to_text(rows))
+    return door.EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train sweep", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, metavar="RECIPE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--override", nargs="+", default=[], action="extend", metavar="KEY=VALUE",
+        help="a value of the recipe; a key named more than once takes each of its values in turn",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/sweep"), help="folder of all runs")
+    return parser
+
+
+def plan(overrides: Sequence[str], seeds: Sequence[int], root: Path) -> list[Run]:
+    """Every combination of the values, with every seed.
+
+    Raises:
+        ConfigError: where an override is no KEY=VALUE, or two runs would share a folder.
+    """
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not key.strip("-"):
+            raise ConfigError(f"An override is KEY=VALUE, not '{override}': write e.g. model.lr=1e-3.")
+        values.setdefault(key.lstrip("-"), []).append(override.lstrip("-"))
+    runs = [
+        Run(chosen, seed, root / re.sub(r"[^\w.=+-]", "_", "+".join([*chosen, f"seed={seed}"])))
+        for chosen in itertools.product(*values.values())
+        for seed in seeds
+    ]
+    if len({run.folder for run in runs}) < len(runs):
+        raise ConfigError("The sweep names a seed or a value twice: name each once.")
+    return runs
+
+
+def complete(run: Run, recipe: Path, launch: Launch = subprocess.call) -> None:
+    """Train and test a run, or what of it is missing.
+
+    Raises:
+        TinysceneError: where a command fails; it has said why on stderr.
+    """
+    todo = ["fit", "test"] if not (run.folder / "model.pt").exists() else ["test"]
+    for verb in todo if not run.report.exists() else []:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        code = launch(run.command(verb, recipe))
+        if code:
+            raise TinysceneError(
+                f"The run {run.folder} stopped in `{verb}` with code {code}: mend what it says above and "
+                "give the same command again; finished runs are kept."
+            )
+
+
+def summarize(runs: Sequence[Run]) -> list[tuple[Any, ...]]:
+    """One row for each setting: its name, runs, and mean and deviation over the seeds of every figure."""
+    rows = []
+    for overrides, members in itertools.groupby(runs, key=lambda run: run.overrides):
+        reports = [json.loads(run.report.read_text()) for run in members]
+        row: list[Any] = [" ".join(overrides) or "recipe", len(reports)]
+        for figure in _FIGURES:
+            found = [report[figure] for report in reports]
+            row += [statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else float("nan")]
+        rows.append(tuple(row))
+    return rows
+
+
+def to_text(rows: Sequence[tuple[Any, ...]]) -> str:
+    """The table for people: mean ± deviation."""
+    cells = [("setting", "runs", *_FIGURES)]
+    for setting, count, *figures in rows:
+        pairs = zip(figures[::2], figures[1::2], strict=True)
+        cells.append((setting, str(count), *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in pairs)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _claim(root: Path, recipe: Path) -> None:
+    """Make sure that a folder's finished runs are of this recipe."""
+    if not recipe.is_file():
+        raise ConfigError(f"There is no recipe {recipe}: check its name.")
+    root.mkdir(parents=True, exist_ok=True)
+    kept = root / "recipe.yaml"
+    if kept.exists() and kept.read_text() != recipe.read_text():
+        raise ConfigError(
+            f"{root} holds the runs of another recipe, or of this one before it was changed: name another "
+            "folder with --output."
+        )
+    with write_beside(kept) as partial:
+        partial.write_text(recipe.read_text())
