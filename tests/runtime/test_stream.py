@@ -175,6 +175,23 @@ def test_a_gap_is_flagged_and_time_goes_on(model: Model, noise: np.ndarray) -> N
     assert heard[3].scores == model.classify(noise[64_000:96_000], RATE).scores
 
 
+def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) -> None:
+    parts = [noise[shift : shift + 50_000 + shift] for shift in range(0, 32_000, 4000)]
+    streams, heard = model.streams(len(parts), hop_s=0.25), [[] for _ in parts]
+    for cut in (0, 1), (1, 40_000), (40_000, None):
+        for predictions, new in zip(heard, streams.push([part[slice(*cut)] for part in parts]), strict=True):
+            predictions += new
+    for index, (part, predictions) in enumerate(zip(parts, heard, strict=True)):
+        predictions += streams.gap(index, 0.5) + streams.finish(index)
+        alone = model.stream(0.25)
+        expected = alone.push(part) + alone.gap(0.5) + alone.flush()
+        assert [(p.start_s, p.end_s, p.state) for p in predictions] == [
+            (p.start_s, p.end_s, p.state) for p in expected
+        ]
+        for prediction, single in zip(predictions, expected, strict=True):
+            assert prediction.scores == pytest.approx(single.scores, abs=1e-6)
+
+
 def test_a_gap_of_unknown_length_flags_what_touches_it(model: Model, noise: np.ndarray) -> None:
     stream = model.stream(0.5)
     predictions = stream.push(noise[:40_000]) + stream.gap(0.0) + stream.push(noise[40_000:96_000])
