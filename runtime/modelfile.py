@@ -18,7 +18,6 @@ from runtime.spec import ModelSpec
 
 MAX_BYTES = 16 * 2**20  # 128 K parameters are 0.5 MB in float32; more is not a model of this project
 SPEC_KEY = "model_spec"
-SEAL_KEY = "sha256"
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _MAX_DEPTH = 32  # of nested messages: ONNX graphs inside attributes of nodes
@@ -39,6 +38,12 @@ _CHILDREN: dict[str, dict[int, str]] = {
 }  # fmt: skip
 _GRAPH, _METADATA = 7, 14  # fields of ModelProto
 _NODE_DOMAIN, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 7, 13, 14
+
+# The seal is a StringStringEntryProto {key (1): "sha256", value (2): 64 hexadecimal digits}.
+_SEAL_VALUE_BYTES = 64
+_SEAL_ENTRY = b"\x0a\x06sha256\x12" + bytes([_SEAL_VALUE_BYTES])
+_SEAL_HEAD = bytes([_METADATA << 3 | _BYTES, len(_SEAL_ENTRY) + _SEAL_VALUE_BYTES]) + _SEAL_ENTRY
+_SEAL_BYTES = len(_SEAL_HEAD) + _SEAL_VALUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -89,23 +94,13 @@ def seal(data: bytes) -> bytes:
     Protobuf lets a repeated field be appended to the end of a message, so the file stays an ONNX model
     and the seal covers every byte before it.
     """
-    return data + _seal_entry(data)
-
-
-def _seal_entry(data: bytes) -> bytes:
-    value = hashlib.sha256(data).hexdigest().encode()
-    key = SEAL_KEY.encode()
-    entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(value)]) + value
-    return bytes([_METADATA << 3 | _BYTES, len(entry)]) + entry
+    return data + _SEAL_HEAD + hashlib.sha256(data).hexdigest().encode()
 
 
 def _check_seal(data: bytes) -> None:
-    """Hold the last entry against the bytes before it; a model without a seal is taken as it is."""
-    size = len(_seal_entry(b""))
-    body, last = data[:-size], data[-size:]
-    if last[: -hashlib.sha256().digest_size * 2] == _seal_entry(b"")[
-        : -hashlib.sha256().digest_size * 2
-    ] and (last != _seal_entry(body)):
+    """Hold the seal against the bytes before it; a model without one is taken as it is."""
+    body, last = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
+    if last.startswith(_SEAL_HEAD) and seal(body) != data:
         raise ModelFileError("its bytes changed after it was exported; copy or export it again")
 
 
@@ -136,6 +131,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
+        if tag >> 32:  # other readers would drop the upper bits and see another field
+            raise _WireError
         wire_type = tag & 7
         if wire_type == _VARINT:
             value, position = _varint(message, position)

@@ -70,6 +70,14 @@ def test_external_data_deep_inside(tmp_path: Path, spec: ModelSpec) -> None:
     refused(tmp_path / "m.onnx", model.SerializeToString(), "weights in another file")
 
 
+def test_external_data_behind_a_tag_that_overflows(tmp_path: Path, spec: ModelSpec) -> None:
+    tag = 7 << 3 | 2 | 1 << 32  # field 7, the graph, to a reader that keeps 32 bits
+    varint = bytes(
+        [tag & 127 | 128, tag >> 7 & 127 | 128, tag >> 14 & 127 | 128, tag >> 21 & 127 | 128, tag >> 28]
+    )
+    refused(tmp_path / "m.onnx", build_onnx(spec) + varint + b"\x00", "not an ONNX model")
+
+
 def test_foreign_operators(tmp_path: Path, spec: ModelSpec) -> None:
     refused(tmp_path / "m.onnx", build_onnx(spec, domain="com.example"), "com.example")
 
