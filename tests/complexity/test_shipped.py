@@ -23,24 +23,35 @@ from train.students import CPMobile
 BOXED = sorted((Path(runtime.__file__).parent / "models").glob("*.onnx"))
 
 
-def export(folder, run_room, **arguments):
+def export(folder, run_room, method, **arguments):
     """A student with random weights through ``python -m export onnx``, in INT8."""
     torch.manual_seed(0)
     arguments = {"n_classes": 10, **arguments}
     network = CPMobile(**arguments)
+    windows = torch.randn(10, 1, 256, 64)
+    quantization = {}
+    if method == "qat":
+        from train.fake_quantize import FakeQuantized
+        from train.quantize import PORTABLE
+
+        fake = FakeQuantized(network, (1, 1, 256, 64), PORTABLE)
+        fake.begin_with(windows)
+        quantization = fake.learned()
     checkpoint = Checkpoint(
         student="cp_mobile",
         arguments=arguments,
         frontend=FrontEndSpec.preset("cp_mel"),
         labels=tuple(f"class {index}" for index in range(10)),
         state_dict=network.state_dict(),
-        calibration=torch.randn(10, 1, 256, 64).half(),
+        calibration=windows.half(),
         calibration_targets=torch.arange(10),
         calibration_ids=tuple(map(str, range(10))),
+        quantization=quantization,
     )
     save(checkpoint, folder / "model.pt")
     # labels of an untrained network hang on nothing, so INT8 may change any of them
-    process = run_room("export", "onnx", "--quantize", "ptq", "--tolerance", "1", cwd=folder)
+    tolerance = ["--tolerance", "1"] if method == "ptq" else []
+    process = run_room("export", "onnx", "--quantize", method, *tolerance, cwd=folder)
     assert process.returncode == 0, process.stdout + process.stderr
     return measure(network, checkpoint.input_shape), measure_onnx(folder / "model.onnx")
 
@@ -61,9 +72,11 @@ def test_a_converted_network_is_no_false_pass():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [{}, {"base_channels": 16, "grn": False}])
-def test_int8_reports_the_figures_of_its_float_twin(tmp_path, run_room, arguments):
-    twin, shipped = export(tmp_path, run_room, **arguments)
+@pytest.mark.parametrize(
+    ("method", "arguments"), [("ptq", {}), ("qat", {}), ("ptq", {"base_channels": 16, "grn": False})]
+)
+def test_int8_reports_the_figures_of_its_float_twin(tmp_path, run_room, method, arguments):
+    twin, shipped = export(tmp_path, run_room, method, **arguments)
     assert (shipped.params, shipped.macs) == (twin.params, twin.macs)
     assert shipped.param_bytes == twin.params <= 128_000
     assert shipped.within
