@@ -102,7 +102,12 @@ def plan(overrides: Sequence[str], seeds: Sequence[int], root: Path) -> list[Run
     return runs
 
 
-def complete(run: Run, recipe: Path, launch: Launch = subprocess.call) -> None:
+def _launch(command: list[str]) -> int:
+    """Run a command whose reports go to stderr: stdout has the table alone."""
+    return subprocess.run(command, stdout=sys.stderr, check=False).returncode
+
+
+def complete(run: Run, recipe: Path, launch: Launch = _launch) -> None:
     """Train and test a run, or what of it is missing.
 
     Raises:

@@ -165,6 +165,9 @@ def test_speech_commands_reads_its_official_layout(speech):
     assert len(corpus.read(silence, 16_000)) == 16_000
     assert corpus.splits() == splits
     assert len({clip.id for clip in splits["train"]}) == len(splits["train"])
+    (speech / "_background_noise_" / "a.wav").write_text("not audio")
+    with pytest.raises(AudioError, match=r"a\.wav.*download\.tensorflow"):
+        corpus.splits()
 
 
 def test_speech_commands_with_every_word_has_no_unknown(speech):
@@ -267,6 +270,14 @@ def test_a_corrupt_clip_is_named_and_skipped_only_when_told_to(folder):
     assert len(data.datasets["train"].clips) == 39
     with pytest.raises(DataError, match="pack --skip-corrupt"):
         ClipData(corpus, skip_corrupt=True, in_memory=False)
+
+
+def test_a_split_without_clips_is_named(folder):
+    data = ClipData(Folder(str(folder), no_groups=True, val_share=0, test_share=0), sample_rate=8_000)
+    data.setup("fit")
+    for stage, split in (("validate", "val"), ("test", "test"), ("predict", "test")):
+        with pytest.raises(DataError, match=f"The {split} split holds no clips"):
+            data.setup(stage)
 
 
 def test_reading_on_demand_gives_the_same_batches(folder):

@@ -17,6 +17,13 @@ from runtime.errors import AudioError, DataError
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs, window_starts
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
 
+_NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be empty
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+
 
 class Batch(NamedTuple):
     """Windows of clips.
@@ -188,17 +195,14 @@ class ClipData(lightning.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read the splits that a stage needs into memory, once."""
         clips = self.corpus.splits()
-        needed = {
-            "fit": ("train", "val"),
-            "validate": ("val",),
-            "test": ("test",),
-            "predict": ("test",),
-        }.get(stage or "", SPLITS)
-        for split in needed:
+        for split in _NEEDED.get(stage or "", SPLITS):
             if split not in self.datasets:
-                self.datasets[split] = self._read(split, clips[split])  # type: ignore[index]
-        if stage == "fit" and not len(self.datasets["train"]):
-            raise DataError("The training split holds no clips: name the folds or lists to learn from.")
+                self.datasets[split] = self._read(split, clips[split])
+        for split in _NEEDED.get(stage or "", ())[:1]:
+            if not len(self.datasets[split]):
+                raise DataError(
+                    f"The {split} split holds no clips: name the folds or lists that it is made of."
+                )
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
         samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime import door
-from runtime.errors import AudioError
+from runtime.errors import AudioError, DataError
 from runtime.files import write_beside
 from train.data import packed
 from train.data.corpus import Clip, Corpus, Samples, Split
@@ -65,8 +65,11 @@ def pack(
 
     Raises:
         AudioError: where a clip cannot be read; it names the clip.
+        DataError: where there are no clips, or the splits leak.
     """
     members = [(split, clip) for split, clips in corpus.splits().items() for clip in clips]
+    if not members:
+        raise DataError("The corpus holds no clips: there is nothing to pack.")
     parts = [members[start : start + _PART] for start in range(0, len(members), _PART)]
     folder = output.parent / f".{output.name}.{_key(corpus, members, sample_rate, skip_corrupt)}.parts"
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +115,7 @@ def _assemble(
     output: Path, corpus: Corpus, sample_rate: int, members: Sequence[Member], paths: Sequence[Path]
 ) -> int:
     """Put the parts together; returns how many clips there are."""
-    lengths = np.concatenate([np.load(path)["lengths"] for path in paths]) if paths else np.zeros(0, int)
+    lengths = np.concatenate([np.load(path)["lengths"] for path in paths])
     clips = [member for member, length in zip(members, lengths, strict=True) if length]
     with write_beside(output) as partial:
         packed.write(partial, corpus, sample_rate, clips, _waves(paths), int(lengths.sum()))

@@ -7,14 +7,14 @@ lists split by speaker, whom the first part of a file name stands for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from runtime.errors import DataError
+from runtime.errors import AudioError, DataError
 from train.data.corpus import SPLITS, Clip, FileCorpus, Samples, Split, read_audio
 from train.data.tables import corpus_folder
 
@@ -142,7 +142,7 @@ class SpeechCommands(FileCorpus):
 
     def _cut(self, path: Path, place: float, low: float, high: float) -> Clip:
         """One second at a place (0 to 1) within a part of a noise file."""
-        length_s = soundfile.info(path).duration
+        length_s = self._noise_s(path)
         room_s = (high - low) * length_s - 1.0
         if room_s < 0:
             raise DataError(
@@ -153,6 +153,15 @@ class SpeechCommands(FileCorpus):
             target=self.labels.index(SILENCE),
             group=f"{_NOISE}/{path.name}, {low:.0%} to {high:.0%}",
         )
+
+    @staticmethod
+    @lru_cache
+    def _noise_s(path: Path) -> float:
+        """Length of a noise file, seconds."""
+        try:
+            return float(soundfile.info(path).duration)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"Cannot read {path} as audio: restore it from {_SOURCE}.") from error
 
     def _rng(self, split: Split, purpose: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, SPLITS.index(split), purpose))
