@@ -51,10 +51,10 @@ def count_tflite(path: Path) -> TfliteCount:
     tflite = require("tflite", extra="tflite")
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}.")
-    data = path.read_bytes()
-    if data[4:8] != b"TFL3":
-        raise ModelFileError(f"{path} is not a TFLite model: it is damaged or of another kind.")
     try:
+        data = path.read_bytes()
+        if data[4:8] != b"TFL3":
+            raise ModelFileError(f"{path} is not a TFLite model: it is damaged or of another kind.")
         model = tflite.Model.GetRootAsModel(data, 0)
         for index in range(model.BuffersLength()):
             model.Buffers(index).DataAsNumpy()  # fails where the file is cut short
