@@ -6,8 +6,8 @@ torchinfo, which then reads 0 parameters and 0 MACs, a false pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
-
 
 _EIGHT_BITS = ("torch.int8", "torch.uint8", "torch.qint8", "torch.quint8")
 
@@ -33,16 +32,10 @@ class OfficialRow:
     leaf: bool
 
 
-def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[OfficialRow, ...]:
-    """Rows whose sums are torchinfo's ``total_params`` and ``total_mult_adds`` at batch 1.
+def float_twin(model: nn.Module) -> nn.Module:
+    """A copy to count on: float32, on the CPU, in eval mode; the network itself stays as it is.
 
-    Convolutions count weights and biases once per output position, every other module its weight and
-    bias once; batch norm therefore 2C; functional operations count nothing (torchinfo 1.8.0,
-    ``LayerInfo.calculate_macs``).
-
-    Args:
-        model: a float network; its training flags are left as they were.
-        input_shape: shape of its input, [batch, ...]; the batch is taken as 1.
+    The organisers count on such a copy too (DCASE 2025 baseline, helpers/complexity.py).
 
     Raises:
         ConfigError: where the network holds INT8 weights, because torchinfo would not see them.
@@ -52,26 +45,26 @@ def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[Offici
             "The network is converted to INT8, where the rule's counter reads zero: measure the float "
             "network before its conversion, or the .onnx file."
         )
+    return copy.deepcopy(model).float().cpu().eval()
+
+
+def count_official(model: nn.Module, input_shape: Sequence[int]) -> tuple[OfficialRow, ...]:
+    """Rows whose sums are torchinfo's ``total_params`` and ``total_mult_adds`` at batch 1.
+
+    Convolutions count weights and biases once per output position, every other module its weight and
+    bias once; batch norm therefore 2C; functional operations count nothing (torchinfo 1.8.0,
+    ``LayerInfo.calculate_macs``).
+
+    Args:
+        model: a float32 network on the CPU, see `float_twin`.
+        input_shape: shape of its input, [batch, ...]; the batch is taken as 1.
+    """
     torch = require("torch", extra="train")
     torchinfo = require("torchinfo", extra="train")
     # zeros instead of torchinfo's random input: counting must not disturb the seed of a training
-    first = next(model.parameters(), torch.empty(0))
-    example = torch.zeros(1, *input_shape[1:], dtype=first.dtype, device=first.device)
-    with flags_kept(model):
-        summary = torchinfo.summary(model, input_data=[example], verbose=0)
+    summary = torchinfo.summary(model, input_data=[torch.zeros(1, *input_shape[1:])], verbose=0)
     names = {id(module): name for name, module in model.named_modules()}
     return tuple(_row(info, names) for info in summary.summary_list if _has_row(info))
-
-
-@contextmanager
-def flags_kept(model: nn.Module) -> Iterator[None]:
-    """Give every module its training flag back, one by one: parts of a network may be frozen."""
-    flags = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, flag in flags.items():
-            module.training = flag
 
 
 def _has_row(info: Any) -> bool:

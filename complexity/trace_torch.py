@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from complexity.aten_ops import BATCH_NORMS, cost_of, is_product, is_view, name_of
-from complexity.count_torch import flags_kept
 from complexity.graph import Graph, Node, Work
 from runtime.door import require
 
@@ -42,7 +41,7 @@ def trace(model: nn.Module, input_shape: Sequence[int], *, element_bytes: float)
     """Run a network on zeros at batch 1 and write down what it calls.
 
     Args:
-        model: a float network; left as it was.
+        model: a float32 network in eval mode, see `complexity.count_torch.float_twin`; it gets hooks.
         input_shape: [batch, ...]; the batch is taken as 1.
         element_bytes: what one element of an activation will take.
 
@@ -50,16 +49,10 @@ def trace(model: nn.Module, input_shape: Sequence[int], *, element_bytes: float)
         ConfigError: where a torch operator is unknown.
     """
     torch = require("torch", extra="train")
-    first = next(model.parameters(), torch.empty(0))
-    example = torch.zeros(1, *input_shape[1:], dtype=first.dtype, device=first.device)
+    example = torch.zeros(1, *input_shape[1:])
     recorder = _Recorder(model, example, element_bytes)
-    with ExitStack() as stack:
-        stack.enter_context(flags_kept(model))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(_plain_attention())
-        stack.enter_context(recorder.paths_followed())
-        stack.enter_context(_dispatch_to(recorder.record))
-        output = model.eval()(example)
+    with torch.no_grad(), _plain_attention(), _dispatch_to(recorder.record):
+        output = model(example)
     return recorder.finish(output)
 
 
@@ -97,7 +90,6 @@ class _Recorder:
     """Writes down calls; an activation is known by its storage, so that views are what they view."""
 
     def __init__(self, model: nn.Module, example: torch.Tensor, element_bytes: float) -> None:
-        self._model = model
         self._element_bytes = element_bytes
         self._path: list[str] = [""]
         self._alive: list[Any] = []  # a freed storage would give its name to another tensor
@@ -109,19 +101,13 @@ class _Recorder:
         self._unseen_params = {_storage(p): p for p in model.parameters()}
         self._params = frozenset(self._unseen_params)
         self._input = self._hold(example)
+        self._follow(model)
 
-    @contextmanager
-    def paths_followed(self) -> Iterator[None]:
+    def _follow(self, model: nn.Module) -> None:
         """Know, while the network runs, which module is calling."""
-        hooks = []
-        for name, module in self._model.named_modules():
-            hooks.append(module.register_forward_pre_hook(lambda m, x, name=name: self._path.append(name)))
-            hooks.append(module.register_forward_hook(lambda m, x, y: self._leave(), always_call=True))
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+        for name, module in model.named_modules():
+            module.register_forward_pre_hook(lambda m, x, name=name: self._path.append(name))
+            module.register_forward_hook(lambda m, x, y: self._leave(), always_call=True)
 
     def record(self, operator: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Any) -> None:
         """Write down one call, unless it only looks at memory in another way or makes a constant."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from complexity.budget import DEFAULT, Budget, OverBudgetError
 from complexity.count_onnx import Stored, count_graph
 from complexity.count_tflite import count_tflite
-from complexity.count_torch import count_official
+from complexity.count_torch import count_official, float_twin
 from complexity.front_end import front_end_macs
 from complexity.graph import find_peak
 from complexity.onnx_file import OnnxFile, read_onnx
@@ -39,7 +39,7 @@ def measure(
     activation in the stored data type.
 
     Args:
-        model: the float network.
+        model: the float network; it is copied and left as it is.
         input_shape: shape of its input, [batch, ...]; the batch is counted as 1.
         stored_dtype: data type that the parameters will be stored in, a key of `STORED_BYTES`.
         budget: rules to hold it against.
@@ -59,9 +59,10 @@ def measure(
         raise ConfigError(
             f"Parameters cannot be stored as '{stored_dtype}': choose one of {', '.join(STORED_BYTES)}."
         )
-    official = count_official(model, input_shape)
-    traced = trace(model, input_shape, element_bytes=STORED_BYTES[stored_dtype])
-    layers, uncounted = rows_of_module(model, official, traced)
+    twin = float_twin(model)
+    official = count_official(twin, input_shape)
+    traced = trace(twin, input_shape, element_bytes=STORED_BYTES[stored_dtype])
+    layers, uncounted = rows_of_module(twin, official, traced)
     params = sum(row.params for row in official)
     return Report(
         model=type(model).__name__,
