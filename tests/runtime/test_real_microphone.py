@@ -101,7 +101,7 @@ class Ears:
         return self._process.wait(20)
 
 
-def wait_for(what: Callable[[], Any], name: str, seconds: float = 30.0) -> None:
+def wait_for(what: Callable[[], Any], name: str, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, f"waited {seconds} s for {name}"
@@ -125,15 +125,21 @@ def ears(room: Room, model_path: Path, tmp_path: Path) -> Iterator[Ears]:
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     """Hum, dog and rain of the tiny model: noise in its lowest, middle and highest bands, with pauses."""
-    rng, still = np.random.default_rng(5), np.zeros(64_000)
-    white = rng.normal(size=96_000)
-    spectrum, hz = np.fft.rfft(white), np.fft.rfftfreq(96_000, 1 / 32_000)
+    still, white = np.zeros(48_000), np.random.default_rng(5).normal(size=64_000)
+    spectrum, hz = np.fft.rfft(white), np.fft.rfftfreq(64_000, 1 / 32_000)
     parts = [still]
     for low, high in ((50, 700), (1100, 2600), (9000, 15_000)):
         band = np.fft.irfft(spectrum * ((hz > low) & (hz < high)))
         parts += [0.1 * band / band.std(), still]
     path = tmp_path / "scene.wav"
     soundfile.write(path, np.concatenate(parts), 32_000, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def noise_wav(tmp_path: Path, noise: np.ndarray) -> Path:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise[:64_000], 32_000, subtype="FLOAT")
     return path
 
 
@@ -166,14 +172,16 @@ def test_what_the_microphone_hears_is_what_classify_says(
     assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in ears.windows())
 
 
-def test_a_microphone_that_vanishes_and_returns_is_heard_again(room: Room, ears: Ears, scene: Path) -> None:
+def test_a_microphone_that_vanishes_and_returns_is_heard_again(
+    room: Room, ears: Ears, noise_wav: Path
+) -> None:
     room.unplug()
     wait_for(lambda: ears.devices() == ["device_lost"], "the loss")
     room.plug()
     wait_for(lambda: ears.devices() == ["device_lost", "device_back"], "the return")
     wait_for(lambda: "gap" in states(ears), "the gap")
     wait_for(lambda: states(ears)[-1] == "no_signal", "the end of the gap")
-    room.play(scene)
-    wait_for(lambda: states(ears).count("ok") > 8, "sound after the return")
+    room.play(noise_wav)
+    wait_for(lambda: states(ears).count("ok") > 4, "sound after the return")
     ends = [window["end_s"] for window in ears.windows()]
     assert ends == sorted(ends)
