@@ -32,7 +32,7 @@ from runtime.stream import Stream
 from runtime.windows import WindowCutter
 
 RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
-HOP_S, STREAMS, ROUNDS = 0.125, 64, 400
+HOP_S, STREAMS, ROUNDS, RUNS = 0.125, 64, 400, 15
 
 COLD_START = """
 import sys, time
@@ -106,10 +106,10 @@ def many_streams(model: Model) -> dict[str, Any]:
             "times_real_time": round(1000 / times["batched"]["median"], 2)}  # fmt: skip
 
 
-def cold_start(path: str | None, runs: int = 15) -> dict[str, Any]:
+def cold_start(path: str | None) -> dict[str, Any]:
     """Process start to the end of the first answer, self-check included; and what is resident then."""
     wall, processor, resident = [], [], []
-    for _ in range(runs):
+    for _ in range(RUNS):
         begun, used = time.perf_counter(), children_s()
         done = subprocess.run(
             [sys.executable, "-c", COLD_START, path or ""], capture_output=True, text=True, check=True

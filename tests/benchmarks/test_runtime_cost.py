@@ -1,0 +1,30 @@
+"""The benchmark of the runtime measures what it says; its figures are never judged here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import runtime_cost
+from tests.runtime.conftest import model_path, spec
+
+__all__ = ["model_path", "spec"]  # fixtures: the tiny model
+
+
+def test_it_writes_every_figure_once(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtime_cost, "ROUNDS", 20)
+    monkeypatch.setattr(runtime_cost, "RUNS", 2)
+    output = tmp_path / "cost.json"
+    monkeypatch.setattr("sys.argv", ["runtime_cost", "--model", str(model_path), "-o", str(output)])
+    runtime_cost.main()
+    result = json.loads(output.read_text())
+    assert result == json.loads(capsys.readouterr().out)
+    assert set(result) == {"model", "machine", "per_hop", "many_streams", "cold_start"}
+    assert set(result["per_hop"]["ms"]) == {
+        "hop", "front_end_incremental", "front_end_whole_window", "network"
+    }  # fmt: skip
+    assert result["cold_start"]["rss_mb"] > 10
