@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,7 @@ class Microphone:
         try:
             _restart_portaudio()
             self._open([self.sample_rate], others=False)
-        except DeviceError:
+        except (DeviceError, portaudio().PortAudioError):
             self._retry_at, self._retry_s = now + self._retry_s, min(2 * self._retry_s, _RETRY_MAX_S)
             return None
         lost_s = self._clock() - self._lost_at
@@ -229,5 +229,6 @@ def _restart_portaudio() -> None:
     if not _open_streams:
         sounddevice = portaudio()
         with _hushed():
-            sounddevice._terminate()  # the only way there is (python-sounddevice issues 125 and 47)
+            with suppress(sounddevice.PortAudioError):  # it did not start the last time
+                sounddevice._terminate()  # the only way there is (python-sounddevice issues 125 and 47)
             sounddevice._initialize()

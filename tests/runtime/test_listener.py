@@ -105,6 +105,26 @@ def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Mode
     assert last.raw.end_s == pytest.approx(audio.now, abs=0.1) and last.late_s < 0.1
 
 
+def test_portaudio_that_does_not_start_is_tried_again(
+    model: Model, audio: FakeAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(3))
+    initialize = audio._initialize
+
+    def fail_thrice() -> None:
+        if next(failures, None) is not None:
+            raise audio.PortAudioError("not yet")
+        initialize()
+
+    audio.plan = [
+        (2.0, lambda: audio.plugged.clear()),
+        (3.0, lambda: setattr(audio, "_initialize", fail_thrice)),
+        (4.0, lambda: audio.plugged.append("USB mic")),
+    ]
+    items = islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 30)
+    assert [item.event for item in items if isinstance(item, DeviceChange)] == ["device_lost", "device_back"]
+
+
 def test_a_stuck_driver_is_lost(model: Model, audio: FakeAudio) -> None:
     audio.sound = lambda first, frames: np.full(frames, 0.25, np.float32)
     audio.rng = type("Blocks", (), {"integers": lambda self, low, high: 640})()  # type: ignore[assignment]
