@@ -12,6 +12,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from runtime.microphone import inputs, portaudio
 from runtime.session import probe_import
 
 _WINDOWS = 60  # timed; the first ones warm up
+# what `vcgencmd get_throttled` reads on a Raspberry Pi; bits 0 and 16: under-voltage now and since the start
+_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_UNDER_VOLTAGE = 1 << 0 | 1 << 16
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def devices(arguments: Namespace) -> int:
 
 def _findings(models: list[str | None]) -> Iterator[Finding]:
     yield _check("system", _system)
+    if _THROTTLED.exists():
+        yield _check("power", _power)
     runs = _check("onnxruntime", _onnxruntime)
     yield runs
     yield _check("libsndfile", _libsndfile)
@@ -93,6 +99,13 @@ def _system() -> str:
     if struct.calcsize("P") != 8:
         raise TinysceneError("32-bit system: onnxruntime has no wheel for it; install a 64-bit one.")
     return f"{platform.system()} {platform.machine()}, 64 bit, Python {platform.python_version()}"
+
+
+def _power() -> str:
+    bits = int(_THROTTLED.read_text(), 16)
+    if bits & _UNDER_VOLTAGE:
+        raise TinysceneError("The supply is too weak, which slows the board down: use a stronger one.")
+    return f"throttled={bits:#x}"
 
 
 def _onnxruntime() -> str:

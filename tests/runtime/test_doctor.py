@@ -52,6 +52,17 @@ def test_faults_are_named_and_the_exit_code_tells(
     assert len(lines) == 4  # a model is not loaded where onnxruntime would take this process down
 
 
+@pytest.mark.parametrize(("bits", "ok"), [("0", True), ("50005", False), ("20000", True)])
+def test_a_weak_supply_is_a_fault(
+    audio: FakeAudio, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], bits: str, ok: bool,
+) -> None:  # fmt: skip
+    (tmp_path / "throttled").write_text(bits + "\n")
+    monkeypatch.setattr(doctor_module, "_THROTTLED", tmp_path / "throttled")
+    assert main(["doctor", "--json", "--model", str(model_path)]) == (0 if ok else 1)
+    assert findings(capsys)["power"]["ok"] is ok
+
+
 def test_no_portaudio(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model_path: Path
 ) -> None:
