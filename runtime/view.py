@@ -136,7 +136,7 @@ class Picture:
         elif isinstance(item, DeviceChange):
             self._last[item.source] = f"{item.event}: {item.detail}"
         lines = [
-            f"{source}\n{panel}\n  last     {self._last.get(source, '')}"
+            f"{source}\n{panel}\n  last {self._last.get(source, '')}"
             for source, panel in self._panels.items()
         ]
         self._live.update(Text("\n".join(lines)))
@@ -147,13 +147,14 @@ class Picture:
 
 
 def _panel(item: Heard, top: int) -> str:
-    level = max(0.0, 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB)
-    lines = [f"  level    {_bar(level)} {item.level_dbfs:6.1f} dBFS"]
+    """A meter, ``top`` bars whether or not there is something to show, and a line of state."""
+    level = 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB
+    lines = [f"  {'level':16} {_bar(level)} {item.level_dbfs:.0f} dBFS"]
     best = sorted(item.smoothed.scores.items(), key=lambda pair: -pair[1])[:top]
     lines += [f"  {label[:16]:16} {_bar(score)} {score:4.2f}" for label, score in best]
+    lines += [""] * (1 + top - len(lines))
     state = STATES.get(item.smoothed.state, "")
-    lines.append(f"  late {item.late_s:5.2f} s   lost {item.dropped_s:.1f} s   {state}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"  late {item.late_s:.2f} s   lost {item.dropped_s:.1f} s   {state}"])
 
 
 def _bar(part: float) -> str:
