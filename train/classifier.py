@@ -97,7 +97,7 @@ class Classifier(lightning.LightningModule):
         if self.augmentation is None:
             log_mel = self.log_mel(waveform)
         else:
-            generator = generator_for(self.seed, self.current_epoch, batch_idx)
+            generator = generator_for(self.seed, self.current_epoch, self._batch_number(batch_idx))
             waveform = self.augmentation.waveform(
                 waveform, self.spec.sample_rate, generator, self._devices(batch)
             )
@@ -105,8 +105,15 @@ class Classifier(lightning.LightningModule):
             hears = self.log_mel if spec is self.spec else LogMel(spec).to(waveform.device)
             log_mel, target = self.augmentation.spectrum(hears(waveform), target, generator, hears.silence)
         loss = F.cross_entropy(self._network(log_mel), target)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
+        self.log(
+            "train/loss", loss,
+            on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(target),
+        )  # fmt: skip
         return loss
+
+    def _batch_number(self, batch_idx: int) -> int:
+        """Of this batch among those of all processes."""
+        return batch_idx * self.trainer.world_size + self.trainer.global_rank
 
     def _devices(self, batch: Batch) -> list[str]:
         """What each training window was recorded with."""
@@ -138,23 +145,39 @@ class Classifier(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log accuracies of windows and clips, per class and per device."""
         evaluation = self._evaluate("val")
-        self.log("val/accuracy", evaluation.clip_accuracy, prog_bar=True)
-        self.log("val/window_accuracy", evaluation.window_accuracy, prog_bar=True)
-        self.log("val/loss", evaluation.log_loss)
-        self.log_dict({f"val/class/{name}": value for name, value in evaluation.per_class.items()})
-        self.log_dict({f"val/device/{name}": value for name, value in evaluation.per_device.items()})
-        self.log_dict({f"val/devices/{name}": v for name, v in evaluation.per_device_group.items()})
+        self.log("val/accuracy", evaluation.clip_accuracy, prog_bar=True, sync_dist=True)
+        self.log("val/window_accuracy", evaluation.window_accuracy, prog_bar=True, sync_dist=True)
+        self.log("val/loss", evaluation.log_loss, sync_dist=True)
+        for kind, table in (
+            ("class", evaluation.per_class),
+            ("device", evaluation.per_device),
+            ("devices", evaluation.per_device_group),
+        ):
+            self.log_dict({f"val/{kind}/{name}": value for name, value in table.items()}, sync_dist=True)
 
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Keep the evaluation for the report."""
         evaluation = self._evaluate("test")
-        self.log("test/accuracy", evaluation.clip_accuracy)
-        self.log("test/window_accuracy", evaluation.window_accuracy)
+        self.log("test/accuracy", evaluation.clip_accuracy, sync_dist=True)
+        self.log("test/window_accuracy", evaluation.window_accuracy, sync_dist=True)
+
+    def gather(self, outputs: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+        """Put together what `predict_step` gave for all batches, in all processes.
+
+        Returns:
+            Probabilities [windows, classes] and clips [windows].
+        """
+        parts = [outputs]
+        if self.trainer.world_size > 1:
+            parts = [outputs] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, outputs)
+        probabilities, clips = zip(*(output for part in parts for output in part), strict=True)
+        return torch.cat(probabilities).numpy(), torch.cat(clips).numpy()
 
     def _evaluate(self, split: str) -> Evaluation:
-        probabilities, clips = (torch.cat(parts).numpy() for parts in zip(*self._outputs, strict=True))
+        probabilities, clips = self.gather(self._outputs)
         self._outputs.clear()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         members = data.datasets[split].clips

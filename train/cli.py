@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 import complexity
 from runtime.errors import ConfigError
@@ -55,6 +56,7 @@ class TrainCLI(LightningCLI):
             trainer_defaults={
                 "default_root_dir": ".",
                 "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,  # ClipData shards by itself, and by epoch
                 "log_every_n_steps": 10,
                 "enable_model_summary": False,
             },
@@ -107,7 +109,7 @@ class TrainCLI(LightningCLI):
     def before_fit(self) -> None:
         """Weigh the student; stop before the first epoch where it is over the limits."""
         report = self._weigh()
-        print(
+        rank_zero_only(print)(
             f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
             f"({report.budget.name}: {'within' if report.within else 'over'} the limits)",
             file=sys.stderr,
@@ -129,9 +131,11 @@ class TrainCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Write model.pt from the best epoch, or from the last one where nothing was validated."""
-        if self.trainer.interrupted or not self.trainer.is_global_zero:
+        if self.trainer.interrupted:
             return
-        chosen, temperature = self._choose()
+        chosen, temperature = self._choose()  # all processes judge together
+        if not self.trainer.is_global_zero:
+            return
         windows = calibration_windows(
             self.datamodule.datasets["train"], self.model.log_mel, len(self.model.labels)
         )
@@ -188,10 +192,9 @@ class TrainCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """Write the answers for the test split as DCASE's output.csv."""
+        probabilities, windows = self.model.gather(self.trainer.predict_loop.predictions)
         if not self.trainer.is_global_zero:
             return
-        parts = zip(*self.trainer.predict_loop.predictions, strict=True)
-        probabilities, windows = (torch.cat(part).numpy() for part in parts)
         heard, _, of_clips = clip_means(probabilities, windows)
         clips = [self.datamodule.datasets["test"].clips[clip] for clip in heard]
         write_output(self.root / "output.csv", of_clips, clips, self.model.labels)

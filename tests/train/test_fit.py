@@ -58,7 +58,6 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
         (["--model.arguments={base_channels: 64}"], "over the limit"),
         (["--model.arguments={base_chanels: 64}"], "did you mean 'base_channels'"),
         (["--model.frontend=cp_mell"], "cp_mel"),
-        (["--model.learning_rate=1"], "learning_rate"),
         (["--data.corpus=train.data.ESC50", "--data.corpus.root=/nowhere"], "meta/esc50.csv"),
     ],
 )

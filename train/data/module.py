@@ -137,13 +137,19 @@ class OnDemand(Sequence[Samples]):
 
 
 class EpochShuffle(Sampler[int]):
-    """A permutation by seed and epoch alone, so that a resumed run sees the order of an uninterrupted one."""
+    """A permutation by seed and epoch alone, so that a resumed run sees the order of an uninterrupted one.
 
-    def __init__(self, dataset: ClipWindows) -> None:
-        self.dataset = dataset
+    Args:
+        dataset: what to shuffle.
+        rank: number of this process; each takes every ``world``-th window of the same permutation.
+        world: number of processes. What does not divide evenly is left out, or one would wait for another.
+    """
+
+    def __init__(self, dataset: ClipWindows, rank: int = 0, world: int = 1) -> None:
+        self.dataset, self.rank, self.world = dataset, rank, world
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.dataset) // self.world
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of every epoch, a resumed one too."""
@@ -151,7 +157,7 @@ class EpochShuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.dataset.seed, self.dataset.epoch)).permutation(len(self.dataset))
-        return iter(order.tolist())
+        return iter(order[self.rank : len(self) * self.world : self.world].tolist())
 
 
 class ClipData(lightning.LightningDataModule):
@@ -236,27 +242,36 @@ class ClipData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
-        dataset = self.datasets["train"]
-        return self._loader(dataset, sampler=EpochShuffle(dataset), drop_last=len(dataset) > self.batch_size)
+        sampler = EpochShuffle(self.datasets["train"], *self._shard)
+        return self._loader("train", sampler, drop_last=len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """In order, or nothing where the corpus has no validation split."""
-        dataset = self.datasets["val"]
-        return self._loader(dataset) if len(dataset) else []
+        return self._loader("val", self._in_order("val")) if len(self.datasets["val"]) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """In order."""
-        return self._loader(self.datasets["test"])
+        return self._loader("test", self._in_order("test"))
 
     predict_dataloader = test_dataloader
 
+    @property
+    def _shard(self) -> tuple[int, int]:
+        """Number of this process, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _in_order(self, split: Split) -> range:
+        """This process's windows of a split: none twice, none left out."""
+        rank, world = self._shard
+        return range(rank, len(self.datasets[split]), world)
+
     def _loader(
-        self, dataset: ClipWindows, sampler: Sampler[int] | None = None, drop_last: bool = False
+        self, split: Split, sampler: Sampler[int] | range, drop_last: bool = False
     ) -> DataLoader[Batch]:
         # Clips lie in memory or in one packed file, and a window is one copy: worker processes would cost
         # more than they save.
         return DataLoader(
-            dataset,
+            self.datasets[split],
             batch_size=self.batch_size,  # by name: Lightning builds the loader anew to predict
             sampler=sampler,
             drop_last=drop_last,
