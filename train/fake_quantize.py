@@ -66,7 +66,15 @@ class FakeActivation(Observer):
             self.high += self.momentum * (high.clamp(min=0.0) - self.high)
         if not self.quantizes:
             return x
-        return torch.fake_quantize_per_tensor_affine(x, *activation_parameters(self.range()), 0, 255)
+        rounded = torch.fake_quantize_per_tensor_affine(x, *activation_parameters(self.range()), 0, 255)
+        if rounded.requires_grad and rounded.shape[2:] == (1, 1):
+            rounded.register_hook(_finite)
+        return rounded
+
+
+def _finite(gradient: Tensor) -> Tensor:
+    """A statistic that is rounded to zero has no slope in GRN: the square root gives it infinity."""
+    return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class FakeWeight(ObserverBase):

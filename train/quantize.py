@@ -14,9 +14,10 @@ layer (``stages.s1.b1:add``), so a name means the same in training and evaluatio
 from __future__ import annotations
 
 import logging
+import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -52,13 +53,15 @@ Ranges = Mapping[str, Range]  # name of a value to the least and the greatest nu
 WEIGHT_RANGES: dict[str, tuple[int, int]] = {"portable": (-64, 63), "full": (-127, 127)}
 
 _CONVOLUTIONS = {aten.conv2d.default, aten.linear.default}
-_ARITHMETIC = {aten.add.Tensor, aten.add_.Tensor, aten.mul.Tensor, aten.square.default}
+_ADDITIONS = {aten.add.Tensor, aten.add_.Tensor}
+_ARITHMETIC = {*_ADDITIONS, aten.mul.Tensor, aten.square.default}
 _POOLS = {aten.adaptive_avg_pool2d.default, aten.mean.dim}
 _NORMS = {aten.batch_norm.default}
 _ACTIVATIONS = {aten.relu.default, aten.relu_.default}
 
 _WEIGHT_FLOOR = 1e-4  # of the largest scale: a channel this much smaller is a constant to the others
 _BIAS_LIMIT = 2**30
+_SUM_PARTS = 127
 
 
 @dataclass(frozen=True)
@@ -120,17 +123,23 @@ class Observer(ObserverBase):
 
 
 class _FixedRange(Observer):
-    """Gives an activation a range that is known already."""
+    """Gives an activation the parameters of a range that is known already.
+
+    Attributes:
+        scale: of one step; it may be widened before conversion.
+    """
 
     def __init__(self, value_range: Range) -> None:
         super().__init__()
         self.value_range = value_range
+        self.scale, _ = activation_parameters(value_range)
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
     def range(self) -> Range:
-        return self.value_range
+        low = min(self.value_range[0], 0.0)
+        return low, low + 255 * self.scale
 
 
 class WeightObserver(ObserverBase):
@@ -266,9 +275,11 @@ def _bias_parameters(observers: list[ObserverBase]) -> tuple[Tensor, Tensor]:
 
 def end_of_chain(node: Node) -> Node:
     """The node whose output is quantized where ``node`` begins: past its batch norm and its ReLU."""
+    if node.op != "call_function":  # a weight of batch norm is no value of the layer
+        return node
     for followers in (_NORMS, _ACTIVATIONS):
         users = list(node.users)
-        if len(users) == 1 and users[0].target in followers:
+        if len(users) == 1 and users[0].target in followers and users[0].args[0] is node:
             node = users[0]
     return node
 
@@ -396,9 +407,32 @@ def convert(
     """
     prepared = prepare(network, input_shape, scheme, lambda name: _FixedRange(ranges[name]))
     _set_weights(prepared, weights or {})
+    _keep_sums_off_ties(prepared)
     with torch.no_grad():
         prepared(torch.zeros(2, *input_shape[1:]))  # weights show themselves to their observers
     return convert_pt2e(prepared)
+
+
+def _keep_sums_off_ties(prepared: GraphModule) -> None:
+    """Choose scales so that no sum of two integer tensors lies halfway between two steps, or near it.
+
+    Kernels compute such a sum each in its own way: in float32 with a fused multiplication or without,
+    or in fixed point; ties to even, or up. With any scales one sum in 100,000 came out differently on
+    x86 and on aarch64, and GRN spreads that. Where the scale of every operand is a whole number of
+    `_SUM_PARTS`, an odd number, of the result's, a sum is never nearer to a tie than half a part.
+    """
+    for node in reversed(prepared.graph.nodes):  # a sum can be an operand of a later one
+        if node.target in _ADDITIONS and _is_feature_map(node):
+            for result in _observers(prepared, end_of_chain(node).users):
+                for operand in _observers(prepared, node.args):
+                    parts = math.ceil(operand.scale / result.scale * _SUM_PARTS)
+                    operand.scale = result.scale * parts / _SUM_PARTS
+
+
+def _observers(prepared: GraphModule, nodes: Iterable[object]) -> list[_FixedRange]:
+    calls = [node for node in nodes if isinstance(node, Node) and node.op == "call_module"]
+    modules = [prepared.get_submodule(node.target) for node in calls]
+    return [module for module in modules if isinstance(module, _FixedRange)]
 
 
 def _set_weights(prepared: GraphModule, weights: Weights) -> None:

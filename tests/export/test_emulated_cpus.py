@@ -1,0 +1,79 @@
+"""The law of the INT8 file: the same answer on every CPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from runtime.errors import ModelFileError
+from runtime.modelfile import SPEC_KEY
+from runtime.session import Session
+from train.checkpoint import Checkpoint
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="emulators come from Debian packages")
+def test_avx2_and_aarch64_answer_bit_for_bit(int8_onnx: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    from benchmarks.int8_emulated_cpus import build, compare
+
+    folder = Path(os.environ.get("EMULATED_DIR", tmp_path))  # keeps the packages from run to run
+    rows = compare(int8_onnx, checkpoint.calibration.float().numpy(), build(folder), tmp_path)
+    assert len(rows) == 4
+    for row in rows:
+        if "1.22" in row["machine"]:  # runs some convolutions in float on aarch64
+            assert row["steps_at_most"] <= 3 and row["labels_equal"] >= 0.995
+        else:
+            assert row["bit_equal"], row
+
+
+def test_self_check_refuses_a_corrupted_graph(int8_onnx: Path, tmp_path: Path) -> None:
+    """One weight with the sign flipped, as a kernel would that miscomputes it; no seal tells."""
+    model = onnx.load(int8_onnx)
+    spec = next(entry.value for entry in model.metadata_props if entry.key == SPEC_KEY)
+    weight = next(
+        t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+    )
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[values == values.max()] *= -1
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.helper.set_model_props(model, {SPEC_KEY: spec})  # without the seal over the bytes
+    path = tmp_path / "corrupted.onnx"
+    onnx.save(model, path)
+    with (
+        pytest.warns(UserWarning, match="fewer graph optimizations"),
+        pytest.raises(ModelFileError, match="wrong answers"),
+    ):
+        Session(path)
+
+
+def test_self_check_steps_down_where_optimizations_are_wrong(
+    int8_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels that miscompute only what is fused: simulated on the logits of the optimized session."""
+    honest = Session.logits
+
+    def miscomputed(self: Session, log_mel: np.ndarray) -> np.ndarray:
+        logits = honest(self, log_mel)
+        return logits if self.optimization == "DISABLE_ALL" else logits + 1.0
+
+    monkeypatch.setattr(Session, "logits", miscomputed)
+    with pytest.warns(UserWarning, match="fewer graph optimizations"):
+        session = Session(int8_onnx)
+    assert session.optimization == "DISABLE_ALL"
+
+
+def test_goldens_leave_room_for_rounding(int8_onnx: Path) -> None:
+    """The runtime allows 2.5 output steps; what is shipped has to stay well inside."""
+    from runtime.goldens import make_input
+
+    session = Session(int8_onnx)
+    assert len(session.spec.goldens) >= 3
+    for golden in session.spec.goldens:
+        logits = session.logits(make_input(golden.formula, golden.seed, session.spec.input_shape))[0]
+        steps = np.abs(logits - np.array(golden.logits)) / session.spec.quantization["output_scale"]
+        assert steps.max() <= 2.01
