@@ -224,4 +224,13 @@ def _plain(config: Any) -> Any:
     recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
     recipe = json.loads(json.dumps(recipe, default=str))
     recipe.get("model", {}).pop("checkpoint", None)  # of QAT
-    return {key: recipe[key] for key in ("seed_everything", "model", "data") if key in recipe}
+    return {key: _nameless(recipe[key]) for key in ("seed_everything", "model", "data") if key in recipe}
+
+
+def _nameless(value: Any) -> Any:
+    """JSON values with the last part alone of every absolute path: a model travels, a folder does not."""
+    if isinstance(value, dict):
+        return {key: _nameless(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nameless(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

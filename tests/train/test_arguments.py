@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runtime.errors import ConfigError
-from train.cli import TrainCLI
+from train.cli import TrainCLI, _plain
 
 RECIPE = """
 model:
@@ -52,3 +52,11 @@ def test_on_the_command_line(monkeypatch, argument, message):
     monkeypatch.setattr(sys, "argv", ["train", "fit", "--data.corpus=train.data.Synthetic", argument])
     with pytest.raises(ConfigError, match=message):
         TrainCLI()
+
+
+def test_what_a_model_keeps_of_its_recipe_names_no_folder(tmp_path):
+    root = str(tmp_path / "esc")
+    recipe = {"data": {"corpus": {"init_args": {"root": root, "folds": [1, root]}}, "batch_size": 3}, "x": 1}
+    assert _plain(recipe) == {
+        "data": {"corpus": {"init_args": {"root": "esc", "folds": [1, "esc"]}}, "batch_size": 3}
+    }

@@ -96,11 +96,8 @@ class Health:
         door.require("matplotlib", extra="train").use("Agg")
         plt = door.require("matplotlib.pyplot", extra="train")
         figure, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
-        for axis, (name, table) in zip(
-            axes[0], (("class", self.classes), ("device", self.devices)), strict=True
-        ):
-            _stack(axis, table)
-            axis.set_title(f"clips by {name}")
+        _stack(axes[0][0], self.classes, "class")
+        _stack(axes[0][1], self.devices, "device")
         axes[1][0].hist(self.seconds, bins=40)
         axes[1][0].set_xlabel("length (s)")
         axes[1][1].hist(np.maximum(self.levels_dbfs, -100), bins=40)
@@ -111,8 +108,9 @@ class Health:
         plt.close(figure)
 
 
-def _stack(axis: Any, table: Mapping[str, Mapping[str, int]]) -> None:
+def _stack(axis: Any, table: Mapping[str, Mapping[str, int]], name: str) -> None:
     """Bars of counts, one colour a split."""
+    axis.set_title(f"clips by {name}" if any(table.values()) else f"no {name} is named")
     values = sorted({value for counts in table.values() for value in counts})
     base = np.zeros(len(values))
     for split, counts in table.items():
@@ -120,7 +118,8 @@ def _stack(axis: Any, table: Mapping[str, Mapping[str, int]]) -> None:
         axis.bar(values, heights, bottom=base, label=split)
         base += heights
     axis.tick_params(axis="x", rotation=60)
-    axis.legend()
+    axis.margins(y=0.2)  # room for the legend
+    axis.legend(loc="upper center", ncols=len(table))
 
 
 def main(arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ class TAU2022(FileCorpus):
             root, self.variable, name=self.name, holds="meta.csv, audio/ and evaluation_setup/",
             source=self.source,
         )  # fmt: skip
-        self.licence = f"{self.name}: academic use only, Tampere University, {self.source}"
+        self.licence = f"{self.name}: non-commercial use only, Tampere University, {self.source}"
         self.subset, self.val_share, self.val_cities, self.seed = subset, val_share, tuple(val_cities), seed
         if val_share and val_cities:
             raise DataError("Hold out either a val_share of the segments or val_cities, not both.")
