@@ -139,12 +139,17 @@ class LogMel:
 
     def columns(self, segments: Array) -> Array:
         """Log-mel columns of framed samples: [n, win_length] -> [n_mels, n], each by itself."""
-        spectrum = scipy.fft.rfft(segments * self._window, n=self.spec.n_fft, axis=1)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        framed = np.zeros((len(segments), self.spec.n_fft), np.float32)
+        np.multiply(segments, self._window, out=framed[:, : self.spec.win_length])
+        squares = scipy.fft.rfft(framed, axis=1).view(np.float32)  # real and imaginary parts in turn
+        np.square(squares, out=squares)
+        power = np.empty((self.spec.n_fft // 2 + 1, len(segments)), np.float32)
+        np.add(squares[:, ::2], squares[:, 1::2], out=power.T)
         if self.spec.power == 1.0:
-            power = np.sqrt(power)
-        mel = self._mel @ np.ascontiguousarray(power.T)
-        log_mel: Array = np.log(mel + np.float32(self.spec.log_offset))
+            np.sqrt(power, out=power)
+        log_mel: Array = self._mel @ power
+        log_mel += np.float32(self.spec.log_offset)
+        np.log(log_mel, out=log_mel)
         log_mel -= np.float32(self.spec.mean)
         log_mel /= np.float32(self.spec.std)
         return log_mel
