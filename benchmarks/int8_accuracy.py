@@ -19,6 +19,7 @@ import torch
 
 from export.pack import default_method, pack
 from runtime.door import EXIT_OK, run
+from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from runtime.session import Session
 from train.checkpoint import Checkpoint, load
@@ -52,6 +53,8 @@ def measure(checkpoint: Checkpoint) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         packed = pack(checkpoint, path, method=method)
+        if not packed.verification.passed:
+            raise TinysceneError(f"A {method} file could not be verified: {packed.verification}")
         session = Session(path)
     with torch.no_grad():
         wanted = torch.cat([network(batch) for batch in log_mels.split(_BATCH)]).numpy()

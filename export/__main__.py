@@ -41,6 +41,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a value or module that ptq leaves in float; names: `python -m export sensitivity`; repeatable",
     )  # fmt: skip
     onnx.set_defaults(command=_onnx)
+    quantize = commands.add_parser("quantize", help="quantize a float .onnx file that is not ours")
+    quantize.add_argument("model", type=Path, metavar="OTHER.ONNX")
+    quantize.add_argument(
+        "--calibration", type=Path, required=True, metavar="DIR",
+        help="folder of .npy files, each one input of the model with a batch axis of one",
+    )  # fmt: skip
+    quantize.add_argument("-o", "--output", type=Path, help="file to write (default: OTHER.int8.onnx)")
+    quantize.set_defaults(command=_quantize)
     sensitivity = commands.add_parser("sensitivity", help="which values INT8 hurts most")
     sensitivity.add_argument("model", nargs="?", type=Path, default=Path("model.pt"), metavar="MODEL.PT")
     sensitivity.set_defaults(command=_sensitivity)
@@ -69,6 +77,18 @@ def _onnx(options: argparse.Namespace) -> int:
         print(f"{output} was not written: the file does not answer as the network in {options.model} does.")
         return EXIT_NEGATIVE
     print(f"{output}: {packed.file_bytes:,} bytes, {packed.quantization}")
+    return EXIT_OK
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from export.foreign import quantize_foreign
+
+    output = options.output or options.model.with_suffix(".int8.onnx")
+    result = quantize_foreign(options.model, options.calibration, output)
+    print(
+        f"{output}: {result.file_bytes:,} bytes; {result.agreement:.1%} of {result.inputs} inputs have the "
+        f"same greatest output, which differs by {result.error:.3g} at most"
+    )
     return EXIT_OK
 
 
