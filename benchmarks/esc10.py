@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.pack import pack
+from export.pack import default_method, pack
 from runtime import door, load_model
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
@@ -84,7 +84,7 @@ def ship(runs: Path, seed: int) -> int:
         temperature=result["temperature"],
         provenance={**model.provenance, "held_out": {"how": result["data"], **held_out}},
     )
-    packed = pack(model, BOX)
+    packed = pack(model, BOX, method=default_method(model))
     print(packed.verification)
     if not packed.verification.passed:
         return door.EXIT_NEGATIVE
@@ -117,7 +117,7 @@ def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarra
     float_probabilities, clips = _torch_probabilities(model, data)
     target = np.array([data.datasets["test"].clips[clip].target for clip in clips])
     onnx = path.with_suffix(".onnx")
-    packed = pack(model, onnx)
+    packed = pack(model, onnx, method=default_method(model))
     if not packed.verification.passed:
         raise TinysceneError(f"{onnx} was not verified:\n{packed.verification}")
     int8_probabilities = _runtime_probabilities(onnx, data)
