@@ -35,9 +35,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.PT")
     parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
-    rows = [measure(load(path)) for path in options.models]
-    for row in rows:
-        print(json.dumps(row))
+    rows = []
+    for path in options.models:
+        rows.append(measure(load(path)))
+        print(json.dumps(rows[-1]), flush=True)
     for method in sorted({row["method"] for row in rows}):
         print(method, json.dumps(mean([row for row in rows if row["method"] == method])))
     if options.output:

@@ -24,13 +24,20 @@ class QuantizedClassifier(Classifier):
         checkpoint: the model.pt to start from, of the same student and labels.
         frozen_share: last part of the training in which batch norm and ranges stand still.
         weight_range: a key of `train.quantize.WEIGHT_RANGES`.
-        training: arguments of `Classifier`; ``lr`` is best a twentieth of the one that trained the student.
+        lr_scale: of the recipe's learning rate, which was for weights that begin at random.
+        training: arguments of `Classifier`.
     """
 
     def __init__(
-        self, checkpoint: str, frozen_share: float = 0.25, weight_range: str = "portable", **training: Any
+        self,
+        checkpoint: str,
+        frozen_share: float = 0.25,
+        weight_range: str = "portable",
+        lr_scale: float = 0.05,
+        **training: Any,
     ) -> None:
         super().__init__(**training)
+        self.lr *= lr_scale
         if weight_range not in WEIGHT_RANGES:
             raise ConfigError(f"weight_range is one of {', '.join(WEIGHT_RANGES)}, not '{weight_range}'.")
         start = load(checkpoint)
@@ -86,7 +93,7 @@ class QuantizedClassifier(Classifier):
 
 
 class QatCLI(TrainCLI):
-    """``fit`` of a `QuantizedClassifier`: the same recipes, from a model.pt on."""
+    """``fit`` of a `QuantizedClassifier` by the student's recipe, into the recipe's folder + ``_qat``."""
 
     def __init__(self) -> None:
         super().__init__(QuantizedClassifier)
@@ -95,4 +102,11 @@ class QatCLI(TrainCLI):
         """As for training, and where to start."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--checkpoint", required=True, help="the model.pt to start from")
+        parser.add_argument("--epochs", type=int, default=8, help="instead of the recipe's")
         parser.link_arguments("checkpoint", "model.checkpoint")
+
+    def before_instantiate_classes(self) -> None:
+        """Train shorter than the recipe does, and leave the run alone that made the checkpoint."""
+        config = self.config[self.subcommand]
+        config.trainer.max_epochs = config.epochs
+        config.trainer.default_root_dir += "_qat"

@@ -1,0 +1,75 @@
+"""Quantization-aware training: what it learns is what is exported; resumed equals uninterrupted."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+import pytest
+import torch
+
+from export.quantize import quantize_as_trained
+from tests.conftest import ROOT
+from tests.train.conftest import TINY
+from train import checkpoint
+
+QAT = [*TINY, "--epochs=3"]
+
+
+@pytest.fixture(scope="module")
+def start(tiny_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "model.pt"
+    shutil.copy(tiny_run / "model.pt", path)
+    return path
+
+
+def _qat(run_room, start, folder, *arguments):
+    root = f"--trainer.default_root_dir={folder / 'run'}"
+    return run_room("train", "qat", *QAT, f"--checkpoint={start}", root, *arguments, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def qat_run(run_room, start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qat")
+    done = _qat(run_room, start, folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run_qat"
+
+
+@pytest.mark.slow
+def test_what_was_trained_is_what_is_exported(qat_run, start):
+    trained = checkpoint.load(qat_run / "model.pt")
+    before = checkpoint.load(start)
+    assert any(not torch.equal(trained.state_dict[n], t) for n, t in before.state_dict.items())
+    assert str(start) not in str(trained.provenance)
+    assert trained.quantization["method"] == "qat"
+    x = trained.calibration.float()[:32]
+    with torch.no_grad():
+        wanted = trained.build()(x)
+        got = quantize_as_trained(trained).network(x)
+    error = (got - wanted).square().mean() / wanted.square().mean()
+    assert error < 10 ** (-7 / 10)  # a net of three short epochs; it would be above 1 with wrong ranges
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(qat_run, run_room, start, tmp_path):
+    kill = ["--trainer.callbacks+=tests.train.kill.KillInEpoch", "--trainer.callbacks.epoch=1"]
+    done = _qat(run_room, start, tmp_path, *kill)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    done = _qat(run_room, start, tmp_path, "--ckpt_path=last")
+    assert done.returncode == 0, done.stderr
+    resumed, whole = (checkpoint.load(run / "model.pt") for run in (tmp_path / "run_qat", qat_run))
+    for name, tensor in whole.state_dict.items():
+        torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
+    for name, limits in whole.quantization["ranges"].items():
+        assert resumed.quantization["ranges"][name] == pytest.approx(limits, abs=1e-5)
+
+
+def test_checkpoint_of_other_labels_is_refused(run_room, tmp_path, tiny_run):
+    from dataclasses import replace
+
+    other = checkpoint.load(tiny_run / "model.pt")
+    checkpoint.save(replace(other, labels=tuple(reversed(other.labels))), tmp_path / "other.pt")
+    done = _qat(run_room, tmp_path / "other.pt", tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "give the recipe that trained it" in done.stderr
