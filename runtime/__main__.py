@@ -74,7 +74,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     events.add_argument("--smooth", dest="smoothing_s", type=float, metavar="S", help="time constant (0.5)")
     events.add_argument(
-        "--min-duration", dest="min_duration_s", type=float, metavar="S", help="shortest (0.25)"
+        "--min-duration", dest="min_duration_s", type=float, metavar="S", help="shortest (0.5)"
     )
     events.add_argument("--cooldown", dest="cooldown_s", type=float, metavar="S", help="pause after (1)")
 

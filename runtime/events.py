@@ -41,7 +41,7 @@ class EventRules:
     enter_of: Mapping[str, float] = field(default_factory=dict)
     exit_ratio: float = 0.7
     smoothing_s: float = 0.5
-    min_duration_s: float = 0.25
+    min_duration_s: float = 0.5
     cooldown_s: float = 1.0
 
     def __post_init__(self) -> None:
