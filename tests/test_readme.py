@@ -6,6 +6,7 @@ network (pip) or a sound card is checked in other ways. The slow test runs the t
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -106,6 +107,11 @@ def test_make_targets_and_extras_exist():
             assert re.search(rf"^{command.split()[1]}:", makefile, re.M), command
         for extra in re.findall(r"\.\[(\w+)\]", command):
             assert re.search(rf"^{extra} = \[", project, re.M), command
+
+
+def test_modules_named_in_the_text_exist():
+    for module in set(re.findall(r"`python -m ([\w.]+)", (ROOT / "README.md").read_text())):
+        assert importlib.util.find_spec(module), module
 
 
 def test_python_example_runs(checkout):
