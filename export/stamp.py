@@ -92,7 +92,7 @@ def _goldens(model: bytes, checkpoint: Checkpoint) -> tuple[Golden, ...]:
     for formula, seed in _CANDIDATES:
         log_mel = make_input(formula, seed, checkpoint.input_shape)
         exact = run_unoptimized(model, log_mel)[0][0]
-        error = float(np.abs(run_optimized(model, log_mel)[0] - exact).max())
+        error = float(np.abs(run_optimized(model, log_mel)[0][0] - exact).max())
         found.append((error, Golden(formula, seed, tuple(float(logit) for logit in exact))))
     return tuple(golden for _, golden in sorted(found, key=lambda pair: pair[0])[:_GOLDENS])
 

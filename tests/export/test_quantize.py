@@ -17,9 +17,9 @@ from export.lint import lint
 from export.quantize import calibrate, quantize, sensitivities
 from export.sensitivity import sqnr_db
 from runtime.errors import ModelFileError
-from runtime.session import Session, run_unoptimized
+from runtime.session import Session, run_optimized, run_unoptimized
 from train.checkpoint import Checkpoint
-from train.quantize import PORTABLE, Scheme, convert, quantized_values
+from train.quantize import PORTABLE, Scheme, activation_parameters, convert, quantized_values
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
@@ -43,6 +43,24 @@ def test_kept_values_stay_float_and_the_lint_knows(checkpoint: Checkpoint) -> No
     model = to_onnx(quantized.network, checkpoint.input_shape)
     assert lint(model, (-64, 63), (name,)) == []
     assert any(name in fault for fault in lint(model, (-64, 63)))
+
+
+def test_onnxruntime_leaves_a_kept_layer_in_float(checkpoint: Checkpoint, windows: Windows) -> None:
+    """One of its optimizers quantizes float weights between integer neighbours; the session says no."""
+    quantized = quantize(checkpoint, Scheme(keep_float=("in_c.1.0",)), tolerance=1.0)
+    model = to_onnx(quantized.network, checkpoint.input_shape)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("in_c.1.0", onnx.TensorProto.UINT8, None))
+    data, x = model.SerializeToString(), windows(20, 7000)[0].numpy()
+    written, run = (f(data, x, ["in_c.1.0"])[0] for f in (run_unoptimized, run_optimized))
+    assert np.mean(written != run) < 0.001
+
+
+def test_no_number_of_a_binary_grid_lies_halfway_between_two_steps() -> None:
+    """There torch, which multiplies by the inverse scale, and ONNX Runtime, which divides, round apart."""
+    grid = torch.arange(-4096, 8192, dtype=torch.float32) / 2048  # what float16 holds between 1 and 2
+    for low, high in ((-1.40625, 2.7773), (-1.5, 2.0), (-1.0, 3.0), (0.0, 255 / 64)):
+        scale = torch.tensor(activation_parameters((low, high))[0])
+        assert torch.equal((grid / scale).round(), (grid * (1 / scale)).round())
 
 
 @pytest.mark.slow
