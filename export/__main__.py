@@ -72,7 +72,7 @@ def _onnx(options: argparse.Namespace) -> int:
         scheme=Scheme(WEIGHT_RANGES[options.weight_range], tuple(options.keep_float)),
         tolerance=options.tolerance,
     )  # fmt: skip
-    print(packed.verification)
+    print(packed.verification.checklist())  # `verify` also shows the noise of every value
     if not packed.verification.passed:
         print(f"{output} was not written: the file does not answer as the network in {options.model} does.")
         return EXIT_NEGATIVE

@@ -65,15 +65,19 @@ class Verification:
         """Whether every check holds."""
         return all(check.passed for check in self.checks)
 
-    def __str__(self) -> str:
-        """The table of noise, a line for every check, and the verdict."""
-        lines = [f"  {row.sqnr_db:5.1f} dB  {row.name}" for row in self.noise]
-        lines = ["signal to quantization noise of every integer value:", *lines] if lines else []
-        lines += [
+    def checklist(self) -> str:
+        """A line for every check, and the verdict."""
+        lines = [
             f"  {'pass' if check.passed else 'FAIL'}  {check.name}: {check.measured:.4g} {check.note}"
             for check in self.checks
         ]
         return "\n".join([*lines, "PASS" if self.passed else "FAIL"])
+
+    def __str__(self) -> str:
+        """The table of noise, where there is one, before the checklist."""
+        lines = [f"  {row.sqnr_db:5.1f} dB  {row.name}" for row in self.noise]
+        lines = ["signal to quantization noise of every integer value:", *lines] if lines else []
+        return "\n".join([*lines, self.checklist()])
 
 
 def verify(

@@ -138,15 +138,18 @@ def _tolerance(file: ModelFile) -> float:
     return _OUTPUT_STEPS * step
 
 
-def run_unoptimized(model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,)) -> list[Array]:
+def run_unoptimized(
+    model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,), input_name: str = INPUT
+) -> list[Array]:
     """Run a serialized model as it is written, without any graph optimization: what export compares with.
 
     Args:
         model: an ONNX ModelProto; it needs no ModelSpec.
         log_mel: float32 [batch, 1, n_mels, frames].
         outputs: names of the graph outputs to return.
+        input_name: of a model that is not ours.
     """
-    return list(_session(model, _LEVELS[-1]).run(list(outputs), {INPUT: log_mel}))
+    return list(_session(model, _LEVELS[-1]).run(list(outputs), {input_name: log_mel}))
 
 
 def run_optimized(model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,)) -> list[Array]:
