@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.lint import lint
 from export.sensitivity import Sensitivity, sqnr_db
 from export.signals import hostile_inputs
-from runtime.session import Session, run_unoptimized
+from runtime.session import FLOAT_TOLERANCE, Session, run_unoptimized
 from runtime.spec import ModelSpec
 from train.checkpoint import Checkpoint
 from train.quantize import PORTABLE, Observer, prepare
@@ -25,7 +25,6 @@ Array = npt.NDArray[np.float32]
 # Float emulation of INT8 rounds a few sums in a million otherwise, and layer after layer spreads that: up
 # to 6 output steps were measured, over 137 inputs and 9 models. A fault makes dozens.
 _OUTPUT_STEPS = 8
-_FLOAT_DIFFERENCE = 1e-3  # of a float logit, from sums in another order
 _AGREEMENT = 0.97  # of labels on real windows; INT8 of this scheme gives 98.5 % and more
 _BATCH = 16
 _SQNR_WINDOWS = 8
@@ -185,7 +184,7 @@ def _difference(name: str, logits: Array, wanted: Array, spec: ModelSpec) -> lis
     differences = np.abs(logits - wanted)
     if spec.quantization["scheme"] == "float32":
         worst = float(differences.max())
-        return [Check(name, worst, worst <= _FLOAT_DIFFERENCE, f"in a logit, {_FLOAT_DIFFERENCE} allowed")]
+        return [Check(name, worst, worst <= FLOAT_TOLERANCE, f"in a logit, {FLOAT_TOLERANCE} allowed")]
     steps = np.rint(differences / spec.quantization["output_scale"])
     note = f"output steps at most ({(steps > 0).mean():.1%} of logits differ), {_OUTPUT_STEPS} allowed"
     return [Check(name, float(steps.max()), bool(steps.max() <= _OUTPUT_STEPS), note)]

@@ -54,7 +54,7 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
             sources.append(source)
             if arguments.record:
                 folder = Path(arguments.record) / str(len(sources) if len(names) > 1 else "")
-                sources[-1] = Recorder(source, folder, round(arguments.record_limit * 1e6))
+                sources[-1] = Recorder(source, folder, arguments.record_limit * 1e6)
     except BaseException:
         for source in sources:
             source.close()
@@ -65,7 +65,12 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
 def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
     """``-`` is stdin, the name of a file that file, and anything else a microphone."""
     if name == "-":
-        return Pcm(sys.stdin.fileno(), arguments.rate or rate, arguments.channels, arguments.format)
+        return Pcm(
+            sys.stdin.fileno(),
+            rate if arguments.rate is None else arguments.rate,
+            arguments.channels,
+            arguments.format,
+        )
     if name is not None and os.path.lexists(name):
         return AudioFile(name)
     return Microphone(name, rate, arguments.channel)

@@ -41,14 +41,14 @@ class Recorder:
         ['.wav']
     """
 
-    def __init__(self, source: Source, folder: str | Path, limit_bytes: int) -> None:
+    def __init__(self, source: Source, folder: str | Path, limit_bytes: float) -> None:
         self.name, self.sample_rate = source.name, source.sample_rate
         self._source, self._folder, self._limit = source, Path(folder), limit_bytes
         self._segment = np.empty(round(_SEGMENT_S * source.sample_rate), np.int16)
         self._filled = 0
         self._stopped = False
-        if limit_bytes <= _HEADER_BYTES:
-            raise ConfigError(f"A recording of at most {limit_bytes} bytes is none: allow more.")
+        if not limit_bytes > _HEADER_BYTES:  # nan fails too
+            raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes is none: allow more.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float32]
 INPUT, OUTPUT = "log_mel", "logits"
 _LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
 _OUTPUT_STEPS = 2.5  # fused requantization rounds otherwise: up to 2 output steps were measured
-_FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
+FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 # It would quantize the weights of a layer that export kept in float, where its neighbours are integer.
 _DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
@@ -128,7 +128,7 @@ def _tolerance(file: ModelFile) -> float:
     """How far a logit may be from its golden, by the model's number format."""
     quantization = file.spec.quantization
     if quantization.get("scheme") == "float32":
-        return _FLOAT_TOLERANCE
+        return FLOAT_TOLERANCE
     step = quantization.get("output_scale")
     if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.goldens:
         raise ModelFileError(

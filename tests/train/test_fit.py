@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train import checkpoint
+from train.data import render
 
 
 def test_a_run_leaves_a_model_and_its_report(tiny_run):
@@ -87,3 +89,10 @@ def test_render_writes_a_file_and_its_time_line(run_room, tmp_path):
     done = run_room("train", "render", "y.wav", "--scenes", "thunder", cwd=tmp_path)
     assert done.returncode == 2 and "No scene is called 'thunder'" in done.stderr
     assert not (tmp_path / "y.wav").exists()
+
+
+@pytest.mark.parametrize("option", [["--sample-rate", "0"], ["--seconds", "nan"], ["--seed", "-1"]])
+def test_render_refuses_numbers_that_make_no_sound(tmp_path, option):
+    with pytest.raises(ConfigError, match="give "):
+        render.main([str(tmp_path / "x.wav"), *option])
+    assert not list(tmp_path.iterdir())

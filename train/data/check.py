@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -127,7 +126,6 @@ def main(arguments: list[str]) -> int:
     parser = corpus_parser("check-data", __doc__)
     parser.add_argument("--plot", type=str, metavar="FILE", help="draw an overview (PNG)")
     parser.add_argument("--json", action="store_true", help="print JSON with all findings")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode")
     options, corpus, sample_rate = parse(parser, arguments)
     health = examine(corpus, sample_rate, workers=options.workers)
     print(json.dumps(health.to_dict(), indent=2) if options.json else health.to_text())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,6 @@ def main(arguments: list[str]) -> int:
     """Pack and say what was packed; returns an exit code."""
     parser = corpus_parser("pack", __doc__)
     parser.add_argument("-o", "--output", required=True, help="HDF5 file to write")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode")
     parser.add_argument("--skip-corrupt", action="store_true", help="leave out clips that cannot be read")
     options, corpus, sample_rate = parse(parser, arguments)
     kept, left_out = pack(

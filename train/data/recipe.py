@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse.typing import PositiveInt
 
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
@@ -24,7 +26,12 @@ def corpus_parser(command: str, description: str | None) -> Parser:
     parser = Parser(prog=f"python -m train {command}", description=description)
     parser.add_argument("--config", "-c", metavar="RECIPE", help="recipe to take the corpus from")
     parser.add_argument("--data.corpus", type=Corpus, help="another corpus, or changes to the recipe's")
-    parser.add_argument("--sample-rate", type=int, help="Hz; by default that of the recipe's front end")
+    parser.add_argument(
+        "--sample-rate", type=PositiveInt, help="Hz; by default that of the recipe's front end"
+    )
+    parser.add_argument(
+        "--workers", type=PositiveInt, default=os.cpu_count() or 1, help="threads that decode"
+    )
     return parser
 
 

@@ -20,8 +20,14 @@ def main(arguments: list[str]) -> int:
     unknown = [name for name in scenes if name not in SCENES]
     if unknown:
         raise ConfigError(f"No scene is called {unknown[0]!r}: choose from {', '.join(SCENES)}.")
-    if options.seconds < 0.1:
-        raise ConfigError("A scene lasts at least 0.1 s.")
+    if not 0.1 <= options.seconds <= 3600:  # nan fails too
+        raise ConfigError(f"A scene of {options.seconds} s cannot be rendered: give 0.1 to 3600.")
+    if not 8_000 <= options.sample_rate <= 192_000:
+        raise ConfigError(
+            f"A sample rate of {options.sample_rate} Hz cannot be rendered: give 8000 to 192000."
+        )
+    if options.seed < 0:
+        raise ConfigError(f"The seed is {options.seed}: give 0 or more.")
     parts = [
         render(name, (options.seed, index), options.sample_rate, options.seconds, options.device)
         for index, name in enumerate(scenes)
