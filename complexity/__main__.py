@@ -159,13 +159,13 @@ def _suggest(path: Path, report: Report, options: argparse.Namespace) -> list[Su
     roomy = all(left > _ROOMY * limits[name] for name, left in report.headroom.items())
     if report.within and not roomy:
         return []
-    from train import students
+    from train import networks
 
     loaded = _load(path)
-    signature = inspect.signature(students.STUDENTS[loaded.student]).parameters
+    signature = inspect.signature(networks.NETWORKS[loaded.student]).parameters
     defaults = {name: signature[name].default for name in WIDTHS if name in signature}
     return suggest(
-        lambda arguments: students.build(loaded.student, arguments),
+        lambda arguments: networks.build(loaded.student, arguments),
         {**defaults, **loaded.arguments},
         loaded.input_shape,
         budget=report.budget,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec, Task
-from train import students
+from train import networks
 
 SCHEMA = 1
 _MAGIC = "tinyscene.model"
@@ -30,7 +30,7 @@ class Checkpoint:
     """What model.pt holds.
 
     Attributes:
-        student: a name in `train.students.STUDENTS`.
+        student: a name in `train.networks.NETWORKS`.
         arguments: the student's keyword arguments, JSON values; ``n_classes`` is the number of labels.
         frontend: the front end it was trained with.
         labels: class names in the order of the logits.
@@ -78,7 +78,7 @@ class Checkpoint:
                 "its label list is wrong; train or import it again."
             )
         try:
-            network = students.build(self.student, self.arguments)
+            network = networks.build(self.student, self.arguments)
             network.load_state_dict(self.state_dict)
         except ConfigError as error:
             raise ModelFileError(

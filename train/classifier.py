@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runtime.spec import FrontEndSpec
-from train import checkpoint, students
+from train import checkpoint, networks
 from train.augment import Augmentation, generator_for
 from train.data import Batch
 from train.evaluation import Evaluation, evaluate
@@ -24,7 +24,7 @@ class Classifier(lightning.LightningModule):
     """Trains a student on windows of waveform with cross-entropy.
 
     Args:
-        student: a name in `train.students.STUDENTS`.
+        student: a name in `train.networks.NETWORKS`.
         arguments: keyword arguments of the student but for ``n_classes``, which the labels give.
         frontend: a preset of `runtime.spec.PRESETS`.
         clip_s: window length in seconds.
@@ -60,7 +60,7 @@ class Classifier(lightning.LightningModule):
         self.augmentation, self.seed = augmentation, seed
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
-        self.student = students.build(student, self.arguments).to(memory_format=torch.channels_last)
+        self.student = networks.build(student, self.arguments).to(memory_format=torch.channels_last)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
         self.judged: tuple[np.ndarray, np.ndarray] | None = None  # its probabilities and targets, by window

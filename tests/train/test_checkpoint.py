@@ -11,7 +11,7 @@ import torch
 
 from runtime.errors import ModelFileError
 from runtime.spec import FrontEndSpec
-from train import checkpoint, students
+from train import checkpoint, networks, students
 
 SMALL = {"base_channels": 8, "n_blocks": [1], "n_classes": 3}
 
@@ -23,7 +23,7 @@ def model() -> checkpoint.Checkpoint:
         arguments=SMALL,
         frontend=FrontEndSpec.preset("cp_mel"),
         labels=("cat", "dog", "rain"),
-        state_dict=students.build("cp_mobile", SMALL).state_dict(),
+        state_dict=networks.build("cp_mobile", SMALL).state_dict(),
         provenance={"seed": 3},
         calibration=torch.randn(4, 1, 256, 64).half(),
         calibration_ids=("a@0", "b@0", "c@0", "d@0"),

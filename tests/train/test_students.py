@@ -7,7 +7,7 @@ import torch
 
 import complexity
 from runtime.errors import ConfigError
-from train import students
+from train import networks, students
 
 
 def test_keys_are_those_of_the_published_checkpoints():
@@ -36,7 +36,7 @@ def test_grn_equals_its_definition():
     "arguments", [{}, {"base_channels": 16, "grn": False}, {"n_blocks": [1], "n_classes": 3}]
 )
 def test_output_has_one_logit_per_class(arguments):
-    network = students.build("cp_mobile", arguments).eval()
+    network = networks.build("cp_mobile", arguments).eval()
     assert network(torch.randn(2, 1, 256, 64)).shape == (2, arguments.get("n_classes", 10))
 
 
@@ -46,11 +46,11 @@ def test_output_has_one_logit_per_class(arguments):
 )
 def test_a_typo_names_the_nearest(name, arguments, nearest):
     with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
-        students.build(name, arguments)
+        networks.build(name, arguments)
 
 
 def test_the_2024_baseline_has_its_published_size():
-    network = students.build("baseline_2024", {})
+    network = networks.build("baseline_2024", {})
     report = complexity.measure(network, (1, 1, 256, 65))
     assert (report.params, report.macs) == (61_148, 29_419_156)
     assert not any("norm.gamma" in key for key in network.state_dict())

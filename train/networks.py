@@ -1,0 +1,31 @@
+"""Every network that model.pt and recipes can name: the students that ship and the teachers that do not."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from runtime.errors import ConfigError
+from train.nearest import nearest
+from train.students import STUDENTS
+from train.teachers import TEACHERS
+
+NETWORKS: dict[str, type[nn.Module]] = {**STUDENTS, **TEACHERS}
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a network by name.
+
+    Raises:
+        ConfigError: for an unknown network or argument; it names the nearest one.
+    """
+    if name not in NETWORKS:
+        raise ConfigError(f"No student is called '{name}': {nearest(name, list(NETWORKS))}")
+    known = list(inspect.signature(NETWORKS[name]).parameters)
+    for argument in arguments:
+        if argument not in known:
+            raise ConfigError(f"The student '{name}' takes no '{argument}': {nearest(argument, known)}")
+    return NETWORKS[name](**arguments)

@@ -1,0 +1,12 @@
+"""Networks too large to ship: one file per family, trained by the same ``fit`` and asked by `train.teach`.
+
+A teacher takes and gives what a student does, so model.pt, recipes and reports serve both.
+"""
+
+from torch import nn
+
+from train.teachers.cp_resnet import CPResNet
+
+__all__ = ["TEACHERS", "CPResNet"]
+
+TEACHERS: dict[str, type[nn.Module]] = {"cp_resnet": CPResNet}
