@@ -85,7 +85,7 @@ def test_windows(checkpoint: Checkpoint) -> tuple[torch.Tensor, np.ndarray]:
     batch = dataset.at_rest(list(range(len(dataset))))
     with torch.no_grad():
         log_mels = torch.cat([log_mel(part) for part in batch.waveform.split(_BATCH)])
-    return log_mels, batch.target.numpy()
+    return log_mels, batch.target.argmax(dim=1).numpy()
 
 
 def mean(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec
 from train.data.corpus import read_audio
+from train.frontend import LogMel
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -27,6 +29,42 @@ def generator_for(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(
         int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
     )
+
+
+class Mixing(NamedTuple):
+    """MixUp: every example of a batch mixed with another one (Zhang et al., ICLR 2018).
+
+    Whatever belongs to the examples is mixed alike: inputs, labels, and a teacher's answers (SoftMixUp).
+
+    Attributes:
+        partner: int64 [batch], with whom.
+        weight: float32 [batch], the example's own share; at least a half.
+    """
+
+    partner: Tensor
+    weight: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[batch, ...] -> the same shape."""
+        return _blend(x, x[self.partner.to(x.device)], self.weight.to(x))
+
+
+class View(NamedTuple):
+    """What a network is shown of a batch.
+
+    Attributes:
+        waveform: [batch, samples], augmented, not mixed.
+        log_mel: [batch, 1, mels, frames], augmented and mixed.
+        mixing: how it was mixed; None where it was not.
+    """
+
+    waveform: Tensor
+    log_mel: Tensor
+    mixing: Mixing | None
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """Mix what belongs to the examples, [batch, ...], as they were mixed."""
+        return x if self.mixing is None else self.mixing(x)
 
 
 @dataclass(frozen=True)
@@ -64,6 +102,20 @@ class Augmentation:
     freq_mixstyle_alpha: float = 0.3
     mixup_alpha: float | None = 0.3
 
+    def view(
+        self,
+        waveform: Tensor,
+        log_mel: LogMel,
+        generator: torch.Generator,
+        devices: Sequence[str] | None = None,
+    ) -> View:
+        """All of it, from waveforms [batch, samples] on; the generator decides everything that is random."""
+        waveform = self.waveform(waveform, log_mel.spec.sample_rate, generator, devices)
+        spec = self.frontend(log_mel.spec, generator)
+        hears = log_mel if spec is log_mel.spec else LogMel(spec).to(waveform.device)
+        features, mixing = self.spectrum(hears(waveform), generator, hears.silence)
+        return View(waveform, features, mixing)
+
     def waveform(
         self,
         waveform: Tensor,
@@ -91,9 +143,9 @@ class Augmentation:
         return spec if self.jitter_hz is None else jitter_bands(spec, self.jitter_hz, generator)
 
     def spectrum(
-        self, log_mel: Tensor, target: Tensor, generator: torch.Generator, silence: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """Log-mel [batch, 1, mels, frames] and target probabilities [batch, classes] -> the same shapes.
+        self, log_mel: Tensor, generator: torch.Generator, silence: float = 0.0
+    ) -> tuple[Tensor, Mixing | None]:
+        """Log-mel [batch, 1, mels, frames] -> the same shape, and what was mixed: mix the targets alike.
 
         ``silence`` is the log-mel of nothing at all, which masks are filled with.
         """
@@ -102,9 +154,10 @@ class Augmentation:
                 log_mel = mask(log_mel, axis, width, silence, generator)
         if self.freq_mixstyle_p is not None and _uniform(1, generator).item() < self.freq_mixstyle_p:
             log_mel = freq_mixstyle(log_mel, self.freq_mixstyle_alpha, generator)
-        if self.mixup_alpha is not None:
-            log_mel, target = mixup(log_mel, target, self.mixup_alpha, generator)
-        return log_mel, target
+        if self.mixup_alpha is None:
+            return log_mel, None
+        mixing = draw_mixing(len(log_mel), self.mixup_alpha, generator)
+        return mixing(log_mel), mixing
 
     def _responses(self, sample_rate: int) -> Tensor:
         folder = self.impulse_dir or os.environ.get("MIC_IR_DIR")
@@ -211,19 +264,10 @@ def random_roll(waveform: Tensor, max_samples: int, generator: torch.Generator) 
     return waveform.gather(1, places.remainder(waveform.shape[1]).to(waveform.device))
 
 
-def mixup(x: Tensor, target: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix every example with another one and its target with the other's (Zhang et al., ICLR 2018).
-
-    Args:
-        x: [batch, ...].
-        target: probabilities [batch, classes].
-        alpha: of the Beta distribution; every example draws its own weight.
-        generator: of partner and weight.
-    """
-    partner = torch.randperm(len(x), generator=generator).to(x.device)
-    weight = _beta(len(x), alpha, generator).to(x)
-    mixed = _blend(x, x[partner], weight)
-    return mixed, _blend(target, target[partner], weight)
+def draw_mixing(count: int, alpha: float, generator: torch.Generator) -> Mixing:
+    """Draw a partner for each of ``count`` examples, and its weight from Beta(alpha, alpha)."""
+    partner = torch.randperm(count, generator=generator)
+    return Mixing(partner, _beta(count, alpha, generator))
 
 
 def freq_mixstyle(log_mel: Tensor, alpha: float, generator: torch.Generator) -> Tensor:

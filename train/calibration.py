@@ -15,18 +15,18 @@ from train.frontend import LogMel
 COUNT = 128  # 4 MB of float16 log-mels with 256 bands; observers settle long before
 
 
-def calibration_windows(
-    dataset: ClipWindows, log_mel: LogMel, n_classes: int, count: int = COUNT
-) -> dict[str, Any]:
-    """Choose windows evenly over the classes and compute their log-mels.
+def calibration_windows(dataset: ClipWindows, log_mel: LogMel, count: int = COUNT) -> dict[str, Any]:
+    """Choose windows evenly over the labels that are told and compute their log-mels.
 
     Returns:
         The three ``calibration*`` fields of `train.checkpoint.Checkpoint`.
     """
-    targets = np.array([dataset.clips[window.clip].target for window in dataset.windows])
+    of_clip = np.where(dataset.targets.any(axis=1), dataset.targets.argmax(axis=1), -1)  # -1: no label told
+    targets = of_clip[[window.clip for window in dataset.windows]]
     order = np.random.default_rng(dataset.seed).permutation(len(targets))
-    share = -(-count // n_classes)
-    chosen = np.concatenate([order[targets[order] == target][:share] for target in range(n_classes)])[:count]
+    kinds = np.unique(targets)
+    share = -(-count // len(kinds))
+    chosen = np.concatenate([order[targets[order] == kind][:share] for kind in kinds])[:count]
     batch = dataset.at_rest(chosen.tolist())
     device = log_mel.window.device
     with torch.inference_mode():
@@ -34,7 +34,7 @@ def calibration_windows(
     windows = [dataset.windows[index] for index in chosen]
     return {
         "calibration": features.clone(),
-        "calibration_targets": batch.target,
+        "calibration_targets": torch.from_numpy(targets[chosen]),
         "calibration_ids": tuple(f"{dataset.clips[w.clip].id}@{w.start}" for w in windows),
     }
 

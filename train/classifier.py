@@ -8,13 +8,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from runtime.spec import FrontEndSpec
+from runtime.spec import FrontEndSpec, Task
 from train import checkpoint, networks
-from train.augment import Augmentation, generator_for
-from train.data import Batch
+from train.augment import Augmentation, View, generator_for
+from train.data import Batch, ClipWindows
+from train.distill import label_loss, soften
 from train.evaluation import Evaluation, evaluate
 from train.frontend import LogMel
 from train.schedule import Schedule
@@ -35,6 +35,7 @@ class Classifier(lightning.LightningModule):
         augmentation: null trains on the windows as they are.
         seed: of the weights and the augmentation.
         labels: class names; set from the data.
+        task: ``single_label`` or ``multi_label``; set from the data.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Classifier(lightning.LightningModule):
         seed: int = 0,
         labels: Sequence[str] = (),
         schedule: Schedule | None = None,
+        task: Task = "single_label",
     ) -> None:
         super().__init__()
+        self.task: Task = task
         self.student_name, self.labels, self.clip_s = student, tuple(labels), clip_s
         self.arguments = {**(arguments or {}), "n_classes": len(self.labels)}
         self.spec = FrontEndSpec.preset(frontend)
@@ -79,6 +82,7 @@ class Classifier(lightning.LightningModule):
             arguments=self.arguments,
             frontend=self.spec,
             labels=self.labels,
+            task=self.task,
             clip_s=self.clip_s,
             state_dict={name: tensor.clone() for name, tensor in self.student.state_dict().items()},
             **fields,
@@ -92,33 +96,39 @@ class Classifier(lightning.LightningModule):
         return self.student(log_mel.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; every random number follows from (seed, epoch, batch)."""
-        waveform, target = batch.waveform, F.one_hot(batch.target, len(self.labels)).to(batch.waveform)
-        if self.augmentation is None:
-            log_mel = self.log_mel(waveform)
-        else:
-            generator = generator_for(self.seed, self.current_epoch, self._batch_number(batch_idx))
-            waveform = self.augmentation.waveform(
-                waveform, self.spec.sample_rate, generator, self._devices(batch)
-            )
-            spec = self.augmentation.frontend(self.spec, generator)
-            hears = self.log_mel if spec is self.spec else LogMel(spec).to(waveform.device)
-            log_mel, target = self.augmentation.spectrum(hears(waveform), target, generator, hears.silence)
-        loss = F.cross_entropy(self._network(log_mel), target)
-        self.log(
-            "train/loss", loss,
-            on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(target),
-        )  # fmt: skip
+        """One step on one view of a batch."""
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        view = self.view(batch, self._train_split, number)
+        logits = self._network(view.log_mel)
+        loss = label_loss(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
+        self._log_step(len(logits), loss=loss)
         return loss
 
-    def _batch_number(self, batch_idx: int) -> int:
-        """Of this batch among those of all processes."""
-        return batch_idx * self.trainer.world_size + self.trainer.global_rank
+    def view(self, batch: Batch, dataset: ClipWindows, number: int) -> View:
+        """What is shown of a training batch; every random number follows from (seed, epoch, number).
 
-    def _devices(self, batch: Batch) -> list[str]:
-        """What each training window was recorded with."""
-        clips = self.trainer.datamodule.datasets["train"].clips  # type: ignore[attr-defined]
-        return [clips[clip].device for clip in batch.clip.tolist()]
+        Args:
+            batch: cut by ``dataset`` as its epoch has it.
+            dataset: the training split.
+            number: of the batch within the epoch, over all processes.
+        """
+        if self.augmentation is None:
+            return View(batch.waveform, self.log_mel(batch.waveform), None)
+        devices = [dataset.clips[clip].device for clip in batch.clip.tolist()]
+        generator = generator_for(self.seed, dataset.epoch, number)
+        return self.augmentation.view(batch.waveform, self.log_mel, generator, devices)
+
+    @property
+    def _train_split(self) -> ClipWindows:
+        return self.trainer.datamodule.datasets["train"]  # type: ignore[attr-defined,no-any-return]
+
+    def _log_step(self, batch_size: int, **values: Tensor) -> None:
+        """Log means over the epoch as ``train/NAME``."""
+        for name, value in values.items():
+            self.log(
+                f"train/{name}", value, on_step=False, on_epoch=True,
+                prog_bar=name == "loss", sync_dist=True, batch_size=batch_size,
+            )  # fmt: skip
 
     def configure_optimizers(self) -> Any:
         """AdamW whose learning rate is set anew at every step."""
@@ -139,8 +149,8 @@ class Classifier(lightning.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Probabilities [batch, classes], and which clip of the split each window is of."""
-        logits = self(batch.waveform).float() / self.temperature
-        return logits.softmax(dim=1).cpu(), batch.clip.cpu()
+        probabilities = soften(self(batch.waveform).float(), self.temperature, self.task)
+        return probabilities.cpu(), batch.clip.cpu()
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracies of windows and clips, per class and per device."""

@@ -71,6 +71,7 @@ class TrainCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What belongs together is said once."""
         parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+        parser.link_arguments("data.task", "model.task", apply_on="instantiate")
         parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
         parser.link_arguments("model.clip_s", "data.clip_s")
         parser.link_arguments("seed_everything", "model.seed")
@@ -136,9 +137,7 @@ class TrainCLI(LightningCLI):
         chosen, temperature = self._choose()  # all processes judge together
         if not self.trainer.is_global_zero:
             return
-        windows = calibration_windows(
-            self.datamodule.datasets["train"], self.model.log_mel, len(self.model.labels)
-        )
+        windows = calibration_windows(self.datamodule.datasets["train"], self.model.log_mel)
         model = self.model.to_checkpoint(
             temperature=temperature, provenance=self._provenance(chosen), **windows
         )

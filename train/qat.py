@@ -67,7 +67,7 @@ class QuantizedClassifier(Classifier):
         super().validation_step(batch, batch_idx)
         self.fake.copy_statistics_to(self.student)
         answers = self.student(self.log_mel(batch.waveform)).argmax(dim=1)
-        self._float_right.append(answers == batch.target)
+        self._float_right.append(answers == batch.target.argmax(dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """Log FP32 beside INT8."""

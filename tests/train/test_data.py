@@ -88,7 +88,7 @@ def test_jitter_follows_seed_and_epoch():
     corpus = Synthetic(train_clips=10, val_clips=10, test_clips=10, seconds=2.0)
     clips = corpus.clips("train")
     samples = [corpus.read(clip, 8000) for clip in clips]
-    first, second = (ClipWindows(clips, samples, 8000, jitter=True, seed=1) for _ in range(2))
+    first, second = (ClipWindows(clips, samples, 8000, 10, jitter=True, seed=1) for _ in range(2))
     assert np.array_equal(first.__getitems__([0, 5]).waveform, second.__getitems__([0, 5]).waveform)
     second.epoch = 1
     assert not np.array_equal(first.__getitems__([0, 5]).waveform, second.__getitems__([0, 5]).waveform)

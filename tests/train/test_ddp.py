@@ -10,7 +10,7 @@ import torch
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.data import ClipData, Synthetic
-from train.data.module import EpochShuffle
+from train.data.module import EpochBatches
 
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
@@ -20,13 +20,14 @@ def test_shards_do_not_overlap_and_follow_the_epoch():
     data.setup("fit")
     dataset = data.datasets["train"]
     for epoch in (0, 1):
-        shards = [EpochShuffle(dataset, rank, 2) for rank in (0, 1)]
+        shards = [EpochBatches(dataset, 5, rank, 2) for rank in (0, 1)]
         for shard in shards:
             shard.set_epoch(epoch)
         first, second = (list(shard) for shard in shards)
-        whole = list(EpochShuffle(dataset))
-        assert len(first) == len(second) == 10 and not set(first) & set(second)
-        assert [index for pair in zip(first, second, strict=True) for index in pair] == whole[:20]
+        whole = list(EpochBatches(dataset, 5))
+        assert len(first) == len(second) == 2
+        assert [batch for pair in zip(first, second, strict=True) for batch in pair] == whole
+        assert len({index for batch in whole for index in batch}) == 20
 
 
 @pytest.mark.slow

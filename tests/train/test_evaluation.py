@@ -11,8 +11,8 @@ from train.evaluation import calibration_error, evaluate, write_output
 
 
 def test_windows_and_clips_are_scored_apart():
-    heard = [Clip("a", 0, "a", "x"), Clip("b", 1, "b", "x"), Clip("c", 1, "c", "y")]
-    clips = [*heard, Clip("unheard", 0, "d", "y")]
+    heard = [Clip("a", (0,), "a", "x"), Clip("b", (1,), "b", "x"), Clip("c", (1,), "c", "y")]
+    clips = [*heard, Clip("unheard", (0,), "d", "y")]
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
     result = evaluate(probabilities, np.array([0, 0, 1, 2]), clips, ["no", "yes"])
     assert (result.windows, result.clips) == (4, 3)
@@ -37,7 +37,7 @@ def test_temperature_undoes_a_known_overconfidence():
 
 
 def test_accuracy_of_device_groups_and_cities():
-    clips = [Clip(f"{i}", 0, f"{i}", device, city) for i, (device, city) in enumerate(
+    clips = [Clip(f"{i}", (0,), f"{i}", device, city) for i, (device, city) in enumerate(
         [("a", "lyon"), ("b", "lyon"), ("s4", "milan"), ("", "")]
     )]  # fmt: skip
     right, wrong = [0.8, 0.2], [0.3, 0.7]
@@ -56,7 +56,7 @@ def test_calibration_error_by_hand():
 
 
 def test_csv_has_every_figure_and_output_the_challenges_form(tmp_path):
-    clips = [Clip("audio/1.wav", 0, "1", "a", "lyon"), Clip("2.wav", 1, "2")]
+    clips = [Clip("audio/1.wav", (0,), "1", "a", "lyon"), Clip("2.wav", (1,), "2")]
     probabilities = np.array([[0.75, 0.25], [0.5, 0.5]])
     evaluate(probabilities, np.arange(2), clips, ["bus", "tram"]).to_csv(tmp_path / "r.csv")
     rows = (tmp_path / "r.csv").read_text().splitlines()

@@ -1,11 +1,11 @@
 """Corpora in their official layouts and the one data module that turns any of them into batches.
 
-A new corpus is one file here: a subclass of `Corpus` with three methods, listed below.
+A new corpus is one file here: a subclass of `Corpus` with three methods (`clips`, `read`, `describe`), listed below.
 """
 
 from train.data.corpus import Clip, Corpus
 from train.data.esc50 import ESC50
-from train.data.module import Batch, ClipData
+from train.data.module import Batch, ClipData, ClipWindows
 from train.data.own import Folder, Table
 from train.data.packed import Packed
 from train.data.speech_commands import SpeechCommands
@@ -14,6 +14,6 @@ from train.data.tau2020 import TAU2020
 from train.data.tau2022 import TAU2022
 
 __all__ = [
-    "ESC50", "TAU2020", "TAU2022", "Batch", "Clip", "ClipData", "Corpus", "Folder", "Packed",
-    "SpeechCommands", "Synthetic", "Table",
+    "ESC50", "TAU2020", "TAU2022", "Batch", "Clip", "ClipData", "ClipWindows", "Corpus", "Folder",
+    "Packed", "SpeechCommands", "Synthetic", "Table",
 ]  # fmt: skip

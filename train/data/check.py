@@ -154,7 +154,7 @@ def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1) -> Health:
     return Health(
         clips={split: len(clips) for split, clips in splits.items()},
         hours={s: sum(of_clip[c.id].seconds for c in clips) / 3600 for s, clips in splits.items()},
-        classes=_count(splits, lambda clip: corpus.labels[clip.target]),
+        classes=_count(splits, lambda clip: corpus.labels[clip.target] if clip.targets else ""),
         devices=_count(splits, lambda clip: clip.device),
         cities=_count(splits, lambda clip: clip.city),
         sample_rates=dict(rates),

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from runtime.errors import AudioError, DataError
+from runtime.spec import Task
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -26,17 +27,23 @@ class Clip:
 
     Attributes:
         id: unique within the corpus and stable: a file name, never a position.
-        target: index of its label.
+        targets: indices of its labels: one of a scene, any number where sounds overlap (multi-label); None
+            where nobody has listened to it yet.
         group: the recording it was cut from; a group never stands on both sides of a split.
         device: what it was recorded with, "" where the corpus does not say.
         city: where, "" where the corpus does not say.
     """
 
     id: str
-    target: int
+    targets: tuple[int, ...] | None
     group: str
     device: str = ""
     city: str = ""
+
+    @property
+    def target(self) -> int:
+        """Index of its first label; -1 where it has none."""
+        return self.targets[0] if self.targets else -1
 
 
 class Corpus(ABC):
@@ -44,12 +51,14 @@ class Corpus(ABC):
 
     Attributes:
         labels: class names in the order of the targets.
+        task: whether a clip has one label or any number of them.
         licence: of the audio, with whom to credit; goes into every model's provenance.
         device_groups: name of a group (``real``, ``seen``, ``unseen``) to its devices; reports average over
             them.
     """
 
     labels: tuple[str, ...]
+    task: Task = "single_label"
     licence: str
     device_groups: Mapping[str, Sequence[str]] = {}
 

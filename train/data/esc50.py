@@ -54,7 +54,7 @@ class ESC50(FileCorpus):
     def clips(self, split: Split) -> Sequence[Clip]:
         """The clips of the folds of a split, in the order of the table."""
         return [
-            Clip(id=row["filename"], target=self._targets[int(row["target"])], group=row["src_file"])
+            Clip(id=row["filename"], targets=(self._targets[int(row["target"])],), group=row["src_file"])
             for row in self._rows
             if int(row["fold"]) in self.folds[split]
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import lightning
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from runtime.errors import AudioError, DataError
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs, window_starts
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
+from train.data.tables import hold_out
 
 _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be empty
     "fit": ("train", "val"),
@@ -30,13 +31,17 @@ class Batch(NamedTuple):
 
     Attributes:
         waveform: float32 [batch, samples].
-        target: int64 [batch].
+        target: float32 [batch, classes], 1 for each label of the clip; all 0 where it is not labelled.
+        labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
         clip: int64 [batch], the position of its clip among the split's clips.
+        start: int64 [batch], the window's first sample within its clip.
     """
 
     waveform: Tensor
     target: Tensor
+    labelled: Tensor
     clip: Tensor
+    start: Tensor
 
 
 class Window(NamedTuple):
@@ -53,8 +58,14 @@ class ClipWindows(Dataset[Batch]):
         clips: the split's clips.
         samples: their waveforms, in the same order.
         length: samples of a window.
+        n_classes: width of the targets.
         jitter: draw every window's place anew, up to half a window around its own, by seed and epoch.
         seed: of the jitter.
+        hidden: ids of clips whose labels are not told.
+
+    Attributes:
+        epoch: whose places the windows have now; `EpochBatches` sets it.
+        views: number of different epochs; epoch ``views`` is epoch 0 again. None is no end of them.
     """
 
     def __init__(
@@ -62,11 +73,19 @@ class ClipWindows(Dataset[Batch]):
         clips: Sequence[Clip],
         samples: Sequence[Samples],
         length: int,
+        n_classes: int,
         *,
         jitter: bool = False,
         seed: int = 0,
+        hidden: Container[str] = (),
     ) -> None:
         self.clips, self.samples, self.length = clips, samples, length
+        self.views: int | None = None
+        self.targets = np.zeros((len(clips), n_classes), np.float32)
+        self.labelled = np.array([c.targets is not None and c.id not in hidden for c in clips], np.float32)
+        for row, clip in enumerate(clips):
+            if self.labelled[row]:
+                self.targets[row, list(clip.targets or ())] = 1
         self.jitter, self.seed, self.epoch = jitter, seed, 0
         self.windows: list[Window] = []
         self.lengths: list[int] = []  # of the clips, samples
@@ -77,19 +96,24 @@ class ClipWindows(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitem__(self, indices: list[int]) -> Batch:
         """Cut a whole batch at once, as this epoch sees it."""
         return self._batch([self._shifted(i) if self.jitter else self.windows[i] for i in indices])
+
+    __getitems__ = __getitem__  # what a loader asks that batches by itself
 
     def at_rest(self, indices: list[int]) -> Batch:
         """The same windows without jitter."""
         return self._batch([self.windows[i] for i in indices])
 
     def _batch(self, windows: Sequence[Window]) -> Batch:
+        clips, starts = np.array(windows, np.int64).T
         return Batch(
             torch.from_numpy(np.stack([self._cut(window) for window in windows])),
-            torch.tensor([self.clips[window.clip].target for window in windows]),
-            torch.tensor([window.clip for window in windows]),
+            torch.from_numpy(self.targets[clips]),
+            torch.from_numpy(self.labelled[clips]),
+            torch.from_numpy(clips),
+            torch.from_numpy(starts),
         )
 
     def _shifted(self, index: int) -> Window:
@@ -136,28 +160,35 @@ class OnDemand(Sequence[Samples]):
         return self.corpus.read(self.clips[index], self.sample_rate)
 
 
-class EpochShuffle(Sampler[int]):
-    """A permutation by seed and epoch alone, so that a resumed run sees the order of an uninterrupted one.
+class EpochBatches(Sampler[list[int]]):
+    """Batches by seed and epoch alone: a resumed run sees the order of an uninterrupted one.
+
+    Batch ``b`` of an epoch holds the same windows in any number of processes, so that a teacher who scored
+    it somewhere else has scored the same. An incomplete last batch is left out, unless it is the only one.
 
     Args:
         dataset: what to shuffle.
-        rank: number of this process; each takes every ``world``-th window of the same permutation.
+        batch_size: windows of a batch.
+        rank: number of this process; each takes every ``world``-th batch.
         world: number of processes. What does not divide evenly is left out, or one would wait for another.
     """
 
-    def __init__(self, dataset: ClipWindows, rank: int = 0, world: int = 1) -> None:
-        self.dataset, self.rank, self.world = dataset, rank, world
+    def __init__(self, dataset: ClipWindows, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.dataset, self.size, self.rank, self.world = dataset, batch_size, rank, world
 
     def __len__(self) -> int:
-        return len(self.dataset) // self.world
+        return max(len(self.dataset) // self.size, 1) // self.world
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of every epoch, a resumed one too."""
-        self.dataset.epoch = epoch
+        views = self.dataset.views
+        self.dataset.epoch = epoch if views is None else epoch % views
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng((self.dataset.seed, self.dataset.epoch)).permutation(len(self.dataset))
-        return iter(order[self.rank : len(self) * self.world : self.world].tolist())
+        for place in range(len(self)):
+            begin = (place * self.world + self.rank) * self.size
+            yield order[begin : begin + self.size].tolist()
 
 
 class ClipData(lightning.LightningDataModule):
@@ -168,6 +199,8 @@ class ClipData(lightning.LightningDataModule):
         batch_size: windows in a training batch.
         jitter: move training windows by up to half a window, newly drawn in every epoch.
         seed: of shuffling and jitter.
+        labelled: share of the training recordings of each class whose labels are told; the others are heard
+            without, for a teacher to answer for. Which, the seed says.
         skip_corrupt: leave clips out that cannot be read, and say how many; otherwise the first one stops.
         in_memory: hold all waveforms, 64 kB a second at 32 kHz. Where they do not fit, pack the corpus and
             switch this off: windows are then read from disk as they are needed.
@@ -181,6 +214,7 @@ class ClipData(lightning.LightningDataModule):
         batch_size: int = 32,
         jitter: bool = True,
         seed: int = 0,
+        labelled: float = 1.0,
         skip_corrupt: bool = False,
         in_memory: bool = True,
         sample_rate: int = 32_000,
@@ -192,10 +226,12 @@ class ClipData(lightning.LightningDataModule):
                 "data.skip_corrupt needs data.in_memory: leave corrupt clips out when the corpus is packed "
                 "(`python -m train pack --skip-corrupt`)."
             )
-        self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
+        if not 0 <= labelled <= 1:
+            raise DataError(f"data.labelled is a share of the training clips, in [0, 1], not {labelled}.")
+        self.labelled, self.skip_corrupt, self.in_memory = labelled, skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
-        self.labels = corpus.labels
+        self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -215,13 +251,28 @@ class ClipData(lightning.LightningDataModule):
         if self.in_memory:
             clips, samples = self._hold(split, samples)
         length = round(self.clip_s * self.sample_rate)
-        dataset = ClipWindows(clips, samples, length, jitter=self.jitter and split == "train", seed=self.seed)
+        training = split == "train"
+        dataset = ClipWindows(
+            clips,
+            samples,
+            length,
+            len(self.labels),
+            jitter=self.jitter and training,
+            seed=self.seed,
+            hidden=self._hidden(clips) if training else (),
+        )
         padded = sum(n < length for n in dataset.lengths)
         if padded:
             rank_zero_warn(
                 f"{padded} clips of {split} are shorter than {self.clip_s} s and were padded with zeros."
             )
         return dataset
+
+    def _hidden(self, clips: Sequence[Clip]) -> set[str]:
+        """Ids of the training clips whose labels are not told."""
+        if self.labelled == 0:
+            return {clip.id for clip in clips}
+        return {clip.id for clip in hold_out(clips, 1 - self.labelled, self.seed)[1]}
 
     def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
         """Read a split into memory; a clip that cannot be read stops it, or is left out and counted."""
@@ -242,16 +293,17 @@ class ClipData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
-        sampler = EpochShuffle(self.datasets["train"], *self._shard)
-        return self._loader("train", sampler, drop_last=len(sampler) > self.batch_size)
+        dataset = self.datasets["train"]
+        batches = EpochBatches(dataset, self.batch_size, *self._shard)
+        return DataLoader(dataset, batch_size=None, sampler=batches, collate_fn=_as_it_is)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """In order, or nothing where the corpus has no validation split."""
-        return self._loader("val", self._in_order("val")) if len(self.datasets["val"]) else []
+        return self._loader("val") if len(self.datasets["val"]) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """In order."""
-        return self._loader("test", self._in_order("test"))
+        return self._loader("test")
 
     predict_dataloader = test_dataloader
 
@@ -265,15 +317,15 @@ class ClipData(lightning.LightningDataModule):
         rank, world = self._shard
         return range(rank, len(self.datasets[split]), world)
 
-    def _loader(
-        self, split: Split, sampler: Sampler[int] | range, drop_last: bool = False
-    ) -> DataLoader[Batch]:
-        # Clips lie in memory or in one packed file, and a window is one copy: worker processes would cost
-        # more than they save.
+    def _loader(self, split: Split) -> DataLoader[Batch]:
         return DataLoader(
             self.datasets[split],
             batch_size=self.batch_size,  # by name: Lightning builds the loader anew to predict
-            sampler=sampler,
-            drop_last=drop_last,
-            collate_fn=lambda batch: batch,
+            sampler=self._in_order(split),
+            collate_fn=_as_it_is,
         )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """What the dataset cut is a batch already."""
+    return batch

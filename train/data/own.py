@@ -111,7 +111,7 @@ class Folder(_HeldOut):
             if not paths:
                 raise DataError(f"The class folder {folder} holds no audio file: fill it or remove it.")
             names = [path.relative_to(self.root).as_posix() for path in paths]
-            clips += [Clip(id=name, target=target, group=self._group_of(name)) for name in names]
+            clips += [Clip(id=name, targets=(target,), group=self._group_of(name)) for name in names]
         return self._split(clips)
 
     def _group_of(self, name: str) -> str:
@@ -190,7 +190,7 @@ class Table(_HeldOut):
         return [
             Clip(
                 id=row["path"],
-                target=self.labels.index(row["label"]),
+                targets=(self.labels.index(row["label"]),),
                 group=row.get("group") or row["path"],
                 device=row.get("device") or "",
                 city=row.get("city") or "",

@@ -20,9 +20,9 @@ from runtime.door import require
 from runtime.errors import AudioError, DataError
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
 
-SCHEMA = 1
+SCHEMA = 2
 _MAGIC = "tinyscene.pack"
-_TEXTS = ("id", "group", "device", "city")
+_TEXTS = ("id", "targets", "group", "device", "city")
 
 
 class Packed(Corpus):
@@ -36,6 +36,7 @@ class Packed(Corpus):
         self._path = Path(path)
         described = json.loads(self._attribute("corpus"))
         self.labels = tuple(described["labels"])
+        self.task = described["task"]
         self.licence = described["licence"]
         self.device_groups = described["device_groups"]
         self.sample_rate = int(self._attribute("sample_rate"))
@@ -43,7 +44,7 @@ class Packed(Corpus):
 
     def clips(self, split: Split) -> Sequence[Clip]:
         """The clips of a split, in the order of the corpus that was packed."""
-        return [clip for clip in self._place if self._split_of[clip.id] == split]
+        return [clip for clip in self._clips if self._split_of[clip.id] == split]
 
     def read(self, clip: Clip, sample_rate: int) -> Samples:
         """Cut a clip out of the file. Raises AudioError where it is damaged, DataError at another rate."""
@@ -52,7 +53,7 @@ class Packed(Corpus):
                 f"{self._path} was packed at {self.sample_rate} Hz and {sample_rate} Hz are asked for: pack "
                 f"the corpus again with --sample-rate {sample_rate}."
             )
-        index = self._place[clip]
+        index = self._place[clip.id]
         start, end = self._offsets[index : index + 2]
         try:
             samples: Samples = self._file["samples"][start:end]
@@ -93,19 +94,26 @@ class Packed(Corpus):
         return self._file["crc32"][:]
 
     @cached_property
-    def _place(self) -> dict[Clip, int]:
-        """Every clip and its position."""
+    def _clips(self) -> list[Clip]:
         texts = zip(*(self._file[name].asstr()[:] for name in _TEXTS), strict=True)
-        targets = self._file["target"][:].tolist()
-        return {
-            Clip(id=id, target=target, group=group, device=device, city=city): index
-            for index, (target, (id, group, device, city)) in enumerate(zip(targets, texts, strict=True))
-        }
+        return [
+            Clip(id=id, targets=_tuple(json.loads(targets)), group=group, device=device, city=city)
+            for id, targets, group, device, city in texts
+        ]
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        """Position of every clip, by its id."""
+        return {clip.id: index for index, clip in enumerate(self._clips)}
 
     @cached_property
     def _split_of(self) -> dict[str, Split]:
         names = [SPLITS[index] for index in self._file["split"][:]]
-        return {clip.id: split for clip, split in zip(self._place, names, strict=True)}
+        return {clip.id: split for clip, split in zip(self._clips, names, strict=True)}
+
+
+def _tuple(targets: list[int] | None) -> tuple[int, ...] | None:
+    return None if targets is None else tuple(targets)
 
 
 def write(
@@ -137,12 +145,15 @@ def write(
             offsets.append(offsets[-1] + len(wave))
             crcs.append(zlib.crc32(wave.tobytes()))
         file["offsets"], file["crc32"] = np.array(offsets), np.array(crcs, np.uint32)
-        file["target"] = np.array([clip.target for _, clip in clips])
         file["split"] = np.array([SPLITS.index(split) for split, _ in clips], np.uint8)
         for name in _TEXTS:
-            file[name] = np.array([getattr(clip, name) for _, clip in clips], h5py.string_dtype())
+            texts = [getattr(clip, name) for _, clip in clips]
+            if name == "targets":
+                texts = [json.dumps(targets) for targets in texts]
+            file[name] = np.array(texts, h5py.string_dtype())
         described = {
             "labels": corpus.labels,
+            "task": corpus.task,
             "licence": corpus.licence,
             "device_groups": dict(corpus.device_groups),
             "describe": corpus.describe(),

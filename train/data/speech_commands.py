@@ -118,7 +118,7 @@ class SpeechCommands(FileCorpus):
     def _clip(self, name: str) -> Clip:
         word, _, file = name.partition("/")
         label = word if word in self.words else UNKNOWN
-        return Clip(id=name, target=self.labels.index(label), group=file.partition("_")[0])
+        return Clip(id=name, targets=(self.labels.index(label),), group=file.partition("_")[0])
 
     def _unknown(self, split: Split, known: int) -> list[Clip]:
         """Some clips of the other words, drawn by seed."""
@@ -150,7 +150,7 @@ class SpeechCommands(FileCorpus):
             )
         return Clip(
             id=f"{_NOISE}/{path.name}@{low * length_s + place * room_s:.4f}",
-            target=self.labels.index(SILENCE),
+            targets=(self.labels.index(SILENCE),),
             group=f"{_NOISE}/{path.name}, {low:.0%} to {high:.0%}",
         )
 

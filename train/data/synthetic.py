@@ -208,7 +208,7 @@ class Synthetic(Corpus):
         return [
             Clip(
                 id=f"{split}-{index}",
-                target=index % len(SCENES),
+                targets=(index % len(SCENES),),
                 group=f"{split}-{index}",
                 device=devices[index // len(SCENES) % len(devices)],
             )

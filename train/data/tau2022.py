@@ -140,7 +140,7 @@ class TAU2022(FileCorpus):
             )
         return Clip(
             id=row["filename"],
-            target=SCENES.index(row["scene_label"]),
+            targets=(SCENES.index(row["scene_label"]),),
             group="-".join(parts[:4]),
             device=row["source_label"],
             city=parts[1],
