@@ -7,14 +7,14 @@ same bits whether it is computed alone or among others: the streaming engine res
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-import scipy.sparse
 
 from runtime.errors import AudioError
+from runtime.kernels import SparseRows, rfft
 from runtime.spec import FrontEndSpec
 
 Array = npt.NDArray[np.float32]
@@ -56,21 +56,25 @@ def mel_matrix(spec: FrontEndSpec) -> Array64:
     `mel-computations.cc`); ``htk`` and ``slaney`` draw them over Hz (Young et al., The HTK Book;
     Slaney, Auditory Toolbox, 1998).
     """
+    return np.stack(list(_mel_bands(spec)))
+
+
+def _mel_bands(spec: FrontEndSpec) -> Iterator[Array64]:
+    """The rows of `mel_matrix` one by one: all of them at once take 20 MB to compute."""
     bins = np.arange(spec.n_fft // 2 + 1) * (spec.sample_rate / spec.n_fft)
     low, high = (float(_hz_to_mel(np.array(f), spec.mel_scale)) for f in (spec.f_min, spec.f_max))
     corners = np.linspace(low, high, spec.n_mels + 2)
     axis = _hz_to_mel(bins, "kaldi") if spec.mel_scale == "kaldi" else bins
     if spec.mel_scale != "kaldi":
         corners = _mel_to_hz(corners, spec.mel_scale)
-    left, centre, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    matrix: Array64 = np.maximum(
-        0, np.minimum((axis - left) / (centre - left), (right - axis) / (right - centre))
-    )
-    if spec.mel_scale == "kaldi":
-        matrix[:, -1] = 0
-    if spec.mel_norm == "slaney":
-        matrix *= 2 / (right - left)
-    return matrix
+    for left, centre, right in zip(corners[:-2], corners[1:-1], corners[2:], strict=True):
+        rising, falling = (axis - left) / (centre - left), (right - axis) / (right - centre)
+        band: Array64 = np.maximum(0, np.minimum(rising, falling))
+        if spec.mel_scale == "kaldi":
+            band[-1] = 0
+        if spec.mel_norm == "slaney":
+            band *= 2 / (right - left)
+        yield band
 
 
 def _hz_to_mel(hz: npt.NDArray[np.floating[Any]], scale: str) -> Array64:
@@ -101,7 +105,7 @@ class LogMel:
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
         self._window = analysis_window(spec).astype(np.float32)
-        self._mel = scipy.sparse.csr_array(mel_matrix(spec).astype(np.float32))
+        self._mel = SparseRows(band.astype(np.float32) for band in _mel_bands(spec))
         # A shorter window sits in the middle of the FFT frame. Its place in the frame changes only the
         # phase, which the power spectrum drops, so just the samples under it are read.
         self.lead = (spec.n_fft - spec.win_length) // 2
@@ -141,7 +145,7 @@ class LogMel:
         """Log-mel columns of framed samples: [n, win_length] -> [n_mels, n], each by itself."""
         framed = np.zeros((len(segments), self.spec.n_fft), np.float32)
         np.multiply(segments, self._window, out=framed[:, : self.spec.win_length])
-        squares = scipy.fft.rfft(framed, axis=1).view(np.float32)  # real and imaginary parts in turn
+        squares = rfft(framed).view(np.float32)  # real and imaginary parts in turn
         np.square(squares, out=squares)
         power = np.empty((self.spec.n_fft // 2 + 1, len(segments)), np.float32)
         np.add(squares[:, ::2], squares[:, 1::2], out=power.T)
