@@ -3,6 +3,7 @@
 One thread. Every figure is a median with its 95th percentile, in processor time, which does not count
 what else the machine does meanwhile; contestants take turns all the same. The cold start is also given
 by the clock on the wall, and that figure is only worth something on an idle machine (``load``).
+Where there is a microphone, `listen` is started on it for 20 s; make a sound, or it only hears silence.
 Writes ``benchmarks/results/runtime_cost.json``.
 """
 
@@ -12,12 +13,14 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from runtime.windows import WindowCutter
 
 RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
 HOP_S, STREAMS, ROUNDS, RUNS = 0.125, 64, 400, 15
+LIVE_WINDOWS = 80  # 20 s at the default hop
 
 COLD_START = """
 import sys, time
@@ -126,6 +130,27 @@ def cold_start(path: str | None) -> dict[str, Any]:
     }
 
 
+def live_microphone(path: str | None) -> dict[str, Any] | None:
+    """What is resident while `listen` hears the default microphone; None where there is none.
+
+    PortAudio loads the client libraries of every sound server it knows, so much of it is their file pages:
+    ``pss_mb`` counts those that other processes map as well in part, ``anonymous_mb`` not at all.
+    """
+    command = [sys.executable, "-m", "runtime", "listen", "--json", *(["--model", path] if path else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        lines = (json.loads(line) for line in process.stdout)
+        heard = takewhile(lambda line: line.get("event") != "device_lost", lines)
+        states = [line["state"] for line in islice((line for line in heard if "state" in line), LIVE_WINDOWS)]
+        table = Path(f"/proc/{process.pid}/smaps_rollup").read_text() if len(states) == LIVE_WINDOWS else ""
+        process.terminate()
+    if not table:
+        return None
+    kilobytes = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", table, re.MULTILINE)}
+    sizes = {f"{name.lower()}_mb": round(kilobytes[name] / 1024, 1) for name in ("Rss", "Pss", "Anonymous")}
+    return {"windows": {state: states.count(state) for state in sorted(set(states))}, **sizes}
+
+
 def children_s() -> float:
     """Processor time of all child processes that ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -165,6 +190,7 @@ def main() -> None:
         "per_hop": per_hop(model),
         "many_streams": many_streams(model),
         "cold_start": cold_start(arguments.model),
+        "live_microphone": live_microphone(arguments.model),
     }
     with write_beside(arguments.output) as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")

@@ -18,13 +18,16 @@ def test_it_writes_every_figure_once(
 ) -> None:
     monkeypatch.setattr(runtime_cost, "ROUNDS", 20)
     monkeypatch.setattr(runtime_cost, "RUNS", 2)
+    monkeypatch.setattr(runtime_cost, "LIVE_WINDOWS", 2)
     output = tmp_path / "cost.json"
     monkeypatch.setattr("sys.argv", ["runtime_cost", "--model", str(model_path), "-o", str(output)])
     runtime_cost.main()
     result = json.loads(output.read_text())
     assert result == json.loads(capsys.readouterr().out)
-    assert set(result) == {"model", "machine", "per_hop", "many_streams", "cold_start"}
+    assert set(result) == {"model", "machine", "per_hop", "many_streams", "cold_start", "live_microphone"}
     assert set(result["per_hop"]["ms"]) == {
         "hop", "front_end_incremental", "front_end_whole_window", "network"
     }  # fmt: skip
     assert result["cold_start"]["rss_mb"] > 10
+    live = result["live_microphone"]  # where this machine has one
+    assert live is None or live["rss_mb"] > live["anonymous_mb"] > 10
