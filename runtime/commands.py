@@ -10,7 +10,7 @@ from runtime.classifier import Model, load_model
 from runtime.door import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import ConfigError, TinysceneError
 from runtime.events import EventRules
-from runtime.listener import DeviceChange, Ended, Heard, Listener
+from runtime.listener import Ended, Heard, Listener
 from runtime.prediction import ClipMean
 from runtime.sources import AudioFile
 from runtime.timeline import describe, event_line, event_to_json, line, runs, to_json
@@ -55,7 +55,7 @@ def _counted(listener: Listener, mean: ClipMean) -> Iterator[Heard | Ended]:
     for item in listener:
         if isinstance(item, Heard):
             mean.add(item.raw)
-        if not isinstance(item, DeviceChange):
+        if isinstance(item, Heard | Ended):
             yield item
 
 

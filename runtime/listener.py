@@ -7,8 +7,6 @@ loop is too slow, and the loop answers by taking fewer windows.
 from __future__ import annotations
 
 import time
-import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,13 +15,13 @@ import numpy as np
 from runtime.classifier import Model
 from runtime.events import Event, EventDetector, EventRules
 from runtime.frontend import Array
+from runtime.pace import Pace
 from runtime.prediction import Prediction
 from runtime.sources import Chunk, Source
 from runtime.stream import Streams
 from runtime.windows import WindowCutter
 
 _POLL_S = 0.04  # a device delivers about every 0.05 s; each look costs 0.1 ms
-_OVERLOADS, _OVERLOAD_S = 3, 60.0  # so many losses in so many seconds: the hop is widened
 _NOTHING: Array = np.empty((0, 1), np.float32)
 
 
@@ -68,6 +66,21 @@ class DeviceChange:
 
 
 @dataclass(frozen=True)
+class HopChange:
+    """The time between windows changed, of all inputs; see `runtime.pace.Pace`.
+
+    Attributes:
+        event: ``hop_widened`` or ``hop_narrowed``.
+        hop_s: seconds from one window to the next from now on.
+        detail: why, in words.
+    """
+
+    event: str
+    hop_s: float
+    detail: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """An input came to its end.
 
@@ -78,6 +91,9 @@ class Ended:
 
     source: str
     events: tuple[Event, ...]
+
+
+Item = Heard | DeviceChange | HopChange | Ended
 
 
 @dataclass
@@ -98,7 +114,7 @@ class Listener:
     Args:
         model: the network they share.
         sources: the inputs.
-        hop_s: seconds from one window to the next; doubled, with a warning, while the machine is too slow.
+        hop_s: seconds from one window to the next; wider, which is told, while the machine is too slow.
         rules: of the events; those of the model file where None.
         channel: which channel to hear; their mean where None.
         clock: seconds, monotonic, that of the sources.
@@ -121,26 +137,33 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.hop_s = hop_s
-        self._widest_s = model.spec.clip_s
         rules = rules or EventRules.of(model.spec)
         self._ears = [_Ear(i, source, EventDetector(rules)) for i, source in enumerate(sources)]
         cutters = [WindowCutter(model.spec, hop_s, source.sample_rate, channel) for source in sources]
         self._streams = Streams(model.spec, model.session.logits, cutters)
         self._clock, self._sleep = clock, sleep
-        self._overloads: deque[float] = deque(maxlen=_OVERLOADS)
+        self._pace = Pace(hop_s, model.spec.clip_s, clock)
 
-    def __iter__(self) -> Iterator[Heard | DeviceChange | Ended]:
+    def __iter__(self) -> Iterator[Item]:
         """What is heard, until every input has ended."""
         while not all(ear.ended for ear in self._ears):
             chunks = [self._poll(ear) for ear in self._ears]
             for ear, chunk in zip(self._ears, chunks, strict=True):
                 yield from self._before(ear, chunk)
             samples = [_NOTHING if chunk is None else chunk.samples for chunk in chunks]
-            for ear, predictions in zip(self._ears, self._streams.push(samples), strict=True):
+            begun = self._clock()
+            answers = self._streams.push(samples)
+            if self._pace.worked(self._clock() - begun):
+                yield self._change_hop("hop_narrowed", "the machine keeps up again")
+            for ear, predictions in zip(self._ears, answers, strict=True):
                 yield from self._tell(ear, predictions)
             if all(chunk is None for chunk in chunks):
                 self._sleep(_POLL_S)
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one window to the next, now."""
+        return self._pace.hop_s
 
     def close(self) -> None:
         """Let all inputs go."""
@@ -156,7 +179,7 @@ class Listener:
             ear.ended = True
             return Chunk(_NOTHING, self._clock(), event="ended")
 
-    def _before(self, ear: _Ear, chunk: Chunk | None) -> Iterator[Heard | DeviceChange | Ended]:
+    def _before(self, ear: _Ear, chunk: Chunk | None) -> Iterator[Item]:
         """What happened before the samples of a chunk: an end, a loss, a change of the device."""
         if chunk is None:
             return
@@ -170,8 +193,8 @@ class Listener:
             yield DeviceChange(ear.source.name, chunk.event, chunk.detail, time_s)
         if chunk.lost_s is not None:
             ear.dropped_s += chunk.lost_s
-            if not chunk.event:
-                self._overloaded()
+            if not chunk.event and self._pace.lost():
+                yield self._change_hop("hop_widened", "the machine is too slow for the hop")
             yield from self._tell(ear, self._streams.gap(ear.index, chunk.lost_s))
 
     def _tell(self, ear: _Ear, predictions: list[Prediction]) -> Iterator[Heard]:
@@ -185,16 +208,6 @@ class Listener:
                 ear.source.name, raw, smoothed, tuple(events), cutter.level_dbfs, late_s, ear.dropped_s
             )
 
-    def _overloaded(self) -> None:
-        """Count a loss; take fewer windows where it was one too many in a short time."""
-        self._overloads.append(self._clock())
-        lasting = (
-            len(self._overloads) == _OVERLOADS and self._overloads[-1] - self._overloads[0] < _OVERLOAD_S
-        )
-        if lasting and self.hop_s < self._widest_s:
-            self.hop_s = min(2 * self.hop_s, self._widest_s)
-            self._overloads.clear()
-            self._streams.set_hop(self.hop_s)
-            warnings.warn(
-                f"This machine is too slow for the hop: it is {self.hop_s:g} s from now on.", stacklevel=2
-            )
+    def _change_hop(self, event: str, why: str) -> HopChange:
+        self._streams.set_hop(self.hop_s)
+        return HopChange(event, self.hop_s, f"{why}: it is {self.hop_s:g} s from now on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from runtime.events import Event
-from runtime.listener import DeviceChange, Ended, Heard
+from runtime.listener import DeviceChange, Heard, HopChange, Item
 from runtime.timeline import STATES, describe, event_line, event_to_json, to_json
 
 _METER_DB = 60.0  # of the level meter: from -60 dBFS to 0
@@ -20,7 +21,7 @@ _BAR = 30  # characters
 class View(Protocol):
     """Shows what a listener yields; a context manager."""
 
-    def show(self, item: Heard | DeviceChange | Ended) -> None:
+    def show(self, item: Item) -> None:
         """Show one item."""
 
     def __enter__(self) -> View: ...
@@ -46,7 +47,7 @@ def choose_view(arguments: Namespace, *, several: bool) -> View:
 
 
 class JsonLines:
-    """One JSON object a line: a window's, an event's or a device's."""
+    """One JSON object a line: a window's, an event's, a device's or the hop's."""
 
     def __init__(self, *, events_only: bool) -> None:
         self._events_only = events_only
@@ -57,11 +58,10 @@ class JsonLines:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def show(self, item: Heard | DeviceChange | Ended) -> None:
+    def show(self, item: Item) -> None:
         """Print the item."""
-        if isinstance(item, DeviceChange):
-            print(json.dumps({"source": item.source, "event": item.event, "detail": item.detail,
-                              "time_s": item.time_s}), flush=True)  # fmt: skip
+        if isinstance(item, DeviceChange | HopChange):
+            print(json.dumps(dataclasses.asdict(item)), flush=True)
             return
         if isinstance(item, Heard) and not self._events_only:
             print(_window_json(item), flush=True)
@@ -76,7 +76,7 @@ def _window_json(item: Heard) -> str:
 
 
 class Lines:
-    """A line per window, or per event; changes of the device go to stderr."""
+    """A line per window, or per event; changes of a device and of the hop go to stderr."""
 
     def __init__(self, top: int, *, events_only: bool, named: bool) -> None:
         self._top, self._events_only, self._named = top, events_only, named
@@ -87,10 +87,13 @@ class Lines:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def show(self, item: Heard | DeviceChange | Ended) -> None:
+    def show(self, item: Item) -> None:
         """Print the item."""
         if isinstance(item, DeviceChange):
             print(f"{item.event}: {item.source}: {item.detail}", file=sys.stderr, flush=True)
+            return
+        if isinstance(item, HopChange):
+            print(f"{item.event}: {item.detail}", file=sys.stderr, flush=True)
             return
         name = f"  {item.source}" if self._named else ""
         if self._events_only:
@@ -126,7 +129,7 @@ class Picture:
     ) -> None:
         self._live.stop()
 
-    def show(self, item: Heard | DeviceChange | Ended) -> None:
+    def show(self, item: Item) -> None:
         """Redraw the input's part of the picture."""
         from rich.text import Text
 
@@ -135,6 +138,8 @@ class Picture:
             self._note(item.source, item.events)
         elif isinstance(item, DeviceChange):
             self._last[item.source] = f"{item.event}: {item.detail}"
+        elif isinstance(item, HopChange):
+            self._last |= dict.fromkeys(self._panels, f"{item.event}: {item.detail}")
         lines = [
             f"{source}\n{panel}\n  last {self._last.get(source, '')}"
             for source, panel in self._panels.items()

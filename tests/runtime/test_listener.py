@@ -11,8 +11,9 @@ from runtime import microphone as microphone_module
 from runtime.classifier import Model
 from runtime.errors import DeviceError
 from runtime.frontend import Array
-from runtime.listener import DeviceChange, Ended, Heard, Listener
+from runtime.listener import DeviceChange, Ended, Heard, HopChange, Listener
 from runtime.microphone import BUFFER_S, Microphone
+from runtime.prediction import Prediction
 from runtime.ring import Ring
 from runtime.sources import Chunk
 from tests.runtime.fakes import FakeAudio, white
@@ -138,22 +139,48 @@ def test_silence_is_no_loss(model: Model, audio: FakeAudio) -> None:
     assert {item.raw.state for item in items} == {"no_signal"}
 
 
-def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audio: FakeAudio) -> None:
-    slow = Model(model.session)
-    listener = listen(slow, audio, Microphone("USB mic", 32_000, clock=audio.clock))
-    push = listener._streams.push
+def slow_down(listener: Listener, audio: FakeAudio, seconds: float) -> list[float]:
+    """Let every turn that has samples take so long; the answer's only entry can be changed later."""
+    takes, push = [seconds], listener._streams.push
 
-    def takes_long(chunks: list[Array]) -> list[list[object]]:
-        audio.sleep(BUFFER_S if any(len(chunk) for chunk in chunks) else 0)
+    def slow_push(chunks: list[Array]) -> list[list[Prediction]]:
+        audio.sleep(takes[0] if any(len(chunk) for chunk in chunks) else 0)
         return push(chunks)
 
-    listener._streams.push = takes_long  # type: ignore[method-assign, assignment]
-    with pytest.warns(UserWarning, match="too slow for the hop"):
-        items = list(islice(listener, 40))
-    assert listener.hop_s == 1.0  # twice widened, and never beyond a window
-    gaps = [item for item in items if item.raw.state == "gap"]
-    assert gaps and items[-1].dropped_s > 3 * BUFFER_S
-    assert items[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
+    listener._streams.push = slow_push  # type: ignore[method-assign, assignment]
+    return takes
+
+
+def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audio: FakeAudio) -> None:
+    listener = listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock))
+    slow_down(listener, audio, BUFFER_S)
+    items = list(islice(listener, 40))
+    changes = [item for item in items if isinstance(item, HopChange)]
+    # twice widened, and never beyond a window
+    assert [(c.event, c.hop_s) for c in changes] == [("hop_widened", 0.5), ("hop_widened", 1.0)]
+    assert "too slow" in changes[0].detail and listener.hop_s == 1.0
+    heard = [item for item in items if isinstance(item, Heard)]
+    assert any(item.raw.state == "gap" for item in heard) and heard[-1].dropped_s > 3 * BUFFER_S
+    assert heard[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
+
+
+def test_the_hop_is_narrowed_again_after_a_calm_time(model: Model, audio: FakeAudio) -> None:
+    listener = listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock), hop_s=0.5)
+    takes = slow_down(listener, audio, BUFFER_S)
+    told: list[tuple[float, str, float]] = []
+    starts: list[float] = []
+    for item in listener:
+        if isinstance(item, HopChange):
+            told.append((audio.now, item.event, item.hop_s))
+            takes[0] = 0.0
+        elif told and isinstance(item, Heard):
+            starts.append(item.raw.start_s)
+        if audio.now > 1000:
+            break
+    (widened_s, *widened), (narrowed_s, *narrowed) = told  # one each way
+    assert (widened, narrowed) == (["hop_widened", 1.0], ["hop_narrowed", 0.5])
+    assert 300 <= narrowed_s - widened_s < 400 and listener.hop_s == 0.5
+    assert starts[-1] - starts[-2] == 0.5
 
 
 def test_a_loop_that_slept_blames_itself_and_not_the_device(model: Model, audio: FakeAudio) -> None:

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from runtime.__main__ import main
-from runtime.listener import DeviceChange
+from runtime.listener import DeviceChange, HopChange
 from runtime.view import JsonLines, Lines
 
 
@@ -78,6 +78,15 @@ def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     assert err == "device_lost: USB mic: its stream ended\n"
     assert '"event": "device_lost"' in out and '"time_s": 1.5' in out
+
+
+def test_a_hop_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    change = HopChange("hop_widened", 0.5, "the machine is too slow")
+    Lines(1, events_only=True, named=False).show(change)
+    JsonLines(events_only=True).show(change)
+    out, err = capsys.readouterr()
+    assert err == "hop_widened: the machine is too slow\n"
+    assert out == '{"event": "hop_widened", "hop_s": 0.5, "detail": "the machine is too slow"}\n'
 
 
 @pytest.mark.parametrize(
