@@ -28,6 +28,7 @@ from train.calibration import calibration_windows, fit_temperature
 from train.classifier import Classifier
 from train.data import ClipData
 from train.evaluation import Evaluation, clip_means, write_output
+from train.waiting import DataWait
 
 _VERBS = ("fit", "validate", "test", "predict")
 
@@ -95,7 +96,7 @@ class TrainCLI(LightningCLI):
         self._checkpoints = ModelCheckpoint(
             dirpath=root / "checkpoints", filename="last-epoch", save_last=True
         )
-        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints]
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints, DataWait()]
         if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         if kwargs.get("enable_progress_bar"):
