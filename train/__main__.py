@@ -16,10 +16,12 @@ _USAGE = """usage: python -m train COMMAND ...
   validate    score a run's model.pt on the validation split
   test        score a run's model.pt on the test split
   predict     write a run's answers for the test split as DCASE's output.csv
+  teach       let teachers answer for a corpus; their logits are what distillation learns from
   sweep       repeat a recipe with several seeds and values; one table
   pack        decode and resample a recipe's corpus once, into one HDF5 file
   check-data  find unreadable, silent, clipped and doubled clips, and splits that leak
   import      make a model.pt from a published state_dict
+  import-logits  make a store from a published .pt tensor of a teacher's logits
   render      write a WAV file of synthetic scenes
 
 `python -m train COMMAND --help` tells the rest; any value of a recipe can be overridden on the command
@@ -29,9 +31,11 @@ line (--model.lr 1e-3), and --print_config shows all of them.
 _MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
     "check-data": "train.data.check",
     "import": "train.importer",
+    "import-logits": "train.import_logits",
     "pack": "train.data.pack",
     "render": "train.data.render",
     "sweep": "train.sweep",
+    "teach": "train.teach",
 }
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -14,10 +18,11 @@ from runtime.spec import FrontEndSpec, Task
 from train import checkpoint, networks
 from train.augment import Augmentation, View, generator_for
 from train.data import Batch, ClipWindows
-from train.distill import label_loss, soften
+from train.distill import agreement, label_loss, soften
 from train.evaluation import Evaluation, evaluate
 from train.frontend import LogMel
 from train.schedule import Schedule
+from train.teaching import Distillation, Lessons
 
 
 class Classifier(lightning.LightningModule):
@@ -33,6 +38,7 @@ class Classifier(lightning.LightningModule):
         warmup: share of all steps in which the learning rate rises exponentially to its peak.
         schedule: how the learning rate falls after the warm-up; null is a cosine to zero.
         augmentation: null trains on the windows as they are.
+        distillation: who else teaches; null learns from labels alone.
         seed: of the weights and the augmentation.
         labels: class names; set from the data.
         task: ``single_label`` or ``multi_label``; set from the data.
@@ -48,6 +54,7 @@ class Classifier(lightning.LightningModule):
         weight_decay: float = 1e-2,
         warmup: float = 0.1,
         augmentation: Augmentation | None = None,
+        distillation: Distillation | None = None,
         seed: int = 0,
         labels: Sequence[str] = (),
         schedule: Schedule | None = None,
@@ -60,7 +67,8 @@ class Classifier(lightning.LightningModule):
         self.spec = FrontEndSpec.preset(frontend)
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.schedule = schedule or Schedule()
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.distillation, self.seed = augmentation, distillation, seed
+        self.lessons: Lessons | None = None  # the distillation's teachers, once a training begins
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
         self.student = networks.build(student, self.arguments).to(memory_format=torch.channels_last)
@@ -101,8 +109,45 @@ class Classifier(lightning.LightningModule):
         view = self.view(batch, self._train_split, number)
         logits = self._network(view.log_mel)
         loss = label_loss(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
+        if self.lessons is not None:
+            loss = self._listen(self.lessons, batch, view, logits, loss)
         self._log_step(len(logits), loss=loss)
         return loss
+
+    def _listen(
+        self, lessons: Lessons, batch: Batch, view: View, logits: Tensor, on_labels: Tensor
+    ) -> Tensor:
+        """The loss on labels and teachers together, each of them logged."""
+        distillation = lessons.distillation
+        taught = distillation.probabilities(lessons.logits(batch, view), self.task)
+        if not lessons.mixed:
+            taught = view.mixed(taught)
+        on_teachers = distillation.teacher_loss(logits, taught)
+        self._log_step(
+            len(logits), loss_labels=on_labels, loss_teachers=on_teachers, agreement=agreement(logits, taught)
+        )
+        labelled = batch.labelled > 0
+        if labelled.any():
+            right = agreement(taught[labelled], batch.target[labelled])
+            self._log_step(int(labelled.sum()), teacher_accuracy=right)
+        share = distillation.label_weight
+        return share * on_labels + (1 - share) * on_teachers
+
+    def on_fit_start(self) -> None:
+        """Open the teachers and hold them against the data, before the first epoch."""
+        if self.distillation is None:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.lessons = Lessons(
+            self.distillation,
+            labels=self.labels,
+            task=self.task,
+            spec=self.spec,
+            train=self._train_split,
+            view=self.view_key(self._train_split, data.batch_size),
+            device=self.device,
+        )
+        self._train_split.views = self.lessons.views
 
     def view(self, batch: Batch, dataset: ClipWindows, number: int) -> View:
         """What is shown of a training batch; every random number follows from (seed, epoch, number).
@@ -117,6 +162,24 @@ class Classifier(lightning.LightningModule):
         devices = [dataset.clips[clip].device for clip in batch.clip.tolist()]
         generator = generator_for(self.seed, dataset.epoch, number)
         return self.augmentation.view(batch.waveform, self.log_mel, generator, devices)
+
+    def view_key(self, dataset: ClipWindows, batch_size: int) -> dict[str, Any]:
+        """What the views of a training follow from beside epoch and number, as JSON values."""
+        clips = [(clip.id, length) for clip, length in zip(dataset.clips, dataset.lengths, strict=True)]
+        augmentation = dataclasses.asdict(self.augmentation) if self.augmentation else None
+        if augmentation and augmentation["impulse_dir"]:
+            augmentation["impulse_dir"] = Path(augmentation["impulse_dir"]).name
+        key = {
+            "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
+            "window": dataset.length,
+            "seed": self.seed,
+            "batch_size": batch_size,
+            "jitter": dataset.jitter,
+            "frontend": self.spec.to_dict(),
+            "augmentation": augmentation,
+        }
+        values: dict[str, Any] = json.loads(json.dumps(key))
+        return values
 
     @property
     def _train_split(self) -> ClipWindows:

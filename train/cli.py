@@ -70,13 +70,8 @@ class TrainCLI(LightningCLI):
         return {verb: verbs[verb] for verb in _VERBS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What belongs together is said once."""
-        parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
-        parser.link_arguments("data.task", "model.task", apply_on="instantiate")
-        parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
-        parser.link_arguments("model.clip_s", "data.clip_s")
-        parser.link_arguments("seed_everything", "model.seed")
-        parser.link_arguments("seed_everything", "data.seed")
+        """The limits that a student is held against."""
+        link_recipe(parser)
         parser.add_argument(
             "--rules",
             default="dcase2024",
@@ -162,6 +157,7 @@ class TrainCLI(LightningCLI):
             "seed": self.model.seed,
             "epochs": self.trainer.current_epoch,
             "checkpoint": chosen,
+            **({"teachers": self.model.lessons.describe()} if self.model.lessons else {}),
             "recipe": _plain(self.config[self.subcommand]),
             "versions": {name: metadata.version(name) for name in packages}
             | {"python": platform.python_version()},
@@ -213,6 +209,16 @@ class TrainCLI(LightningCLI):
         evaluation.to_csv(self.root / f"{split}_report.csv")
         evaluation.plot(self.root / f"{split}_confusion.png")
         print(f"wrote {self.root / f'{split}_report.json'} and its confusion matrix", file=sys.stderr)
+
+
+def link_recipe(parser: LightningArgumentParser) -> None:
+    """What belongs together in a recipe is said once."""
+    parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+    parser.link_arguments("data.task", "model.task", apply_on="instantiate")
+    parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
+    parser.link_arguments("model.clip_s", "data.clip_s")
+    parser.link_arguments("seed_everything", "model.seed")
+    parser.link_arguments("seed_everything", "data.seed")
 
 
 def _sample_rate(frontend: str) -> int:

@@ -1,6 +1,6 @@
 """Corpora in their official layouts and the one data module that turns any of them into batches.
 
-A new corpus is one file here: a subclass of `Corpus` with three methods (`clips`, `read`, `describe`), listed below.
+A new corpus is one file here: a subclass of `Corpus` with the methods `clips`, `read` and `describe`.
 """
 
 from train.data.corpus import Clip, Corpus
