@@ -48,6 +48,7 @@ def stamp(
         complexity=report.totals(),
         quantization=quantization,
         temperature=checkpoint.temperature,
+        thresholds=checkpoint.thresholds,
         provenance={**checkpoint.provenance, **_calibration(quantization, checkpoint), "export": _versions()},
         goldens=_goldens(bare, checkpoint),
     )

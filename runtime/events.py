@@ -141,8 +141,8 @@ class EventDetector:
         nothing, and what was smoothed before it waits.
 
         Returns:
-            the smoothed prediction, whose state is ``unknown`` where no class reaches its threshold,
-            and what began or ended.
+            the smoothed prediction, of the most probable class that reaches its threshold and ``unknown``
+            where none does, and what began or ended.
         """
         if raw.state == "gap":
             return raw, []
@@ -192,9 +192,9 @@ class EventDetector:
         if not raw.scores:
             return raw
         smoothed = dict(self._smoothed)
-        label = max(smoothed, key=lambda name: smoothed[name])
-        known = smoothed[label] >= self.rules.threshold(label)
+        known = [label for label in smoothed if smoothed[label] >= self.rules.threshold(label)]
+        best = max(known or smoothed, key=lambda label: smoothed[label])
         return replace(
-            raw, label=label if known else None, probability=smoothed[label], scores=smoothed,
+            raw, label=best if known else None, probability=smoothed[best], scores=smoothed,
             state="ok" if known else "unknown",
         )  # fmt: skip

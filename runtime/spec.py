@@ -248,7 +248,8 @@ class ModelSpec:
         quantization: the scheme: ``{"scheme": "float32"}``, or for INT8 also ``weight_range``,
             ``output_scale`` (one output step in logits) and ``output_zero_point``.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).
-        thresholds: label to probability above which an event of that class begins; may be empty.
+        thresholds: label to the probability from which that class is believed, fitted on held-out data; a
+            label without one takes the runtime's default.
         provenance: recipe, data, seed, metrics, versions, licences.
         goldens: what the runtime checks itself with when it loads the file.
         schema: version of this table.
@@ -282,6 +283,7 @@ class ModelSpec:
             (self.temperature <= 0, "temperature is positive"),
             (self.clip_s <= 0, "clip_s is positive"),
             (not set(self.thresholds) <= set(self.labels), "thresholds name known labels"),
+            (not all(0 < p <= 1 for p in self.thresholds.values()), "thresholds lie above 0 and up to 1"),
             (
                 any(len(g.logits) != len(self.labels) for g in self.goldens),
                 "goldens have one logit per label",

@@ -1,7 +1,8 @@
-"""What a model.pt carries for later: windows to calibrate INT8 with, and a temperature for its confidence."""
+"""What a model.pt carries for later: windows to calibrate INT8 with, and how far to trust its confidence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from train.data.module import ClipWindows
 from train.frontend import LogMel
 
 COUNT = 128  # 4 MB of float16 log-mels with 256 bands; observers settle long before
+PRECISION = 0.9  # of the held-out windows above a class's threshold, so many are of that class
+MIN_WINDOWS = 20  # of a class that is held out; fewer say nothing, and the runtime's default counts
+# A class that nothing held out is taken for would be believed at once, but the world holds more sounds; one
+# that never gets to the precision would never be.
+LOWEST, HIGHEST = 0.3, 0.95
 
 
 def calibration_windows(dataset: ClipWindows, log_mel: LogMel, count: int = COUNT) -> dict[str, Any]:
@@ -57,3 +63,55 @@ def fit_temperature(probabilities: npt.NDArray[Any], target: npt.NDArray[Any]) -
 
     bounds = (np.log(0.1), np.log(10.0))
     return round(float(np.exp(minimize_scalar(log_loss, bounds=bounds, method="bounded").x)), 4)
+
+
+def fit_thresholds(
+    probabilities: npt.NDArray[Any], target: npt.NDArray[Any], labels: Sequence[str]
+) -> dict[str, float]:
+    """For each class, the smallest probability at which the precision on held-out windows is `PRECISION`.
+
+    That is at the frequencies of the held-out classes, and for single windows, where the runtime holds its
+    smoothed scores against it. Events end below a part of it (`runtime.events.EventRules.exit_ratio`).
+
+    Args:
+        probabilities: calibrated, [windows, classes], of windows not trained on.
+        target: [windows].
+        labels: [classes].
+
+    Returns:
+        Label to threshold, from `LOWEST` to `HIGHEST`; none for classes of fewer than `MIN_WINDOWS` windows.
+    """
+    return {
+        label: round(float(np.clip(_threshold(probabilities[:, index], target == index), LOWEST, HIGHEST)), 4)
+        for index, label in enumerate(labels)
+        if (target == index).sum() >= MIN_WINDOWS
+    }
+
+
+def _threshold(probability: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> float:
+    """The smallest probability from which up `PRECISION` of the windows are right; infinite without one."""
+    order = np.argsort(-probability, kind="stable")
+    ranked = probability[order]
+    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
+    reached = ranked[(precision >= PRECISION) & last_of_equals]
+    return float(reached[-1]) if len(reached) else np.inf
+
+
+def calibrate(
+    probabilities: npt.NDArray[Any], target: npt.NDArray[Any], labels: Sequence[str]
+) -> dict[str, Any]:
+    """What held-out windows tell about confidence.
+
+    Args:
+        probabilities: softmax at temperature 1, [windows, classes], of windows not trained on.
+        target: [windows].
+        labels: [classes].
+
+    Returns:
+        The fields ``temperature`` and ``thresholds`` of `train.checkpoint.Checkpoint`.
+    """
+    temperature = fit_temperature(probabilities, target)
+    scaled = np.maximum(probabilities, 1e-12) ** (1 / temperature)
+    calibrated = scaled / scaled.sum(axis=1, keepdims=True)
+    return {"temperature": temperature, "thresholds": fit_thresholds(calibrated, target, labels)}

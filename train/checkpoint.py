@@ -38,6 +38,8 @@ class Checkpoint:
         task: ``single_label`` or ``multi_label``.
         clip_s: window length, seconds.
         temperature: fitted on validation data; logits are divided by it.
+        thresholds: label to the calibrated probability from which it is believed, fitted there too; a label
+            without one takes the runtime's default.
         provenance: recipe, data, split, seed, metrics, versions, licence of the data.
         calibration: log-mels of training windows, float16 [n, 1, n_mels, frames], stratified by class,
             so that post-training quantization needs nothing but this file; empty when n is 0.
@@ -54,6 +56,7 @@ class Checkpoint:
     task: Task = "single_label"
     clip_s: float = 1.0
     temperature: float = 1.0
+    thresholds: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     calibration: Tensor = field(default_factory=lambda: torch.empty(0))
     calibration_targets: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))

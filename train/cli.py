@@ -24,7 +24,7 @@ from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train import checkpoint
 from train.arguments import Parser
-from train.calibration import calibration_windows, fit_temperature
+from train.calibration import calibrate, calibration_windows
 from train.classifier import Classifier
 from train.data import ClipData
 from train.evaluation import Evaluation, clip_means, write_output
@@ -130,24 +130,23 @@ class TrainCLI(LightningCLI):
         """Write model.pt from the best epoch, or from the last one where nothing was validated."""
         if self.trainer.interrupted:
             return
-        chosen, temperature = self._choose()  # all processes judge together
+        chosen, confidence = self._choose()  # all processes judge together
         if not self.trainer.is_global_zero:
             return
         windows = calibration_windows(self.datamodule.datasets["train"], self.model.log_mel)
-        model = self.model.to_checkpoint(
-            temperature=temperature, provenance=self._provenance(chosen), **windows
-        )
+        model = self.model.to_checkpoint(provenance=self._provenance(chosen), **confidence, **windows)
         checkpoint.save(model, self.root / "model.pt")
         print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
 
-    def _choose(self) -> tuple[str, float]:
-        """Load the best epoch's weights; say which they are and at what temperature they are calibrated."""
+    def _choose(self) -> tuple[str, dict[str, Any]]:
+        """Load the best epoch's weights; say which they are and how far their confidence can be trusted."""
         if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
-            return "last epoch", 1.0
+            return "last epoch", {}
         best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         self.trainer.validate(self.model, self.datamodule, verbose=False)
-        return f"epoch {best['epoch']}, best of val/accuracy", fit_temperature(*self.model.judged)
+        confidence = calibrate(*self.model.judged, self.model.labels)
+        return f"epoch {best['epoch']}, best of val/accuracy", confidence
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")

@@ -59,6 +59,7 @@ def checkpoint() -> Checkpoint:
         labels=LABELS,
         state_dict=network.state_dict(),
         temperature=1.5,
+        thresholds={"low": 0.7},
         provenance={"recipe": "a test"},
         calibration=x.half(),
         calibration_targets=targets,

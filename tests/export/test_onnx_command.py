@@ -29,7 +29,7 @@ def test_bare_command_finds_the_model_beside_it(int8_onnx: Path) -> None:
     model = load_model(int8_onnx)
     assert model.labels == ("low", "middle", "high")
     assert model.spec.quantization["scheme"] == "int8"
-    assert model.spec.temperature == 1.5
+    assert model.spec.temperature == 1.5 and model.spec.thresholds == {"low": 0.7}
     assert model.spec.provenance["recipe"] == "a test"
     assert model.spec.complexity["params"] > 0
 

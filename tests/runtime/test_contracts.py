@@ -38,7 +38,8 @@ def test_specs_come_back_as_they_were(name: str) -> None:
     ("field", "value"),
     [("labels", []), ("labels", ["a", "a"]), ("labels", ["a", ""]), ("labels", [1, 2]), ("labels", "ab"),
      ("clip_s", 0), ("clip_s", "1"), ("clip_s", True), ("temperature", -1), ("task", "regression"),
-     ("thresholds", {"c": 0.5}), ("goldens", [{"formula": "ramp", "seed": 0, "logits": [1.0]}]),
+     ("thresholds", {"c": 0.5}), ("thresholds", {"a": 1.5}),
+     ("goldens", [{"formula": "ramp", "seed": 0, "logits": [1.0]}]),
      ("frontend", None), ("schema", 2), ("schema", "1"), ("more", 1)],
 )  # fmt: skip
 def test_a_model_spec_that_is_not_one(field: str, value: Any) -> None:

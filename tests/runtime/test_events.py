@@ -76,6 +76,13 @@ def test_unknown_where_nothing_reaches_its_threshold() -> None:
     assert detector.push(window(1.25, 0.55))[0].label == "dog"
 
 
+def test_a_class_that_reaches_its_own_threshold_is_known_beside_a_likelier_one_that_does_not() -> None:
+    detector = EventDetector(EventRules(enter_of={"dog": 0.8, "rain": 0.25}, smoothing_s=0))
+    smoothed, _ = detector.push(window(1.0, 0.6))
+    assert (smoothed.state, smoothed.label, smoothed.probability) == ("ok", "rain", 0.3)
+    assert detector.push(window(1.25, 0.8))[0].label == "dog"
+
+
 def test_silence_ends_an_event_and_a_gap_does_not() -> None:
     for state, events in (("no_signal", 1), ("gap", 0)):
         detector = EventDetector(PLAIN)

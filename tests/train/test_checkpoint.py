@@ -24,6 +24,7 @@ def model() -> checkpoint.Checkpoint:
         frontend=FrontEndSpec.preset("cp_mel"),
         labels=("cat", "dog", "rain"),
         state_dict=networks.build("cp_mobile", SMALL).state_dict(),
+        thresholds={"dog": 0.7},
         provenance={"seed": 3},
         calibration=torch.randn(4, 1, 256, 64).half(),
         calibration_ids=("a@0", "b@0", "c@0", "d@0"),
@@ -35,7 +36,8 @@ def test_comes_back_as_it_was(model, tmp_path):
     found = checkpoint.load(tmp_path / "model.pt")
     x = torch.randn(2, 1, 256, 64)
     torch.testing.assert_close(found.build()(x), model.build()(x), rtol=0, atol=0)
-    for field in ("frontend", "labels", "provenance", "arguments", "calibration_ids", "temperature"):
+    for field in ("frontend", "labels", "provenance", "arguments", "calibration_ids", "temperature",
+                  "thresholds"):  # fmt: skip
         assert getattr(found, field) == getattr(model, field)
     assert torch.equal(found.calibration, model.calibration)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.calibration import fit_temperature
+from train.calibration import HIGHEST, LOWEST, calibrate, fit_temperature, fit_thresholds
 from train.data import Clip
 from train.evaluation import calibration_error, evaluate, write_output
 
@@ -34,6 +34,42 @@ def test_temperature_undoes_a_known_overconfidence():
     sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
     assert fit_temperature(honest, target) == pytest.approx(1, abs=0.03)
     assert fit_temperature(sure, target) == pytest.approx(3, abs=0.1)
+
+
+def test_a_threshold_is_the_smallest_with_nine_in_ten_right():
+    # of dog: 18 right at 0.9, 2 wrong at 0.7 (18 of 20), 10 wrong at 0.6, 2 right at 0.4 (20 of 32)
+    probability = np.repeat([0.9, 0.7, 0.6, 0.4], [18, 2, 10, 2])
+    dog = np.repeat([True, False, False, True], [18, 2, 10, 2])
+    both = np.stack([probability, 1 - probability], axis=1)
+    assert fit_thresholds(both, np.where(dog, 0, 1), ["dog", "rain"]) == {"dog": 0.7}  # 12 windows of rain
+    # with one more wrong one at 0.7 all of these would be 18 of 21: they count together, in any order
+    probability[20], order = 0.7, np.random.default_rng(0).permutation(32)
+    both = np.stack([probability, 1 - probability], axis=1)[order]
+    assert fit_thresholds(both, np.where(dog, 0, 1)[order], ["dog", "rain"]) == {"dog": 0.9}
+
+
+def test_thresholds_are_bounded():
+    quiet, loud = np.full(20, 0.1), np.full(20, 0.99)
+    hum, hiss = np.zeros(20, int), np.ones(20, int)
+    # whatever is taken for hum is hum, even at 0.1; with louder hiss above it, no probability will do
+    assert fit_thresholds(np.stack([quiet, loud], axis=1), hum, ["hum", "hiss"]) == {"hum": LOWEST}
+    both = np.repeat(np.concatenate([quiet, loud])[:, None], 2, axis=1)
+    assert fit_thresholds(both, np.concatenate([hum, hiss]), ["hum", "hiss"]) == {
+        "hum": HIGHEST,
+        "hiss": HIGHEST,
+    }
+
+
+def test_thresholds_are_of_calibrated_confidence():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(scale=2, size=(5_000, 3))
+    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    target = (honest.cumsum(1) > rng.random((len(honest), 1))).argmax(1)
+    sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
+    plain, undone = (calibrate(p, target, ["a", "b", "c"]) for p in (honest, sure))
+    assert undone["temperature"] == pytest.approx(3 * plain["temperature"], rel=0.01)
+    assert undone["thresholds"] == pytest.approx(plain["thresholds"], abs=0.01)
+    assert all(0.6 < threshold < 0.95 for threshold in plain["thresholds"].values())
 
 
 def test_accuracy_of_device_groups_and_cities():
