@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 from runtime.door import run
+from runtime.pace import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
     "classify": "runtime.commands",
@@ -34,7 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_listen(commands.add_parser("listen", help="label what a microphone hears"))
     _add_json(commands.add_parser("devices", help="list the microphones"))
     doctor = commands.add_parser("doctor", help="check what listening needs, and measure")
-    doctor.add_argument("--model", action="append", metavar="M", help="an .onnx file; may be given again")
+    doctor.add_argument(
+        "--model", action="append", metavar="M",
+        help="an .onnx file; may be given again, as to compare INT8 with `export onnx --quantize none`",
+    )  # fmt: skip
     _add_json(doctor)
     return parser
 
@@ -50,16 +54,20 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", action="append", metavar="INPUT", help="one more input")
     parser.add_argument("--device", metavar="NAME", help="part of a microphone's name")
     _add_common(parser)
-    parser.add_argument("--hop", type=float, default=0.25, metavar="S", help="seconds between answers (0.25)")
-    parser.add_argument("--top", type=int, default=3, metavar="N", help="how many labels to show (3)")
+    parser.add_argument(
+        "--hop", type=float, default=DEFAULT_HOP_S, metavar="S", help="seconds between answers (%(default)s)"
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="N", help="labels to show (%(default)s)")
     parser.add_argument("--record", metavar="DIR", help="keep the sound as wav files")
     parser.add_argument(
-        "--record-limit", type=float, default=100, metavar="MB", help="of all that is kept (100)"
+        "--record-limit", type=float, default=100, metavar="MB", help="of all that is kept (%(default)s)"
     )
     pcm = parser.add_argument_group("PCM on stdin")
     pcm.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the model's)")
-    pcm.add_argument("--channels", type=int, default=1, metavar="N", help="interleaved channels (1)")
-    pcm.add_argument("--format", choices=("s16", "s32", "f32"), default="s16", help="little-endian (s16)")
+    pcm.add_argument("--channels", type=int, default=1, metavar="N", help="interleaved (%(default)s)")
+    pcm.add_argument(
+        "--format", choices=("s16", "s32", "f32"), default="s16", help="little-endian (%(default)s)"
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

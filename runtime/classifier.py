@@ -11,12 +11,11 @@ from typing import Any
 import numpy.typing as npt
 
 from runtime.errors import AudioError, ConfigError, ModelFileError
+from runtime.pace import DEFAULT_HOP_S
 from runtime.prediction import Prediction, clip_mean
 from runtime.session import Session
 from runtime.stream import Stream, Streams
 from runtime.windows import WindowCutter
-
-DEFAULT_HOP_S = 0.25  # of a live stream: four answers a second
 
 
 class Model:

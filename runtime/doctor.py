@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.classifier import DEFAULT_HOP_S, Model, load_model
+from runtime.classifier import Model, load_model
 from runtime.door import EXIT_NEGATIVE, EXIT_OK
 from runtime.errors import TinysceneError
 from runtime.microphone import inputs, portaudio
+from runtime.pace import DEFAULT_HOP_S
 from runtime.session import probe_import
 
 _WINDOWS = 60  # timed; the first ones warm up

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+DEFAULT_HOP_S = 0.25  # four answers a second
+
 _LOSSES, _LOSSES_S = 3, 60.0  # so many losses in so many seconds: the hop is widened
 _CALM_S, _CALM_MAX_S = 300.0, 3600.0  # without a loss for so long: it may be narrowed
 _SPARE = 0.5  # but only to a hop that would keep the loop busy for at most this part of the time

@@ -20,6 +20,7 @@ from runtime.classifier import Model
 from runtime.errors import ConfigError
 from runtime.recorder import Recorder
 from runtime.sources import AudioFile, Pcm
+from tests.conftest import ROOT
 
 
 def run(*arguments: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
@@ -96,11 +97,20 @@ def test_many_inputs(
     assert {line["source"] for line in heard} == {str(wav), str(other)}
 
 
-@pytest.mark.parametrize("arguments", [["missing.wav"], ["-", "--rate", "7"], ["-", "--channels", "0"]])
-def test_bad_inputs_are_one_sentence(model_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [["missing.wav"], ["-", "--rate", "7"], ["-", "--rate", "0"], ["-", "--channels", "0"],
+     ["-", "--record", "kept", "--record-limit", "nan"]],
+)  # fmt: skip
+def test_bad_inputs_are_one_sentence(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = run(*arguments, "--model", str(model_path))
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_samples_that_are_not_finite_are_a_gap(model_path: Path, noise: np.ndarray) -> None:
