@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import expit, softmax
 
+from runtime.spec import Task
 from train.data.module import ClipWindows
 from train.frontend import LogMel
 
@@ -45,28 +47,38 @@ def calibration_windows(dataset: ClipWindows, log_mel: LogMel, count: int = COUN
     }
 
 
-def fit_temperature(probabilities: npt.NDArray[Any], target: npt.NDArray[Any]) -> float:
+def fit_temperature(
+    probabilities: npt.NDArray[Any], targets: npt.NDArray[Any], task: Task = "single_label"
+) -> float:
     """The temperature that makes held-out answers as confident as they are right.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017: least log loss over one number.
 
     Args:
-        probabilities: softmax at temperature 1, [windows, classes], of windows not trained on.
-        target: [windows].
+        probabilities: at temperature 1, [windows, classes], of windows not trained on.
+        targets: [windows, classes], 1 for each label of a window and 0 for the others.
+        task: softmax or sigmoid.
     """
-    log_p = np.log(np.maximum(probabilities, 1e-12))  # logits up to a constant per window
-    rows = np.arange(len(target))
+    logits = _logits(probabilities, task)
 
     def log_loss(log_temperature: float) -> float:
-        scaled = log_p / np.exp(log_temperature)
-        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[rows, target]).mean())
+        scaled = logits / np.exp(log_temperature)
+        if task == "multi_label":
+            return float((np.logaddexp(0, scaled) - targets * scaled).mean())
+        return float((np.logaddexp.reduce(scaled, axis=1) - (targets * scaled).sum(axis=1)).mean())
 
     bounds = (np.log(0.1), np.log(10.0))
     return round(float(np.exp(minimize_scalar(log_loss, bounds=bounds, method="bounded").x)), 4)
 
 
+def _logits(probabilities: npt.NDArray[Any], task: Task) -> npt.NDArray[np.float64]:
+    """Logits that give these probabilities; of a softmax up to a constant per window."""
+    p = np.clip(probabilities.astype(np.float64), 1e-12, None)
+    return np.log(p) - np.log(np.maximum(1 - p, 1e-12)) if task == "multi_label" else np.log(p)
+
+
 def fit_thresholds(
-    probabilities: npt.NDArray[Any], target: npt.NDArray[Any], labels: Sequence[str]
+    probabilities: npt.NDArray[Any], targets: npt.NDArray[Any], labels: Sequence[str]
 ) -> dict[str, float]:
     """For each class, the smallest probability at which the precision on held-out windows is `PRECISION`.
 
@@ -75,16 +87,16 @@ def fit_thresholds(
 
     Args:
         probabilities: calibrated, [windows, classes], of windows not trained on.
-        target: [windows].
+        targets: [windows, classes], 1 for each label of a window and 0 for the others.
         labels: [classes].
 
     Returns:
         Label to threshold, from `LOWEST` to `HIGHEST`; none for classes of fewer than `MIN_WINDOWS` windows.
     """
     return {
-        label: round(float(np.clip(_threshold(probabilities[:, index], target == index), LOWEST, HIGHEST)), 4)
-        for index, label in enumerate(labels)
-        if (target == index).sum() >= MIN_WINDOWS
+        label: round(float(np.clip(_threshold(probabilities[:, index], present), LOWEST, HIGHEST)), 4)
+        for index, (label, present) in enumerate(zip(labels, targets.T > 0, strict=True))
+        if present.sum() >= MIN_WINDOWS
     }
 
 
@@ -99,19 +111,23 @@ def _threshold(probability: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> f
 
 
 def calibrate(
-    probabilities: npt.NDArray[Any], target: npt.NDArray[Any], labels: Sequence[str]
+    probabilities: npt.NDArray[Any],
+    targets: npt.NDArray[Any],
+    labels: Sequence[str],
+    task: Task = "single_label",
 ) -> dict[str, Any]:
     """What held-out windows tell about confidence.
 
     Args:
-        probabilities: softmax at temperature 1, [windows, classes], of windows not trained on.
-        target: [windows].
+        probabilities: at temperature 1, [windows, classes], of windows not trained on.
+        targets: [windows, classes], 1 for each label of a window and 0 for the others.
         labels: [classes].
+        task: softmax or sigmoid.
 
     Returns:
         The fields ``temperature`` and ``thresholds`` of `train.checkpoint.Checkpoint`.
     """
-    temperature = fit_temperature(probabilities, target)
-    scaled = np.maximum(probabilities, 1e-12) ** (1 / temperature)
-    calibrated = scaled / scaled.sum(axis=1, keepdims=True)
-    return {"temperature": temperature, "thresholds": fit_thresholds(calibrated, target, labels)}
+    temperature = fit_temperature(probabilities, targets, task)
+    scaled = _logits(probabilities, task) / temperature
+    calibrated = expit(scaled) if task == "multi_label" else softmax(scaled, axis=1)
+    return {"temperature": temperature, "thresholds": fit_thresholds(calibrated, targets, labels)}

@@ -19,7 +19,7 @@ from train import checkpoint, networks
 from train.augment import Augmentation, View, generator_for
 from train.data import Batch, ClipWindows
 from train.distill import agreement, label_loss, soften
-from train.evaluation import Evaluation, evaluate
+from train.evaluation import CHOSEN_BY, Evaluation, evaluate
 from train.frontend import LogMel
 from train.schedule import Schedule
 from train.teaching import Distillation, Lessons
@@ -74,7 +74,7 @@ class Classifier(lightning.LightningModule):
         self.student = networks.build(student, self.arguments).to(memory_format=torch.channels_last)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
-        self.judged: tuple[np.ndarray, np.ndarray] | None = None  # its probabilities and targets, by window
+        self.judged: tuple[np.ndarray, np.ndarray] | None = None  # probabilities and targets of its windows
         self.temperature = 1.0  # what probabilities are reported at
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
@@ -216,25 +216,16 @@ class Classifier(lightning.LightningModule):
         return probabilities.cpu(), batch.clip.cpu()
 
     def on_validation_epoch_end(self) -> None:
-        """Log accuracies of windows and clips, per class and per device."""
-        evaluation = self._evaluate("val")
-        self.log("val/accuracy", evaluation.clip_accuracy, prog_bar=True, sync_dist=True)
-        self.log("val/window_accuracy", evaluation.window_accuracy, prog_bar=True, sync_dist=True)
-        self.log("val/loss", evaluation.log_loss, sync_dist=True)
-        for kind, table in (
-            ("class", evaluation.per_class),
-            ("device", evaluation.per_device),
-            ("devices", evaluation.per_device_group),
-        ):
-            self.log_dict({f"val/{kind}/{name}": value for name, value in table.items()}, sync_dist=True)
+        """Log the scores of the whole split and of its parts."""
+        if evaluation := self._evaluate("val"):
+            for kind, table in evaluation.tables.items():
+                self.log_dict({f"val/{kind}/{name}": value for name, value in table.items()}, sync_dist=True)
 
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Keep the evaluation for the report."""
-        evaluation = self._evaluate("test")
-        self.log("test/accuracy", evaluation.clip_accuracy, sync_dist=True)
-        self.log("test/window_accuracy", evaluation.window_accuracy, sync_dist=True)
+        self._evaluate("test")
 
     def gather(self, outputs: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
         """Put together what `predict_step` gave for all batches, in all processes.
@@ -249,11 +240,19 @@ class Classifier(lightning.LightningModule):
         probabilities, clips = zip(*(output for part in parts for output in part), strict=True)
         return torch.cat(probabilities).numpy(), torch.cat(clips).numpy()
 
-    def _evaluate(self, split: str) -> Evaluation:
+    def _evaluate(self, split: str) -> Evaluation | None:
+        """Score what was kept, and log it; None where nobody labelled the split."""
         probabilities, clips = self.gather(self._outputs)
         self._outputs.clear()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        members = data.datasets[split].clips
-        self.judged = probabilities, np.array([members[clip].target for clip in clips])
-        self.evaluation = evaluate(probabilities, clips, members, self.labels, data.corpus.device_groups)
+        dataset = data.datasets[split]
+        told = dataset.labelled[clips] > 0
+        if not told.any():
+            return None
+        self.judged = probabilities[told], dataset.targets[clips[told]]
+        self.evaluation = evaluate(
+            probabilities, clips, dataset.clips, self.labels, data.corpus.device_groups, self.task
+        )
+        for name, value in self.evaluation.logged.items():
+            self.log(f"{split}/{name}", value, prog_bar=name == CHOSEN_BY[self.task], sync_dist=True)
         return self.evaluation

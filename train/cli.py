@@ -27,7 +27,7 @@ from train.arguments import Parser
 from train.calibration import calibrate, calibration_windows
 from train.classifier import Classifier
 from train.data import ClipData
-from train.evaluation import Evaluation, clip_means, write_output
+from train.evaluation import CHOSEN_BY, Evaluation, clip_means, write_output
 from train.waiting import DataWait
 
 _VERBS = ("fit", "validate", "test", "predict")
@@ -117,8 +117,9 @@ class TrainCLI(LightningCLI):
                 "--allow-over-budget."
             )
         self.datamodule.setup("fit")
-        if len(self.datamodule.datasets["val"]):
-            self._checkpoints.monitor, self._checkpoints.mode = "val/accuracy", "max"
+        if self.datamodule.datasets["val"].labelled.any():
+            self._checkpoints.monitor = f"val/{CHOSEN_BY[self.model.task]}"
+            self._checkpoints.mode = "max"
             self._checkpoints.filename = "best"
 
     def _weigh(self) -> complexity.Report:
@@ -145,8 +146,8 @@ class TrainCLI(LightningCLI):
         best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         self.trainer.validate(self.model, self.datamodule, verbose=False)
-        confidence = calibrate(*self.model.judged, self.model.labels)
-        return f"epoch {best['epoch']}, best of val/accuracy", confidence
+        confidence = calibrate(*self.model.judged, self.model.labels, self.model.task)
+        return f"epoch {best['epoch']}, best of {self._checkpoints.monitor}", confidence
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")
@@ -192,7 +193,7 @@ class TrainCLI(LightningCLI):
             return
         heard, _, of_clips = clip_means(probabilities, windows)
         clips = [self.datamodule.datasets["test"].clips[clip] for clip in heard]
-        write_output(self.root / "output.csv", of_clips, clips, self.model.labels)
+        write_output(self.root / "output.csv", of_clips, clips, self.model.labels, self.model.task)
         print(f"wrote {self.root / 'output.csv'}: {len(clips)} clips", file=sys.stderr)
 
     def after_validate(self) -> None:
@@ -206,8 +207,11 @@ class TrainCLI(LightningCLI):
         with write_beside(self.root / f"{split}_report.json") as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
         evaluation.to_csv(self.root / f"{split}_report.csv")
-        evaluation.plot(self.root / f"{split}_confusion.png")
-        print(f"wrote {self.root / f'{split}_report.json'} and its confusion matrix", file=sys.stderr)
+        evaluation.plot(self.root / f"{split}_{evaluation.drawn}.png")
+        print(
+            f"wrote {self.root / f'{split}_report'}.json, .csv and {split}_{evaluation.drawn}.png",
+            file=sys.stderr,
+        )
 
 
 def link_recipe(parser: LightningArgumentParser) -> None:

@@ -103,6 +103,14 @@ class FileCorpus(Corpus):
         return read_audio(self.path(clip), sample_rate)
 
 
+def multi_hot(clips: Sequence[Clip], n_classes: int) -> npt.NDArray[np.bool_]:
+    """Which labels each clip has: [clips, classes]."""
+    found = np.zeros((len(clips), n_classes), bool)
+    for row, clip in enumerate(clips):
+        found[row, list(clip.targets or ())] = True
+    return found
+
+
 def find_leaks(clips: Mapping[Split, Sequence[Clip]]) -> list[tuple[str, Split, Split]]:
     """Recordings that stand in two splits: their names and both splits."""
     seen: dict[str, Split] = {}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from runtime.errors import AudioError, DataError
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs, window_starts
-from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
+from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, multi_hot
 from train.data.tables import hold_out
 
 _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be empty
@@ -81,11 +81,8 @@ class ClipWindows(Dataset[Batch]):
     ) -> None:
         self.clips, self.samples, self.length = clips, samples, length
         self.views: int | None = None
-        self.targets = np.zeros((len(clips), n_classes), np.float32)
         self.labelled = np.array([c.targets is not None and c.id not in hidden for c in clips], np.float32)
-        for row, clip in enumerate(clips):
-            if self.labelled[row]:
-                self.targets[row, list(clip.targets or ())] = 1
+        self.targets = multi_hot(clips, n_classes) * self.labelled[:, None]
         self.jitter, self.seed, self.epoch = jitter, seed, 0
         self.windows: list[Window] = []
         self.lengths: list[int] = []  # of the clips, samples
