@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.fx import GraphModule
 
-from train.quantize import quantized_values
+from train.twin import quantized_values
 
 OPSET = 21  # ONNX Runtime 1.20 (October 2024) reads up to opset 21 and IR 10
 IR_VERSION = 10

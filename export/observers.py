@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ModelFileError
-from train.quantize import Observer, Range, activation_parameters
+from train.quantize import Observer
+from train.scales import Range, activation_parameters
 
 _BINS = 4096
 _STRIDE = 7  # of large maps every 7th entry is counted: coprime to the frames, so no column is favoured
@@ -27,8 +28,7 @@ class RangeObserver(Observer):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.low, self.high = 0.0, 0.0
         self.exponent = 0
         self.counts = torch.zeros(_BINS, dtype=torch.float64)

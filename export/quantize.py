@@ -13,7 +13,9 @@ from export.rounding import MomentObserver, round_weight
 from export.sensitivity import Sensitivity, rank_values
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
-from train.quantize import PORTABLE, Range, Scheme, Weights, convert, layers, prepare, weight_of
+from train.quantize import PORTABLE, Scheme
+from train.scales import Range
+from train.twin import convert, prepare
 
 TOLERANCE = 0.01
 
@@ -27,16 +29,26 @@ class Calibration:
     """What calibration windows tell about a network.
 
     Attributes:
+        input_shape: of the network at batch 1.
         observers: name of a value to what was seen of it.
-        weights: name of a layer to its rounded weight and scales.
+        moments: name of a layer to the second moments of its inputs, see `export.rounding`.
     """
 
+    input_shape: tuple[int, ...]
     observers: dict[str, RangeObserver]
-    weights: Weights
+    moments: dict[str, Tensor]
 
     def ranges(self, observer: str) -> dict[str, Range]:
         """The range of every value, chosen by a key of `OBSERVERS`."""
         return {name: OBSERVERS[observer](seen) for name, seen in self.observers.items()}
+
+    def twin(self, network: nn.Module, observer: str, scheme: Scheme) -> GraphModule:
+        """The INT8 twin of the network with ranges of one observer and weights rounded for their output."""
+
+        def rounding(name: str, weight: Tensor, scales: Tensor) -> Tensor:
+            return round_weight(weight, scales, self.moments[name], scheme.weight_range)
+
+        return convert(network, self.input_shape, self.ranges(observer), scheme, rounding)
 
 
 @dataclass(frozen=True)
@@ -54,15 +66,14 @@ class Quantized:
     how: dict[str, object]
 
 
-def calibrate(network: nn.Module, windows: Tensor, scheme: Scheme = PORTABLE) -> Calibration:
+def calibrate(network: nn.Module, windows: Tensor) -> Calibration:
     """Run calibration windows through a network and look at every value that INT8 needs a range for.
 
     Args:
         network: in eval mode.
         windows: log-mels [n, 1, n_mels, frames].
-        scheme: gives the range of the weights; values that it keeps float are observed as well.
     """
-    prepared = prepare(network, tuple(windows.shape), replace(scheme, keep_float=()), RangeObserver)
+    prepared = prepare(network, tuple(windows.shape), PORTABLE, RangeObserver)
     observers = {m.name: m for m in prepared.modules() if isinstance(m, RangeObserver)}
     moments = MomentObserver(prepared)
     with torch.no_grad():
@@ -70,11 +81,7 @@ def calibrate(network: nn.Module, windows: Tensor, scheme: Scheme = PORTABLE) ->
             prepared(batch.float())
         for batch in windows[:: max(1, len(windows) // _ROUNDING_WINDOWS)].split(_BATCH):
             moments.run(batch.float())
-    weights = {
-        name: round_weight(weight_of(prepared, node), moments.moments[name], scheme.weight_range)
-        for name, node in layers(prepared).items()
-    }
-    return Calibration(observers, weights)
+    return Calibration((1, *windows.shape[1:]), observers, moments.moments)
 
 
 def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float = TOLERANCE) -> Quantized:
@@ -95,12 +102,11 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
     windows = _windows(checkpoint)
     network = checkpoint.build()
     wanted = labels(network, windows)
-    calibration = calibrate(network, windows, scheme)
+    calibration = calibrate(network, windows)
     tried: list[str] = []
 
     def attempt(observer: str, scheme: Scheme) -> Quantized | None:
-        ranges = calibration.ranges(observer)
-        twin = convert(network, checkpoint.input_shape, ranges, scheme, calibration.weights)
+        twin = calibration.twin(network, observer, scheme)
         loss = float((labels(twin, windows) != wanted).double().mean())
         kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
         tried.append(f"{observer}{kept}: {loss:.2%} of labels changed")
@@ -129,7 +135,7 @@ def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sen
         ModelFileError: where the checkpoint holds no calibration windows.
     """
     windows, network = _windows(checkpoint), checkpoint.build()
-    ranges = calibrate(network, windows, scheme).ranges(next(iter(OBSERVERS)))
+    ranges = calibrate(network, windows).ranges(next(iter(OBSERVERS)))
     return rank_values(network, windows, ranges, scheme)
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from train.quantize import aten, layers, weight_scales
+from train.quantize import aten
+from train.twin import layers
 
 _DAMPING = 0.01  # of the mean second moment, the paper's value: inputs that never vary stay solvable
 
@@ -23,7 +24,7 @@ class MomentObserver(Interpreter):
     """Runs a graph and sums up the second moments of what the weights of every layer see.
 
     Args:
-        model: a prepared graph, see `train.quantize.prepare`.
+        model: a prepared graph, see `train.twin.prepare`.
 
     Attributes:
         moments: name of a layer to float64 [groups, inputs, inputs].
@@ -55,22 +56,19 @@ def _patches(node: Node, x: Tensor, weight: Tensor) -> Tensor:
     return patches.unflatten(1, (groups, -1)).transpose(0, 1).transpose(1, 2).flatten(2)
 
 
-def round_weight(weight: Tensor, moments: Tensor, weight_range: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Round the weight of a layer.
+def round_weight(weight: Tensor, scales: Tensor, moments: Tensor, weight_range: tuple[int, int]) -> Tensor:
+    """Round the weight of a layer to the grid of its scales.
 
     Args:
         weight: [out_channels, ...], batch norm folded into it.
-        moments: of its inputs, [groups, inputs, inputs].
+        scales: [out_channels].
+        moments: of the layer's inputs, [groups, inputs, inputs].
         weight_range: least and greatest integer.
-
-    Returns:
-        The weight on the grid of its scales, and the scales [out_channels].
     """
-    scales = weight_scales(weight, weight_range)
     rows = weight.detach().double().reshape(len(moments), -1, moments.shape[-1])
     steps = scales.double().reshape(len(moments), -1)
     rounded = [_round_group(*group, weight_range) for group in zip(rows, steps, moments, strict=True)]
-    return torch.cat(rounded).reshape(weight.shape).float(), scales
+    return torch.cat(rounded).reshape(weight.shape).float()
 
 
 def _round_group(rows: Tensor, steps: Tensor, moments: Tensor, weight_range: tuple[int, int]) -> Tensor:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from train.fake_quantize import FakeActivation, FakeWeight, layer_weights
-from train.quantize import Ranges, Scheme, prepare
+from train.fake_quantize import FakeActivation, FakeWeight
+from train.quantize import Scheme
+from train.twin import Ranges, prepare
 
 _WINDOWS = 32
 _SILENT = 99.0  # dB; what makes no difference at all
@@ -40,7 +41,7 @@ def rank_values(network: nn.Module, windows: Tensor, ranges: Ranges, scheme: Sch
     x = windows[:: max(1, len(windows) // _WINDOWS)].float()
     prepared = prepare(network, tuple(x.shape), scheme, FakeActivation, FakeWeight)
     values = {m.name: m for m in prepared.modules() if isinstance(m, FakeActivation)}
-    weights = layer_weights(prepared)
+    weights = {m.name: m for m in prepared.modules() if isinstance(m, FakeWeight)}
     for name, value in values.items():
         value.set_range(ranges[name])
     everything = [*values.values(), *weights.values()]

@@ -86,8 +86,8 @@ def float32() -> dict[str, Any]:
 def _goldens(model: bytes, checkpoint: Checkpoint) -> tuple[Golden, ...]:
     """The candidates that optimized kernels answer most exactly.
 
-    A sum that lies near a tie is rounded otherwise by fused kernels, which layers to come may spread.
-    Where that hardly happens here, a difference on another machine comes from that machine.
+    What a layer in float makes may lie near a tie, where kernels round apart. Where that does not happen
+    here, a difference on another machine comes from that machine; integer networks know no ties.
     """
     found = []
     for formula, seed in _CANDIDATES:

@@ -6,19 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
-from train.quantize import (
-    Observer,
-    ObserverBase,
-    Range,
-    Scheme,
-    activation_parameters,
-    aten,
-    layers,
-    prepare_training,
-    weight_scales,
-)
+from train.quantize import Observer, Scheme, WeightObserver, aten
+from train.scales import Range
+from train.twin import prepare_training, release, settle
 
 _MOMENTUM = 0.01  # share of a batch's extremes in a range
 _CALIBRATION_BATCH = 16
@@ -39,8 +30,8 @@ class FakeActivation(Observer):
     high: Tensor
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name, self.momentum = name, _MOMENTUM
+        super().__init__(name)
+        self.momentum = _MOMENTUM
         self.register_buffer("low", torch.tensor(0.0))
         self.register_buffer("high", torch.tensor(0.0))
         self.observes, self.quantizes = True, True
@@ -66,7 +57,7 @@ class FakeActivation(Observer):
             self.high += self.momentum * (high.clamp(min=0.0) - self.high)
         if not self.quantizes:
             return x
-        rounded = torch.fake_quantize_per_tensor_affine(x, *activation_parameters(self.range()), 0, 255)
+        rounded = torch.fake_quantize_per_tensor_affine(x, *self.parameters(), 0, 255)
         if rounded.requires_grad and rounded.shape[2:] == (1, 1):
             rounded.register_hook(_finite)
         return rounded
@@ -77,17 +68,16 @@ def _finite(gradient: Tensor) -> Tensor:
     return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-class FakeWeight(ObserverBase):
+class FakeWeight(WeightObserver):
     """Rounds a weight as INT8 will, on the grid that its own largest entries give, and lets gradients pass.
 
     Args:
+        name: of the layer.
         weight_range: least and greatest integer.
     """
 
-    def __init__(self, weight_range: tuple[int, int]) -> None:
-        super().__init__(dtype=torch.int8)
-        self.quant_min, self.quant_max = weight_range
-        self.qscheme, self.ch_axis = torch.per_channel_symmetric, 0
+    def __init__(self, name: str, weight_range: tuple[int, int]) -> None:
+        super().__init__(name, weight_range)
         self.quantizes = True
 
     def switch(self, *, observe: bool, quantize: bool) -> None:
@@ -98,23 +88,13 @@ class FakeWeight(ObserverBase):
         """[out_channels, ...] -> the same."""
         if not self.quantizes:
             return x
-        scales = weight_scales(x, (self.quant_min, self.quant_max))
+        scales = self.scales(x)
         zeros = torch.zeros_like(scales, dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(x, scales, zeros, 0, self.quant_min, self.quant_max)
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         """PT2E requires it; nobody calls it."""
         raise NotImplementedError("the INT8 twin takes its scales from the trained weights")
-
-
-def layer_weights(prepared: GraphModule) -> dict[str, FakeWeight]:
-    """The fake quantizer of each layer's weight by the layer's name; without those that stay float."""
-    found = {
-        name: prepared.get_submodule(node.args[1].target)
-        for name, node in layers(prepared).items()
-        if node.args[1].op == "call_module"
-    }
-    return {name: module for name, module in found.items() if isinstance(module, FakeWeight)}
 
 
 class FakeQuantized(nn.Module):
@@ -145,8 +125,10 @@ class FakeQuantized(nn.Module):
         for node in self.graph.graph.find_nodes(op="call_function", target=aten.batch_norm.default):
             node.update_arg(_BATCH_NORM_TRAINING, mode and not self.frozen)
         self.graph.recompile()
+        observes = mode and not self.frozen
         for value in self.values.values():
-            value.switch(observe=mode and not self.frozen, quantize=True)
+            value.switch(observe=observes, quantize=True)
+        (release if observes else settle)(self.graph)  # scales that are to settle have to stand still
         return self
 
     def begin_with(self, log_mels: Tensor) -> None:

@@ -75,5 +75,5 @@ def whole_parts(ratio: float) -> float:
 
 
 def power_of_two(scale: float) -> float:
-    """The least power of two that is at least a scale."""
-    return float(2.0 ** math.ceil(math.log2(scale)))
+    """The least power of two that cuts no more than a sixteenth off the range that a scale stands for."""
+    return float(2.0 ** math.ceil(math.log2(scale * 15 / 16)))

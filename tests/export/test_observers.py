@@ -7,7 +7,7 @@ import torch
 
 from export.observers import OBSERVERS, RangeObserver, mse, percentile
 from runtime.errors import ModelFileError
-from train.quantize import activation_parameters
+from train.scales import activation_parameters
 
 
 def _observe(values: torch.Tensor, batches: int) -> RangeObserver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from export.lint import lint
 from export.quantize import calibrate, quantize, sensitivities
 from export.sensitivity import sqnr_db
 from runtime.errors import ModelFileError
+from runtime.goldens import make_input
 from runtime.session import Session, run_optimized, run_unoptimized
 from train.checkpoint import Checkpoint
-from train.quantize import PORTABLE, Scheme, activation_parameters, convert, quantized_values
+from train.quantize import PORTABLE, Scheme
+from train.twin import convert, quantized_values
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
@@ -29,11 +32,10 @@ def test_noise_stays_low_and_rounding_for_the_output_lowers_it(
 ) -> None:
     network, x = checkpoint.build(), windows(60, 5000)[0]
     calibration = calibrate(network, checkpoint.calibration)
-    ranges = calibration.ranges("percentile")
     with torch.no_grad():
         wanted = network(x)
-        nearest = convert(network, checkpoint.input_shape, ranges, PORTABLE)(x)
-        rounded = convert(network, checkpoint.input_shape, ranges, PORTABLE, calibration.weights)(x)
+        nearest = convert(network, checkpoint.input_shape, calibration.ranges("percentile"), PORTABLE)(x)
+        rounded = calibration.twin(network, "percentile", PORTABLE)(x)
     assert sqnr_db(wanted, rounded) > max(20.0, sqnr_db(wanted, nearest))
 
 
@@ -53,14 +55,6 @@ def test_onnxruntime_leaves_a_kept_layer_in_float(checkpoint: Checkpoint, window
     data, x = model.SerializeToString(), windows(20, 7000)[0].numpy()
     written, run = (f(data, x, ["in_c.1.0"])[0] for f in (run_unoptimized, run_optimized))
     assert np.mean(written != run) < 0.001
-
-
-def test_no_number_of_a_binary_grid_lies_halfway_between_two_steps() -> None:
-    """There torch, which multiplies by the inverse scale, and ONNX Runtime, which divides, round apart."""
-    grid = torch.arange(-4096, 8192, dtype=torch.float32) / 2048  # what float16 holds between 1 and 2
-    for low, high in ((-1.40625, 2.7773), (-1.5, 2.0), (-1.0, 3.0), (0.0, 255 / 64)):
-        scale = torch.tensor(activation_parameters((low, high))[0])
-        assert torch.equal((grid / scale).round(), (grid * (1 / scale)).round())
 
 
 @pytest.mark.slow
@@ -84,25 +78,25 @@ def test_values_keep_their_names_in_the_file(checkpoint: Checkpoint, int8_onnx: 
     assert {name for name in quantized_values(twin) if name != "log_mel"} | {"log_mel:quantized"} == names
 
 
-def test_torch_and_onnx_agree_to_a_few_output_steps(checkpoint: Checkpoint, windows: Windows) -> None:
-    x = windows(40, 6000)[0]
+def test_torch_and_onnxruntime_agree_to_the_bit(checkpoint: Checkpoint, windows: Windows) -> None:
+    """With optimizations, which run integer kernels, and without, which emulate them in float32."""
+    x = windows(200, 6000)[0]
     quantized = quantize(checkpoint)
-    model = to_onnx(quantized.network, checkpoint.input_shape)
+    data = to_onnx(quantized.network, checkpoint.input_shape).SerializeToString()
     with torch.no_grad():
         wanted = quantized.network(x).numpy()
-    step = np.unique(np.abs(wanted[wanted != 0])).min()
-    got = run_unoptimized(model.SerializeToString(), x.numpy())[0]
-    assert np.abs(got - wanted).max() <= 3.01 * step
+    np.testing.assert_array_equal(run_unoptimized(data, x.numpy())[0], wanted)
+    np.testing.assert_array_equal(run_optimized(data, x.numpy())[0], wanted)
 
 
-def test_unoptimized_onnxruntime_is_the_reference_evaluator(int8_onnx: Path, windows: Windows) -> None:
-    """Goldens are exact: onnx.reference computes every operator in numpy, by the standard's text."""
+def test_goldens_are_those_of_the_reference_evaluator(int8_onnx: Path) -> None:
+    """onnx.reference computes every operator in numpy, by the standard's text."""
     from onnx.reference import ReferenceEvaluator
 
-    x = windows(2, 7000)[0].numpy()
-    reference = ReferenceEvaluator(onnx.load(int8_onnx)).run(None, {"log_mel": x})[0]
-    step = Session(int8_onnx).spec.quantization["output_scale"]
-    np.testing.assert_allclose(run_unoptimized(int8_onnx.read_bytes(), x)[0], reference, atol=1.01 * step)
+    reference, spec = ReferenceEvaluator(onnx.load(int8_onnx)), Session(int8_onnx).spec
+    for golden in spec.goldens:
+        log_mel = make_input(golden.formula, golden.seed, spec.input_shape)
+        assert reference.run(None, {"log_mel": log_mel})[0].tolist() == [list(golden.logits)]
 
 
 def test_verify_passes_the_right_model_and_fails_another(
@@ -124,20 +118,37 @@ def test_verify_passes_the_right_model_and_fails_another(
     assert "FAIL" in capsys.readouterr().out
 
 
-def test_no_sum_comes_near_a_tie(int8_onnx: Path) -> None:
-    """CPUs round ties differently; the scales keep every sum half a part of 1/127 away from one."""
+def test_no_operation_comes_near_a_tie(int8_onnx: Path) -> None:
+    """What is requantized is a multiple of a fraction with an odd denominator, so kernels cannot differ."""
     model = onnx.load(int8_onnx)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     maker = {name: node for node in model.graph.node for name in node.output}
     readers = {name: node for node in model.graph.node for name in node.input}
-    sums = 0
+    seen = dict.fromkeys(("Conv", "Add", "Mul", "GlobalAveragePool"), 0)
     for node in model.graph.node:
-        operands = [maker.get(name) for name in node.input]
-        if node.op_type != "Add" or any(o is None or o.op_type != "DequantizeLinear" for o in operands):
-            continue
-        result = readers[node.output[0]]
-        result = readers[result.output[0]] if result.op_type == "Relu" else result
-        parts = [127 * constants[o.input[1]] / constants[result.input[1]] for o in operands]
-        np.testing.assert_allclose(parts, np.rint(parts), atol=1e-3)
-        sums += 1
-    assert sums > 6
+        operands = [maker.get(name) for name in node.input[:2]]
+        if node.op_type not in seen or any(o is None or o.op_type != "DequantizeLinear" for o in operands):
+            continue  # a statistic, in float
+        reader = readers[node.output[0]]
+        result = readers[reader.output[0]] if reader.op_type == "Relu" else reader
+        scales = [constants[o.input[1]].astype(np.float64) for o in operands]
+        step = constants[result.input[1]].astype(np.float64)
+        if node.op_type == "Add":
+            ratios = [float(scale / step) for scale in scales]
+        elif node.op_type == "GlobalAveragePool":
+            height, width = _map_shape(model, node.input[0])
+            ratios = [float(scales[0] / step / (height * width))]
+        else:
+            ratios = np.atleast_1d(scales[0] * scales[1] / step).tolist()
+        for ratio in ratios:
+            fraction = Fraction(ratio).limit_denominator(1023)
+            assert fraction.denominator % 2 == 1, (node.name, fraction)
+            assert float(fraction) == pytest.approx(ratio, rel=1e-6), (node.name, fraction)
+        seen[node.op_type] += 1
+    assert min(seen.values()) > 6
+
+
+def _map_shape(model: onnx.ModelProto, name: str) -> list[int]:
+    values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    shape = next(value.type.tensor_type.shape for value in values if value.name == name)
+    return [entry.dim_value for entry in shape.dim[2:]]

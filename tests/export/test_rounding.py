@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from export.rounding import round_weight
-from train.quantize import WEIGHT_RANGES, weight_scales
+from train.quantize import WEIGHT_RANGES
+from train.scales import weight_scales
 
 
 @pytest.mark.parametrize("name", WEIGHT_RANGES)
@@ -18,7 +19,8 @@ def test_rounded_weights_are_integers_in_range_and_err_less(name: str, groups: i
     x = 1.0 + torch.randn(groups, 500, 24, generator=generator) @ mixing  # correlated, and not centred
     weight = torch.randn(8, 24, generator=generator)
     moments = torch.einsum("gnk,gnl->gkl", x, x).double()
-    rounded, scales = round_weight(weight, moments, WEIGHT_RANGES[name])
+    scales = weight_scales(weight, WEIGHT_RANGES[name])
+    rounded = round_weight(weight, scales, moments, WEIGHT_RANGES[name])
     integers = rounded / scales[:, None]
     low, high = WEIGHT_RANGES[name]
     torch.testing.assert_close(integers, integers.round(), atol=1e-4, rtol=0)
@@ -34,7 +36,8 @@ def test_rounded_weights_are_integers_in_range_and_err_less(name: str, groups: i
 
 def test_inputs_that_are_always_zero_do_no_harm() -> None:
     weight = torch.randn(4, 9)
-    rounded, _ = round_weight(weight, torch.zeros(1, 9, 9, dtype=torch.float64), (-64, 63))
+    scales = weight_scales(weight, (-64, 63))
+    rounded = round_weight(weight, scales, torch.zeros(1, 9, 9, dtype=torch.float64), (-64, 63))
     assert torch.isfinite(rounded).all()
 
 
@@ -44,7 +47,8 @@ def test_scales_stay_usable_for_a_channel_of_zeros() -> None:
 
 
 def test_strided_average_pool_is_the_convolution_that_replaces_it() -> None:
-    from train.quantize import capture, replace_average_pools
+    from train.quantize import replace_average_pools
+    from train.twin import capture
 
     pool = torch.nn.AvgPool2d(3, (2, 1), padding=1)
     graph = replace_average_pools(capture(pool.eval(), (1, 4, 8, 8)))
