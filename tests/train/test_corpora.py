@@ -10,7 +10,18 @@ import pytest
 import soundfile
 
 from runtime.errors import AudioError, DataError
-from train.data import TAU2020, TAU2022, Clip, ClipData, Folder, SpeechCommands, Table
+from train.data import (
+    TAU2020,
+    TAU2022,
+    Clip,
+    ClipData,
+    Folder,
+    SpeechCommands,
+    Table,
+    Tags,
+    TAUEvaluation,
+    Unlabelled,
+)
 from train.data.tables import hold_out
 
 
@@ -255,8 +266,19 @@ def test_hold_out_takes_whole_groups_of_every_class():
     assert np.bincount([c.target for c in held]).tolist() == [8, 8, 8]
     assert hold_out(clips, 0.2, seed=1)[1] != held
     assert hold_out(clips, 0.0, seed=0) == (clips, [])
-    with pytest.raises(DataError, match=r"\[0, 1\)"):
-        hold_out(clips, 1.0, seed=0)
+    assert hold_out(clips, 1.0, seed=0) == ([], clips)
+    with pytest.raises(DataError, match=r"\[0, 1\]"):
+        hold_out(clips, 1.1, seed=0)
+
+
+def test_hold_out_counts_several_labels_for_the_rarest_and_none_for_itself():
+    common, rare, unknown = ((0,), (0, 1), None)
+    clips = [Clip(f"{i}", (common, rare, unknown)[i % 10 // 8 + (i % 10 == 9)], f"{i}") for i in range(100)]
+    kept, held = hold_out(clips, 0.2, seed=0)
+    count = [
+        [c.targets for c in part].count(kind) for part in (kept, held) for kind in (common, rare, unknown)
+    ]
+    assert count == [64, 8, 8, 16, 2, 2]
 
 
 def test_a_corrupt_clip_is_named_and_skipped_only_when_told_to(folder):
@@ -288,3 +310,71 @@ def test_reading_on_demand_gives_the_same_batches(folder):
         data.setup("fit")
         batches.append(data.datasets["train"].__getitems__([0, 3, 9]).waveform.numpy())
     assert np.array_equal(*batches)
+
+
+def test_a_folder_without_labels(folder):
+    corpus = Unlabelled(str(folder), ["owl", "frog"])
+    splits = corpus.splits()
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [40, 0, 0]
+    assert splits["train"][0].targets is None and corpus.labels == ("owl", "frog")
+    splits = Unlabelled(str(folder), ["owl", "frog"], group=r"([^/]+)_\d\.wav", val_share=0.2).splits()
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [32, 8, 0]
+    with pytest.raises(DataError, match="no_groups"):
+        Unlabelled(str(folder), ["owl", "frog"], val_share=0.2)
+    with pytest.raises(DataError, match="holds no audio file"):
+        Unlabelled(str(folder.parent / "nothing"), ["owl", "frog"]).splits()
+
+
+def test_nobody_labelled_is_one_sentence_for_a_test_and_nothing_for_predict(folder):
+    data = ClipData(Unlabelled(str(folder), ["owl", "frog"], test_share=1), sample_rate=8_000, clip_s=0.05)
+    for stage, message in (("test", "Nobody labelled the test split.*predict"), ("fit", "holds no clips")):
+        with pytest.raises(DataError, match=message):
+            data.setup(stage)
+    data.setup("predict")
+    batch = data.datasets["test"].__getitems__([0, 1])
+    assert batch.target.tolist() == [[0, 0], [0, 0]] and batch.labelled.tolist() == [0, 0]
+
+
+def test_a_table_of_several_labels(folder):
+    names = [f"{x}/{x}{n}_{part}.wav" for x in ("door", "rain") for n in range(10) for part in range(2)]
+    rows = [[name, ("wind; rain", "rain", "door;wind")[i % 3], name[:-6]] for i, name in enumerate(names)]
+    _table(folder / "t.csv", ["filename", "labels", "group"], rows, ",")
+    corpus = Tags(str(folder / "t.csv"))
+    assert (corpus.labels, corpus.task) == (("door", "rain", "wind"), "multi_label")
+    splits = corpus.splits()
+    assert sum(map(len, splits.values())) == 40 and len(splits["val"]) and len(splits["test"])
+    of = {clip.id: clip.targets for clips in splits.values() for clip in clips}
+    assert [of[name] for name in names[:3]] == [(1, 2), (1,), (0, 2)]
+    own = Tags(str(folder / "t.csv"), labels=["wind", "rain", "door", "siren"])
+    assert own.clips("train")[0].targets in {(0, 1), (1,), (0, 2)} and own.labels[3] == "siren"
+    with pytest.raises(DataError, match=r"'door'.*data\.corpus\.labels"):
+        Tags(str(folder / "t.csv"), labels=["wind", "rain"])
+
+
+def test_an_empty_cell_of_labels_has_to_be_explained(folder):
+    rows = [["a.wav", "x;y", "train"], ["b.wav", "", "train"], ["c.wav", "y", "test"]]
+    _table(folder / "t.tsv", ["filename", "labels", "split"], rows)
+    with pytest.raises(DataError, match=r"gives no label to b\.wav.*unlabelled.*negative"):
+        Tags(str(folder / "t.tsv"))
+    for empty, targets in (("unlabelled", None), ("negative", ())):
+        splits = Tags(str(folder / "t.tsv"), empty=empty).splits()
+        assert [clip.targets for clip in splits["train"]] == [(0, 1), targets]
+        assert [clip.targets for clip in splits["test"]] == [(1,)]
+    _table(folder / "t.tsv", ["filename", "labels", "split"], rows[1:2])
+    with pytest.raises(DataError, match="no label at all"):
+        Tags(str(folder / "t.tsv"), empty="negative")
+
+
+def test_an_evaluation_set_has_clips_and_no_labels(tmp_path):
+    rows = [["audio/0.wav", "s1"], ["audio/1.wav", "unknown"]]
+    _table(tmp_path / "evaluation_setup" / "fold1_test.csv", ["filename", "device_id"], rows)
+    _noise(tmp_path / "audio" / "0.wav")
+    corpus = TAUEvaluation(str(tmp_path))
+    splits = corpus.splits()
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [0, 0, 2]
+    assert splits["test"][0] == Clip("audio/0.wav", None, "audio/0.wav", "s1")
+    assert len(corpus.read(splits["test"][0], 8_000)) == 8_000 and corpus.labels == TAU2022.labels
+    _table(tmp_path / "evaluation_setup" / "fold1_test.csv", ["filename"], [["audio/0.wav"]])
+    assert TAUEvaluation(str(tmp_path)).clips("test")[0].device == ""
+    with pytest.raises(DataError, match=r"dcase\.community"):
+        TAUEvaluation(str(tmp_path / "nothing"))

@@ -242,6 +242,11 @@ class ClipData(lightning.LightningDataModule):
                 raise DataError(
                     f"The {split} split holds no clips: name the folds or lists that it is made of."
                 )
+            if stage in ("validate", "test") and not self.datasets[split].labelled.any():
+                raise DataError(
+                    f"Nobody labelled the {split} split, so there is nothing to score: `python -m train "
+                    "predict` writes the answers for test clips."
+                )
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
         samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
@@ -267,8 +272,6 @@ class ClipData(lightning.LightningDataModule):
 
     def _hidden(self, clips: Sequence[Clip]) -> set[str]:
         """Ids of the training clips whose labels are not told."""
-        if self.labelled == 0:
-            return {clip.id for clip in clips}
         return {clip.id for clip in hold_out(clips, 1 - self.labelled, self.seed)[1]}
 
     def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
