@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -15,6 +16,7 @@ EXIT_OK = 0
 EXIT_NEGATIVE = 1  # the command worked and its answer is no: over the limits, not verified
 EXIT_UNUSABLE = 2  # the input cannot be used; argparse uses the same code
 _EXIT_SIGNAL = 128
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(command: Callable[[list[str]], int]) -> None:
@@ -26,18 +28,28 @@ def run(command: Callable[[list[str]], int]) -> None:
     signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
     try:
         code = command(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the caller closed it
+            sys.stdout.flush()
     except TinysceneError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_UNUSABLE
     except KeyboardInterrupt:
         code = _EXIT_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        # The reader (`| head`) has all it wanted. Python would complain again while it flushes
-        # stdout at exit, so that stream is pointed at nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (`| head`) has all it wanted
+        _forget_stdout()
         code = EXIT_OK
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"error: Nothing more can be written ({error.strerror}): make room.", file=sys.stderr)
+        _forget_stdout()
+        code = EXIT_UNUSABLE
     sys.exit(code)
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing: Python would complain again while it flushes that stream at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def require(module: str, *, extra: str) -> ModuleType:

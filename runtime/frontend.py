@@ -20,6 +20,8 @@ from runtime.spec import FrontEndSpec
 Array = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
 
+_LOUDEST = 1e9  # 180 dB above full scale; the power spectrum of 1e17 is beyond float32
+
 
 def as_float(waveform: npt.NDArray[Any]) -> Array:
     """Bring samples to float32 in about [-1, 1]: the dtype decides, never the amplitude.
@@ -29,16 +31,23 @@ def as_float(waveform: npt.NDArray[Any]) -> Array:
 
     Raises:
         TypeError: for any other dtype, because its full scale is anyone's guess.
-        AudioError: where a sample is NaN or infinite.
+        AudioError: where a sample is NaN, infinite or beyond all measure.
     """
     if waveform.dtype == np.int16:
         return waveform.astype(np.float32) / np.float32(32768)
     if not np.issubdtype(waveform.dtype, np.floating):
         raise TypeError(f"Audio samples are int16 or float, not {waveform.dtype}: convert them first.")
     samples = waveform.astype(np.float32, copy=False)
-    if not np.isfinite(samples).all():
-        raise AudioError("The audio holds samples that are NaN or infinite: repair or re-record it.")
+    if not is_sound(samples):
+        raise AudioError(
+            "The audio holds samples that are NaN, infinite or beyond all measure: repair or re-record it."
+        )
     return samples
+
+
+def is_sound(samples: Array) -> bool:
+    """Whether all samples are numbers whose powers are numbers, too; full scale is 1."""
+    return bool(np.abs(samples).max(initial=0) <= _LOUDEST)  # not so for NaN
 
 
 def analysis_window(spec: FrontEndSpec) -> Array64:

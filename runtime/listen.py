@@ -10,6 +10,7 @@ from pathlib import Path
 from runtime.classifier import load_model
 from runtime.commands import rules_of
 from runtime.door import EXIT_OK
+from runtime.errors import ConfigError
 from runtime.listener import Heard, Listener
 from runtime.microphone import Microphone
 from runtime.recorder import Recorder
@@ -47,6 +48,10 @@ def listen(arguments: Namespace) -> int:
 def _open_all(arguments: Namespace, rate: int) -> list[Source]:
     names = [*arguments.inputs, *(arguments.input or [])]
     names += [arguments.device] if arguments.device or not names else []
+    if names.count("-") > 1:
+        raise ConfigError(
+            "There is one stdin, so `-` can be given once: name files or microphones beside it."
+        )
     sources: list[Source] = []
     try:
         for name in names:
@@ -65,6 +70,8 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
 def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
     """``-`` is stdin, the name of a file that file, and anything else a microphone."""
     if name == "-":
+        if sys.stdin is None:
+            raise ConfigError("stdin is closed: pipe raw samples into it, or leave `-` away.")
         return Pcm(
             sys.stdin.fileno(),
             rate if arguments.rate is None else arguments.rate,

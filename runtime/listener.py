@@ -193,7 +193,7 @@ class Listener:
             yield DeviceChange(ear.source.name, chunk.event, chunk.detail, time_s)
         if chunk.lost_s is not None:
             ear.dropped_s += chunk.lost_s
-            if not chunk.event and self._pace.lost():
+            if chunk.overrun and self._pace.lost():
                 yield self._change_hop("hop_widened", "the machine is too slow for the hop")
             yield from self._tell(ear, self._streams.gap(ear.index, chunk.lost_s))
 

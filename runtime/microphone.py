@@ -140,7 +140,9 @@ class Microphone:
         lost_s = lost / self.sample_rate if lost else None
         if self.overflows != self._overflows_told:  # how many samples the device lost it does not say
             self._overflows_told, lost_s = self.overflows, lost_s or 0.0
-        return Chunk(samples, captured_at, lost_s) if len(samples) or lost_s is not None else None
+        if not len(samples) and lost_s is None:
+            return None
+        return Chunk(samples, captured_at, lost_s, overrun=lost_s is not None)
 
     def close(self) -> None:
         """Let the device go."""

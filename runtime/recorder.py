@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 import wave
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
 from runtime.frontend import Array
 from runtime.sources import Chunk, Source
@@ -22,7 +23,8 @@ class Recorder:
     """A `Source` that writes what passes through it: wav files of one minute, mono, 16 bit.
 
     Before each file is written, it and all wav files in the folder are held against the limit. Where it
-    would be exceeded, recording ends with a sentence on stderr; nothing is deleted, listening goes on.
+    would be exceeded, or the disk is full, recording ends with a sentence on stderr; nothing is deleted,
+    listening goes on.
 
     Args:
         source: what to record.
@@ -82,14 +84,26 @@ class Recorder:
         data, self._filled = self._segment[: self._filled].tobytes(), 0
         if not data or self._stopped:
             return
-        used = sum(path.stat().st_size for path in self._folder.glob("*.wav"))
-        if used + _HEADER_BYTES + len(data) > self._limit:
-            self._stopped = True
-            print(f"warning: {self._folder} holds all it may, recording ends", file=sys.stderr)
-            return
-        path = self._folder / time.strftime("%Y%m%d-%H%M%S.wav")
-        with write_beside(path) as partial, wave.open(str(partial), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(self.sample_rate)
-            file.writeframes(data)
+        try:
+            used = sum(path.stat().st_size for path in self._folder.glob("*.wav"))
+            if used + _HEADER_BYTES + len(data) > self._limit:
+                self._stop("it holds all it may")
+                return
+            with write_beside(self._free_name()) as partial, wave.open(str(partial), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(self.sample_rate)
+                file.writeframes(data)
+        except (OSError, TinysceneError) as error:
+            self._stop(str(error))
+
+    def _free_name(self) -> Path:
+        """The time, with a number where that second has its file: a file is read faster than it sounds."""
+        name = time.strftime("%Y%m%d-%H%M%S")
+        tails = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        paths = (self._folder / f"{name}{tail}.wav" for tail in tails)
+        return next(path for path in paths if not path.exists())
+
+    def _stop(self, why: str) -> None:
+        self._stopped = True
+        print(f"warning: recording into {self._folder} ends: {why}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from runtime.errors import AudioError, ConfigError
-from runtime.frontend import Array
+from runtime.frontend import Array, is_sound
 from runtime.windows import RATES
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
@@ -32,6 +32,7 @@ class Chunk:
         lost_s: seconds of audio that were lost before them; None where none were.
         event: ``device_lost`` or ``device_back``; empty otherwise.
         detail: why, in words.
+        overrun: whether samples were lost because nobody took them in time.
     """
 
     samples: Array
@@ -39,6 +40,7 @@ class Chunk:
     lost_s: float | None = None
     event: str = ""
     detail: str = ""
+    overrun: bool = False
 
 
 class Source(Protocol):
@@ -76,8 +78,12 @@ class AudioFile:
 
         self.path = Path(path)
         self.name = str(path)
-        if not self.path.is_file():
+        if self.path.is_dir():
+            raise AudioError(f"{path} is a folder: name the audio files in it.")
+        if not self.path.exists():
             raise AudioError(f"There is no audio file {path}: check its name.")
+        if not self.path.is_file():
+            raise AudioError(f"{path} is no regular file: pipe raw samples into `listen -` instead.")
         if self.path.stat().st_size == 0:
             raise AudioError(f"{path} is empty (0 bytes): record or copy it again.")
         try:
@@ -116,8 +122,11 @@ class AudioFile:
             block: Array = self._file.read(_BLOCK_SAMPLES // self.channels, dtype="float32", always_2d=True)
         except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
             raise AudioError(f"{self.name} is damaged after {heard} samples: copy it again.") from error
-        if not np.isfinite(block).all():
-            raise AudioError(f"{self.name} holds samples that are NaN or infinite: repair or re-record it.")
+        if not is_sound(block):
+            raise AudioError(
+                f"{self.name} holds samples that are NaN, infinite or beyond all measure: repair or "
+                "re-record it."
+            )
         return block
 
     def poll(self) -> Chunk:
@@ -166,7 +175,7 @@ class Pcm:
         self._rest = b""  # of a frame that is not yet complete
 
     def poll(self) -> Chunk | None:
-        """The frames that lie in the pipe; samples that are not finite count as lost."""
+        """The frames that lie in the pipe; NaN and what is beyond all measure count as lost."""
         if not select.select([self._fd], [], [], 0)[0]:
             return None
         data = os.read(self._fd, 2**16)
@@ -176,7 +185,7 @@ class Pcm:
         whole = len(data) - len(data) % (self._type.itemsize * self.channels)
         self._rest = data[whole:]
         samples = self._scale(np.frombuffer(data[:whole], self._type).reshape(-1, self.channels))
-        if not np.isfinite(samples).all():
+        if not is_sound(samples):
             return Chunk(samples[:0], time.monotonic(), len(samples) / self.sample_rate)
         return Chunk(samples, time.monotonic())
 

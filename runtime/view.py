@@ -10,6 +10,7 @@ from argparse import Namespace
 from types import TracebackType
 from typing import Any, Protocol
 
+from runtime.errors import ConfigError
 from runtime.events import Event
 from runtime.listener import DeviceChange, Heard, HopChange, Item
 from runtime.timeline import STATES, describe, event_line, event_to_json, to_json
@@ -35,7 +36,12 @@ def choose_view(arguments: Namespace, *, several: bool) -> View:
     Args:
         arguments: of ``listen``.
         several: whether there is more than one input, so that lines have to name theirs.
+
+    Raises:
+        ConfigError: where no label would be shown.
     """
+    if arguments.top < 1:
+        raise ConfigError(f"--top {arguments.top} shows nothing: give a number from 1 up.")
     if arguments.json:
         return JsonLines(events_only=arguments.events)
     if sys.stdout.isatty() and not arguments.events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from runtime import recorder as recorder_module
 from runtime.__main__ import main
 from runtime.classifier import Model
 from runtime.errors import ConfigError
 from runtime.recorder import Recorder
-from runtime.sources import AudioFile, Pcm
+from runtime.sources import AudioFile, Chunk, Pcm
 from tests.conftest import ROOT
 
 
@@ -100,6 +102,7 @@ def test_many_inputs(
 @pytest.mark.parametrize(
     "arguments",
     [["missing.wav"], ["-", "--rate", "7"], ["-", "--rate", "0"], ["-", "--channels", "0"],
+     ["-", "--input", "-"],
      ["-", "--record", "kept", "--record-limit", "nan"]],
 )  # fmt: skip
 def test_bad_inputs_are_one_sentence(
@@ -166,9 +169,50 @@ def test_recordings_end_at_their_limit(wav: Path, tmp_path: Path, capsys: pytest
             assert recorder.poll() is not None
         recorder.close()
         assert len(list(kept.iterdir())) == expected
-    assert "recording ends" in capsys.readouterr().err
+    assert f"recording into {kept} ends: it holds all it may" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="allow more"):
         Recorder(AudioFile(wav), kept, 0)
+
+
+def test_every_minute_is_kept_however_fast_it_is_read(wav: Path, tmp_path: Path, noise: np.ndarray) -> None:
+    recorder = Recorder(Twice(wav), tmp_path / "kept", 10e6)
+    recorder._segment = recorder._segment[:100_000]  # as a minute: files of 100,000 samples, in one second
+    recorder.poll(), recorder.poll()
+    recorder.close()
+    kept = sorted((tmp_path / "kept").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    heard = np.concatenate([soundfile.read(path)[0] for path in kept])
+    assert len(kept) == 3 and np.array_equal(heard, np.tile(soundfile.read(wav)[0], 2))
+
+
+class Twice(AudioFile):
+    """A file that is heard two times, each in one chunk."""
+
+    def poll(self) -> Chunk:
+        return Chunk(soundfile.read(self.path, dtype="float32", always_2d=True)[0], 0.0)
+
+
+def test_a_folder_that_takes_no_more_ends_the_recording_and_not_the_listening(
+    wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recorder_module, "write_beside", full)
+    recorder = Recorder(Twice(wav), tmp_path / "kept", 10e6)
+    recorder._segment = recorder._segment[:100_000]
+    for _ in range(3):
+        assert len(recorder.poll().samples) == 128_000
+    recorder.close()
+    assert capsys.readouterr().err.count("No space left on device") == 1
+
+
+def test_a_closed_stdin_and_an_empty_picture_are_refused(
+    wav: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python leaves it after `<&-`
+    for arguments, sentence in ((["-"], "stdin is closed"), ([str(wav), "--top", "0"], "from 1 up")):
+        with pytest.raises(ConfigError, match=sentence):
+            main(["listen", *arguments, "--model", str(model_path)])
 
 
 def test_systemd_is_told_when_it_is_ready_and_as_long_as_it_hears(

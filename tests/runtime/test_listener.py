@@ -219,6 +219,19 @@ class Script:
         self.heard = -1
 
 
+class Broken(Script):
+    """A source that loses what it hears, through no fault of the loop."""
+
+    def poll(self) -> Chunk:
+        return Chunk(super().poll().samples[:0], 0.0, lost_s=0.1)
+
+
+def test_samples_that_are_no_sound_do_not_widen_the_hop(model: Model) -> None:
+    items = list(Listener(model, [Broken(*[3200] * 40)], hop_s=0.25))
+    assert {item.raw.state for item in items if isinstance(item, Heard)} == {"gap"}
+    assert not any(isinstance(item, HopChange) for item in items)
+
+
 def test_inputs_of_any_length_end_one_by_one(model: Model) -> None:
     short, long = Script(20_000), Script(30_000, 7, 60_000)
     listener = Listener(model, [short, long], hop_s=0.5)

@@ -70,9 +70,13 @@ def test_the_time_line_joins_neighbours(
 def write_bad(tmp_path: Path, name: str) -> Path:
     path = tmp_path / name
     samples = np.zeros((1000, 1), np.float32)
-    if name == "nan.wav":
-        samples[7] = np.nan
-    if name in ("nan.wav", "none.wav"):
+    if name in ("nan.wav", "huge.wav"):
+        samples[7] = np.nan if name == "nan.wav" else 1e20  # its power is beyond float32
+    if name == "folder.wav":
+        path.mkdir()
+    elif name == "pipe.wav":
+        os.mkfifo(path)
+    elif name in ("nan.wav", "huge.wav", "none.wav"):
         soundfile.write(path, samples[: 0 if name == "none.wav" else None], 32_000, subtype="FLOAT")
     elif name != "missing.wav":
         path.write_bytes(
@@ -88,7 +92,10 @@ def write_bad(tmp_path: Path, name: str) -> Path:
         ("empty.wav", "is empty (0 bytes)"),
         ("text.wav", "is not audio"),
         ("bytes.mp3", "is not audio"),
-        ("nan.wav", "NaN or infinite"),
+        ("nan.wav", "NaN, infinite or beyond"),
+        ("huge.wav", "NaN, infinite or beyond"),
+        ("folder.wav", "is a folder"),
+        ("pipe.wav", "is no regular file"),
         ("none.wav", "holds no samples"),
     ],
 )
@@ -114,6 +121,16 @@ def test_bad_arguments_are_one_sentence(tmp_path: Path, model_path: Path, argume
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">/dev/full", 2)])
+def test_a_stdout_that_takes_nothing(tmp_path: Path, model_path: Path, redirection: str, code: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(size=32_000) * 0.1, 32_000)
+    command = f"{sys.executable} -m runtime classify {tmp_path / 'a.wav'} --model {model_path} {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr == "" if code == 0 else "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == (code != 0)
 
 
 def test_help_imports_nothing_heavy() -> None:
