@@ -55,7 +55,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     rows, held_out = [], []
     for fold in FOLDS:
         others = [other for other in FOLDS if other != fold]
-        row, probabilities, target = _score(_fit(runs / f"fold{fold}", others, [fold], seed), fold)
+        row, probabilities, target = _score(fit(runs / f"fold{fold}", others, [fold], seed), fold)
         rows.append(row)
         held_out.append((probabilities, target))
         print(_line(f"fold {fold}", row), flush=True)
@@ -67,7 +67,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
         "recipe": str(RECIPE), "seed": seed, "runs": len(rows), "folds": rows, "mean": mean,
-        **confidence, "machine": _machine(),
+        **confidence, "machine": machine(),
         "command": "python -m benchmarks.esc10 crossvalidate",
     }  # fmt: skip
     with write_beside(RESULTS / "esc10.json") as partial:
@@ -78,7 +78,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
 def ship(runs: Path, seed: int) -> int:
     """Train on all four folds and put the INT8 model into the box, calibrated by the cross-validation."""
     result = json.loads((RESULTS / "esc10.json").read_text())
-    model = checkpoint.load(_fit(runs / "final", list(FOLDS), [], seed))
+    model = checkpoint.load(fit(runs / "final", list(FOLDS), [], seed))
     held_out = {key: result["mean"][key] for key in ("int8_windows", "int8_clips")}
     model = dataclasses.replace(
         model,
@@ -94,29 +94,46 @@ def ship(runs: Path, seed: int) -> int:
     return door.EXIT_OK
 
 
-def _fit(run: Path, train_folds: list[int], test_folds: list[int], seed: int) -> Path:
-    """Run the recipe unless it has run; returns its model.pt."""
+def fit(
+    run: Path, train_folds: list[int], test_folds: list[int], seed: int, *changes: str, recipe: Path = RECIPE
+) -> Path:
+    """Run a recipe with some changes unless it has run; returns its model.pt."""
     if not (run / "model.pt").is_file():
-        command = [
-            sys.executable, "-m", "train", "fit", "--config", str(RECIPE), f"--seed_everything={seed}",
-            f"--trainer.default_root_dir={run}", f"--data.corpus.train_folds={train_folds}",
-            f"--data.corpus.test_folds={test_folds}",
-        ]  # fmt: skip
-        if (run / "checkpoints" / "last.ckpt").is_file():
-            command.append("--ckpt_path=last")
-        if subprocess.run(command, check=False).returncode:
-            raise TinysceneError(f"The training in {run} failed: its message stands above.")
+        resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
+        options = [*folds(train_folds, test_folds), *changes, f"--trainer.default_root_dir={run}", *resume]
+        run_recipe("fit", recipe, seed, *options)
     return run / "model.pt"
+
+
+def folds(train_folds: list[int], test_folds: list[int]) -> list[str]:
+    """The options that name the folds."""
+    return [f"--data.corpus.train_folds={train_folds}", f"--data.corpus.test_folds={test_folds}"]
+
+
+def run_recipe(verb: str, recipe: Path, seed: int, *options: str) -> None:
+    """Run ``python -m train`` with a recipe; raises TinysceneError where it fails."""
+    command = [
+        sys.executable, "-m", "train", verb, "--config", str(recipe), f"--seed_everything={seed}", *options,
+    ]  # fmt: skip
+    if subprocess.run(command, check=False).returncode:
+        raise TinysceneError(f"`python -m train {verb}` failed: its message stands above.")
+
+
+def held_out_windows(model: checkpoint.Checkpoint, fold: int) -> ClipData:
+    """The windows of a fold. Raises TinysceneError where the model has learnt from it."""
+    learnt_from = model.provenance["data"]["train"]
+    if fold in learnt_from:
+        raise TinysceneError(f"A model that has learnt from fold {fold} says nothing by its score there.")
+    data = ClipData(ESC50(esc10=True, train_folds=learnt_from, test_folds=[fold]))
+    data.setup("test")
+    return data
 
 
 def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """FP32 and INT8 on a fold; also the FP32 probabilities and targets of its windows."""
     model = checkpoint.load(path)
-    if fold in model.provenance["data"]["train"]:
-        raise TinysceneError(f"{path} has learnt from fold {fold}: its score there would mean nothing.")
-    data = ClipData(ESC50(esc10=True, train_folds=model.provenance["data"]["train"], test_folds=[fold]))
-    data.setup("test")
-    float_probabilities, clips = _torch_probabilities(model, data)
+    data = held_out_windows(model, fold)
+    float_probabilities, clips = torch_probabilities(model, data)
     target = np.array([data.datasets["test"].clips[clip].target for clip in clips])
     onnx = path.with_suffix(".onnx")
     packed = pack(model, onnx, method=default_method(model))
@@ -135,7 +152,8 @@ def _accuracies(name: str, result: Evaluation) -> dict[str, float]:
     return {f"{name}_windows": result.window_accuracy, f"{name}_clips": result.clip_accuracy}
 
 
-def _torch_probabilities(model: checkpoint.Checkpoint, data: ClipData) -> tuple[np.ndarray, np.ndarray]:
+def torch_probabilities(model: checkpoint.Checkpoint, data: ClipData) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [windows, classes] and clips [windows] of the test split."""
     network, log_mel = model.build(), LogMel(model.frontend)
     probabilities, clips = [], []
     with torch.inference_mode():
@@ -164,7 +182,8 @@ def _line(name: str, row: dict[str, Any]) -> str:
     )
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
     packages = ("torch", "torchao", "onnxruntime", "numpy", "lightning")
     return {
         "processor": platform.machine(), "system": platform.system(), "python": platform.python_version(),

@@ -1,5 +1,7 @@
 """``python -m train sweep``: a recipe with several seeds and values, each run trained and tested; one table.
 
+Where a swept value is a number, sweep.png shows the accuracy against it, one line for each of the others.
+
 A run that has its test report is not repeated and one that was killed is resumed, so the same command
 goes on where it stopped.
 """
@@ -10,6 +12,7 @@ import argparse
 import csv
 import itertools
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -65,6 +68,9 @@ def main(arguments: list[str]) -> int:
     with write_beside(options.output / "sweep.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file).writerows([_HEAD, *rows])
     print(to_text(rows))
+    if drawn := curves(runs):
+        plot(options.output / "sweep.png", *drawn)
+        print(f"wrote {options.output / 'sweep.png'}", file=sys.stderr)
     return door.EXIT_OK
 
 
@@ -146,6 +152,62 @@ def to_text(rows: Sequence[tuple[Any, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(line.rstrip() for line in lines)
+
+
+Curves = dict[str, list[tuple[float, float, float]]]
+
+
+def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
+    """What to draw of a sweep.
+
+    Returns:
+        The first key that takes several numbers, and the points (value, mean, deviation of the clip accuracy)
+        of every combination of the other keys; None where no key takes several numbers.
+    """
+    taken: dict[str, set[float]] = {}
+    for run in runs:
+        for override in run.overrides:
+            key, _, value = override.partition("=")
+            if _number(value) is not None:
+                taken.setdefault(key, set()).add(float(value))
+    swept = [key for key, values in taken.items() if len(values) > 1]
+    if not swept:
+        return None
+    lines: Curves = {}
+    settings = [overrides for overrides, _ in itertools.groupby(runs, lambda run: run.overrides)]
+    for row, overrides in zip(summarize(runs), settings, strict=True):
+        values = dict(override.split("=", 1) for override in overrides)
+        x = _number(values.pop(swept[0]))
+        if x is not None:
+            name = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items())
+            lines.setdefault(name, []).append((x, row[2], row[3]))
+    return swept[0], {name: sorted(points) for name, points in lines.items()}
+
+
+def plot(path: Path, key: str, lines: Curves) -> None:
+    """Draw `curves` into a PNG: accuracy against the swept key, bars of one standard deviation over seeds."""
+    door.require("matplotlib", extra="train").use("Agg")
+    plt = door.require("matplotlib.pyplot", extra="train")
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name, points in lines.items():
+        x, mean, deviation = zip(*points, strict=True)
+        bars = [0.0 if math.isnan(d) else 100 * d for d in deviation]
+        axes.errorbar(x, [100 * m for m in mean], bars, marker="o", capsize=3, label=name or None)
+    if any(lines):
+        axes.legend()
+    axes.set_xlabel(key)
+    axes.set_ylabel("clips right, %")
+    axes.grid(alpha=0.3)
+    with write_beside(path) as partial:
+        figure.savefig(partial, dpi=120)
+    plt.close(figure)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _claim(root: Path, recipe: Path) -> None:

@@ -27,7 +27,8 @@ class Distillation:
         stores: files of `python -m train teach`; their logits are averaged.
         teachers: model.pt, .onnx or package.module:name, asked at every step instead of stores.
         weights: of the stores or teachers in the average; null weighs all alike.
-        label_weight: w, the share of the loss on labels; 0 needs no label anywhere. CP-JKU takes 0.02.
+        label_weight: w, the share of the loss on labels; 0 needs no label anywhere. The divergence is summed
+            over the classes: CP-JKU, who take its mean over ten, write 0.02 for what is 0.17 here.
         temperature: T that softens both sides.
         loss: ``kl`` for one label a clip; ``bce`` for any number of them, and for CED's top-k logits.
     """

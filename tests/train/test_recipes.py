@@ -1,27 +1,69 @@
-"""Every recipe parses, builds and says how to run it."""
+"""Every recipe parses, builds, says how to run it, and trains two batches."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 
+from runtime.spec import FrontEndSpec
 from tests.conftest import ROOT
+from train import checkpoint, networks
+from train.data.synthetic import SCENES
 
 RECIPES = sorted((ROOT / "train" / "recipes").glob("*.yaml"))
+FEW = [
+    "--data.corpus=train.data.Synthetic", "--data.corpus.train_clips=20", "--data.corpus.val_clips=10",
+    "--data.corpus.test_clips=10", "--data.batch_size=10",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(run_room, tmp_path_factory) -> Path:
+    """What a teacher says to the few clips."""
+    path = tmp_path_factory.mktemp("taught") / "logits.h5"
+    done = run_room("train", "teach", *FEW, "--teacher=tests.train.teacher:loudness", "-o", path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory) -> Path:
+    """A full-size student to go on from."""
+    path = tmp_path_factory.mktemp("untrained") / "model.pt"
+    arguments = {"n_classes": len(SCENES)}
+    student = checkpoint.Checkpoint(
+        student="cp_mobile",
+        arguments=arguments,
+        frontend=FrontEndSpec.preset("cp_mel"),
+        labels=tuple(SCENES),
+        state_dict=networks.build("cp_mobile", arguments).state_dict(),
+        calibration=torch.randn(4, 1, 256, 64).half(),
+    )
+    checkpoint.save(student, path)
+    return path
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_recipe_says_its_command_and_trains_two_batches(recipe: Path, run_room, tmp_path):
+def test_recipe_says_its_command_and_trains_two_batches(
+    recipe: Path, run_room, tmp_path, monkeypatch, request
+):
+    soundfile.write(tmp_path / "microphone.wav", np.array([0, 1, 0.5, 0]), 32_000)
+    monkeypatch.setenv("MIC_IR_DIR", str(tmp_path))
     text = recipe.read_text()
-    assert f"python -m train fit  --config train/recipes/{recipe.name}" in text
-    few = [
-        f"--data.corpus.{split}_clips={count}" for split, count in (("train", 20), ("val", 10), ("test", 10))
-    ]
-    short = ["--data.batch_size=10", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    verb, of_verb = "fit ", ["--trainer.max_epochs=1"]
+    if "lr_scale" in text:
+        verb, of_verb = "qat", ["--checkpoint", request.getfixturevalue("untrained"), "--epochs=1"]
+    assert f"python -m train {verb} --config train/recipes/{recipe.name}" in text
+    taught = []
+    if "distillation" in text:
+        taught = [f"--model.distillation.stores=[{request.getfixturevalue('store')}]"]
     done = run_room(
-        "train", "fit", "--config", recipe, "--data.corpus=train.data.Synthetic", *few, *short,
-        "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}", cwd=ROOT,
+        "train", verb.strip(), "--config", recipe, *FEW, *of_verb, *taught, "--trainer.limit_train_batches=2",
+        "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path / 'run'}", cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "model.pt").is_file()
+    assert (tmp_path / ("run_qat" if verb == "qat" else "run") / "model.pt").is_file()

@@ -68,6 +68,21 @@ def test_the_table_has_mean_and_deviation(tmp_path):
     assert "nan" in to_text(summarize(runs[:1]))
 
 
+def test_the_plot_shows_the_swept_number_and_a_line_for_each_of_the_others(tmp_path):
+    overrides = [f"model.distillation.temperature={t}" for t in (4, 1)]
+    overrides += [f"model.distillation.label_weight={w}" for w in (0.02, 0.5)]
+    runs = plan(overrides, [0, 1], tmp_path)
+    for run in runs:
+        complete(run, Path("r.yaml"), Trainer())
+    key, lines = sweep.curves(runs)
+    assert key == "model.distillation.temperature"
+    assert sorted(lines) == ["label_weight 0.02", "label_weight 0.5"]
+    assert [x for x, _, _ in lines["label_weight 0.5"]] == [1, 4]
+    sweep.plot(tmp_path / "sweep.png", key, lines)
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert sweep.curves(plan(["model.student=cp_mobile"], [0], tmp_path)) is None
+
+
 def test_a_run_that_fails_stops_the_sweep(tmp_path):
     with pytest.raises(TinysceneError, match="stopped in `test` with code 2"):
         complete(plan([], [0], tmp_path)[0], Path("r.yaml"), Trainer(fails="test"))
