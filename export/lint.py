@@ -12,7 +12,7 @@ from onnx import numpy_helper, shape_inference
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _FOLLOWERS = ("Relu",)  # run inside the requantization of what they follow
-_FEATURE_MAP_AXES = 4
+_FEATURE_MAP_AXES = 4  # or more: channels are split in two for a shuffle
 
 
 class _Graph:
@@ -42,7 +42,7 @@ class _Graph:
     def is_feature_map(self, name: str) -> bool:
         """Whether a tensor is a map over mels and frames, and no statistic of one."""
         shape = self.shapes.get(name, [])
-        return len(shape) == _FEATURE_MAP_AXES and shape[2] != 1 and shape[3] != 1
+        return len(shape) >= _FEATURE_MAP_AXES and shape[-2] != 1 and shape[-1] != 1
 
 
 def lint(

@@ -244,8 +244,10 @@ class Int8Quantizer(Quantizer):
             self._annotate_operation("pool", node, [node.args[0]], entries)
         elif node.target is aten.mean.dim:
             self._annotate_statistic(node)
-        elif node in self._sources:
-            self._annotate_moved(node)
+        elif node.target in _MOVES and node in self._sources:
+            self._annotate_moved(node, [node.args[0]])
+        elif node.target is aten.cat.default and _is_feature_map(node):
+            self._annotate_moved(node, list(node.args[0]))
 
     def _annotate_layer(self, node: Node) -> None:
         x, weight = node.args[:2]
@@ -279,9 +281,7 @@ class Int8Quantizer(Quantizer):
             _annotate(statistic, {})
             self._annotate_end(statistic)
 
-    def _annotate_moved(self, node: Node) -> None:
-        read = node.args[0]
-        operands = read if isinstance(read, list | tuple) else [read]
+    def _annotate_moved(self, node: Node, operands: list[Node]) -> None:
         # what is split comes as a list, and only its parts are values
         _annotate(node, {x: self._spec(x) for x in operands if isinstance(x.meta["val"], Tensor)})
         if isinstance(node.meta["val"], Tensor):

@@ -1,0 +1,108 @@
+"""Concatenation, channel shuffle, split and maximum: integer in PTQ and QAT, and in ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.graph import to_onnx
+from export.lint import lint
+from export.pack import pack
+from export.quantize import quantize, quantize_as_trained
+from export.sensitivity import sqnr_db
+from runtime.session import run_optimized, run_unoptimized
+from train.checkpoint import Checkpoint
+from train.fake_quantize import FakeQuantized
+from train.quantize import PORTABLE
+
+
+class ShuffleNet(nn.Module):
+    """Two branches over halves of shuffled channels (ShuffleNet V2, Ma et al., ECCV 2018), and a shortcut."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(1, 16, (3, 3)), nn.MaxPool2d(2))
+        self.along_mels = _conv(8, 8, (3, 1), groups=8)
+        self.along_frames = _conv(8, 8, (1, 3), groups=8)
+        self.head = nn.Sequential(nn.Conv2d(16, n_classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        x = self.stem(log_mel)
+        batch, channels, mels, frames = x.shape
+        x = x.reshape(batch, 2, channels // 2, mels, frames).transpose(1, 2).reshape(x.shape)
+        left, right = x.chunk(2, dim=1)
+        return self.head(torch.cat([self.along_mels(left), self.along_frames(right)], dim=1) + x)
+
+
+def _conv(inputs: int, outputs: int, kernel: tuple[int, int], groups: int = 1) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=padding, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+@pytest.fixture
+def shuffle_net(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
+    monkeypatch.setattr("train.networks.build", lambda student, arguments: ShuffleNet(**arguments))
+    torch.manual_seed(0)
+    network, x = ShuffleNet(3), checkpoint.calibration.float()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), checkpoint.calibration_targets).backward()
+        optimizer.step()
+    return replace(
+        checkpoint, student="shuffle_net", arguments={"n_classes": 3}, state_dict=network.state_dict()
+    )
+
+
+def _kernels(model: onnx.ModelProto, folder: Path) -> list[str]:
+    """What ONNX Runtime makes of a graph."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node]
+
+
+def test_ptq_keeps_them_integer_and_exact(shuffle_net: Checkpoint, tmp_path: Path) -> None:
+    quantized = quantize(shuffle_net)
+    model = to_onnx(quantized.network, shuffle_net.input_shape)
+    assert lint(model, (-64, 63)) == []
+    kernels = _kernels(model, tmp_path)
+    assert kernels.count("QuantizeLinear") == kernels.count("DequantizeLinear") == 1
+    assert {"QLinearConcat", "QLinearAdd", "QLinearGlobalAveragePool"} <= set(kernels)
+    assert kernels.count("QLinearConv") == 4
+    x = shuffle_net.calibration.float()
+    with torch.no_grad():
+        wanted = quantized.network(x).numpy()
+    for run in (run_unoptimized, run_optimized):
+        np.testing.assert_array_equal(run(model.SerializeToString(), x.numpy())[0], wanted)
+
+
+def test_file_is_verified(shuffle_net: Checkpoint, tmp_path: Path) -> None:
+    packed = pack(shuffle_net, tmp_path / "model.onnx", method="ptq")
+    assert packed.verification.passed, packed.verification
+    assert "stem.0.0" in {row.name for row in packed.verification.noise}
+
+
+def test_qat_trains_what_is_exported(shuffle_net: Checkpoint) -> None:
+    student, x = shuffle_net.build(), shuffle_net.calibration.float()
+    fake = FakeQuantized(student, shuffle_net.input_shape, PORTABLE)
+    fake.begin_with(x)
+    fake.train()
+    nn.functional.cross_entropy(fake(x), shuffle_net.calibration_targets).backward()
+    assert all(parameter.grad is not None for parameter in student.parameters())
+    fake.frozen = True
+    fake.eval()
+    trained = replace(shuffle_net, state_dict=student.state_dict(), quantization=fake.learned())
+    twin = quantize_as_trained(trained).network
+    assert lint(to_onnx(twin, shuffle_net.input_shape), (-64, 63)) == []
+    with torch.no_grad():
+        assert sqnr_db(fake(x), twin(x)) > 30
