@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar
 from runtime.errors import ConfigError, ModelFileError
 
 SCHEMA = 1  # of ModelSpec; a higher one comes from a newer release
+# A stranger's file must not ask for all the memory there is.
+_MAX_RATE, _MAX_SIZE, _LONGEST_S = 768_000, 65_536, 60.0
 
 Task = Literal["single_label", "multi_label"]
 _Spec = TypeVar("_Spec")
@@ -139,6 +141,10 @@ class FrontEndSpec:
         _check_types(self)
         faults = [
             (min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels) < 1, "sizes are at least 1"),
+            (
+                self.sample_rate > _MAX_RATE or max(self.n_fft, self.n_mels) > _MAX_SIZE,
+                f"sample_rate is at most {_MAX_RATE}, n_fft and n_mels at most {_MAX_SIZE}",
+            ),
             (not 1 <= self.win_length <= self.n_fft, "win_length lies in 1..n_fft"),
             (
                 not 0 <= self.f_min < self.f_max <= self.sample_rate / 2,
@@ -281,7 +287,7 @@ class ModelSpec:
             (len(set(self.labels)) != len(self.labels), "labels differ from each other"),
             (not all(self.labels), "no label is empty"),
             (self.temperature <= 0, "temperature is positive"),
-            (self.clip_s <= 0, "clip_s is positive"),
+            (not 0 < self.clip_s <= _LONGEST_S, f"clip_s lies above 0 and up to {_LONGEST_S:g}"),
             (not set(self.thresholds) <= set(self.labels), "thresholds name known labels"),
             (not all(0 < p <= 1 for p in self.thresholds.values()), "thresholds lie above 0 and up to 1"),
             (

@@ -26,6 +26,7 @@ from runtime import commands
 from runtime.__main__ import main
 from runtime.classifier import load_model
 from runtime.errors import TinysceneError
+from runtime.modelfile import seal
 
 AUDIO_KINDS = (
     ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("wav", "ULAW"),
@@ -102,7 +103,9 @@ def run(count: int, seed: int, model: Path, folder: Path, what: str) -> dict[str
     for index in range(count):
         kind, data = bases[index % len(bases)]
         path = folder / f"case.{kind}"
-        path.write_bytes(mutate(data, rng))
+        mutated = mutate(data, rng)
+        # the seal tells accidents, not enemies: every other model is sealed again, and has to be found out
+        path.write_bytes(seal(mutated) if what == "model" and index % 2 else mutated)
         files = [str(path)] if what == "audio" else [str(folder / "good.wav")]
         arguments = ["classify", *files, "--model", str(model if what == "audio" else path)]
         begun = time.perf_counter()

@@ -37,8 +37,8 @@ def test_specs_come_back_as_they_were(name: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("labels", []), ("labels", ["a", "a"]), ("labels", ["a", ""]), ("labels", [1, 2]), ("labels", "ab"),
-     ("clip_s", 0), ("clip_s", "1"), ("clip_s", True), ("temperature", -1), ("task", "regression"),
-     ("thresholds", {"c": 0.5}), ("thresholds", {"a": 1.5}),
+     ("clip_s", 0), ("clip_s", 1e9), ("clip_s", "1"), ("clip_s", True), ("temperature", -1),
+     ("task", "regression"), ("thresholds", {"c": 0.5}), ("thresholds", {"a": 1.5}),
      ("goldens", [{"formula": "ramp", "seed": 0, "logits": [1.0]}]),
      ("frontend", None), ("schema", 2), ("schema", "1"), ("more", 1)],
 )  # fmt: skip
@@ -51,7 +51,8 @@ def test_a_model_spec_that_is_not_one(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"n_fft": 0}, {"win_length": 5000}, {"f_max": 20_000.0}, {"power": 3.0}, {"preemphasis": 1.0},
+    [{"n_fft": 0}, {"n_fft": 2**30}, {"n_mels": 2**30}, {"sample_rate": 10**9},
+     {"win_length": 5000}, {"f_max": 20_000.0}, {"power": 3.0}, {"preemphasis": 1.0},
      {"std": 0.0}, {"log_offset": float("nan")}, {"window": "kaiser"}, {"n_mels": 2.5}, {"center": 1}],
 )  # fmt: skip
 def test_a_front_end_that_makes_no_sense(change: dict[str, Any]) -> None:
