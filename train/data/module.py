@@ -242,11 +242,6 @@ class ClipData(lightning.LightningDataModule):
                 raise DataError(
                     f"The {split} split holds no clips: name the folds or lists that it is made of."
                 )
-            if stage in ("validate", "test") and not self.datasets[split].labelled.any():
-                raise DataError(
-                    f"Nobody labelled the {split} split, so there is nothing to score: `python -m train "
-                    "predict` writes the answers for test clips."
-                )
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
         samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
