@@ -135,19 +135,35 @@ class Classifier(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Open the teachers and hold them against the data, before the first epoch."""
-        if self.distillation is None:
-            return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.lessons = Lessons(
-            self.distillation,
+        if self.distillation is not None:
+            self.lessons = self._open(self.distillation, self._train_split)
+            self._train_split.views = self.lessons.views
+
+    def _open(self, distillation: Distillation, train: ClipWindows | None) -> Lessons:
+        batch_size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        return Lessons(
+            distillation,
             labels=self.labels,
             task=self.task,
             spec=self.spec,
-            train=self._train_split,
-            view=self.view_key(self._train_split, data.batch_size),
+            train=train,
+            window=round(self.clip_s * self.spec.sample_rate),
+            view=self.view_key(train, batch_size) if train is not None else {},
             device=self.device,
         )
-        self._train_split.views = self.lessons.views
+
+    def judges_by_agreement(self, dataset: ClipWindows) -> bool:
+        """Whether teachers can be asked about every clip of a split."""
+        if self.distillation is None:
+            return False
+        return self._open(self.distillation, None).know(dataset)
+
+    def _open_to_judge(self) -> None:
+        """For `validate` and `test` alone, where the teachers are at hand."""
+        if self.distillation is not None and self.lessons is None and self.distillation.at_hand:
+            self.lessons = self._open(self.distillation, None)
+
+    on_validation_start = on_test_start = _open_to_judge
 
     def view(self, batch: Batch, dataset: ClipWindows, number: int) -> View:
         """What is shown of a training batch; every random number follows from (seed, epoch, number).
@@ -207,13 +223,24 @@ class Classifier(lightning.LightningModule):
         checkpoint_values["tinyscene"] = checkpoint.to_values(self.to_checkpoint())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep probabilities until the epoch's end, where clips are put together."""
-        self._outputs.append(self.predict_step(batch, batch_idx))
+        """Keep probabilities until the epoch's end, where clips are put together; log the agreement."""
+        log_mel = self.log_mel(batch.waveform)
+        logits = self._network(log_mel).float()
+        self._outputs.append(self._answers(logits, batch))
+        if self.lessons is not None:
+            split = "test" if self.trainer.testing else "val"
+            dataset = self.trainer.datamodule.datasets[split]  # type: ignore[attr-defined]
+            taught = self.lessons.logits_at_rest(batch, dataset, log_mel)
+            if taught is not None:
+                value = agreement(logits, taught)
+                self.log(f"{split}/agreement", value, batch_size=len(logits), sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Probabilities [batch, classes], and which clip of the split each window is of."""
-        probabilities = soften(self(batch.waveform).float(), self.temperature, self.task)
-        return probabilities.cpu(), batch.clip.cpu()
+        return self._answers(self(batch.waveform).float(), batch)
+
+    def _answers(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return soften(logits, self.temperature, self.task).cpu(), batch.clip.cpu()
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the whole split and of its parts."""

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 import complexity
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, DataError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train import checkpoint
@@ -27,7 +27,7 @@ from train.arguments import Parser
 from train.calibration import calibrate, calibration_windows
 from train.classifier import Classifier
 from train.data import ClipData
-from train.evaluation import CHOSEN_BY, Evaluation, clip_means, write_output
+from train.evaluation import CHOSEN_BY, clip_means, write_output
 from train.waiting import DataWait
 
 _VERBS = ("fit", "validate", "test", "predict")
@@ -117,10 +117,15 @@ class TrainCLI(LightningCLI):
                 "--allow-over-budget."
             )
         self.datamodule.setup("fit")
-        if self.datamodule.datasets["val"].labelled.any():
-            self._checkpoints.monitor = f"val/{CHOSEN_BY[self.model.task]}"
-            self._checkpoints.mode = "max"
+        if chosen_by := self._chosen_by():
+            self._checkpoints.monitor, self._checkpoints.mode = f"val/{chosen_by}", "max"
             self._checkpoints.filename = "best"
+
+    def _chosen_by(self) -> str | None:
+        """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
+        if self.datamodule.datasets["val"].labelled.any():
+            return CHOSEN_BY[self.model.task]
+        return "agreement" if self.model.judges_by_agreement(self.datamodule.datasets["val"]) else None
 
     def _weigh(self) -> complexity.Report:
         rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
@@ -146,8 +151,10 @@ class TrainCLI(LightningCLI):
         best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         self.trainer.validate(self.model, self.datamodule, verbose=False)
-        confidence = calibrate(*self.model.judged, self.model.labels, self.model.task)
-        return f"epoch {best['epoch']}, best of {self._checkpoints.monitor}", confidence
+        chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
+        if self.model.judged is None:  # nobody labelled the split
+            return chosen, {}
+        return chosen, calibrate(*self.model.judged, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")
@@ -183,8 +190,7 @@ class TrainCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Print the report and write it beside the model as JSON and PNG."""
-        if self.trainer.is_global_zero and self.model.evaluation:
-            self._write_report("test", self.model.evaluation)
+        self._report("test")
 
     def after_predict(self) -> None:
         """Write the answers for the test split as DCASE's output.csv."""
@@ -198,20 +204,33 @@ class TrainCLI(LightningCLI):
 
     def after_validate(self) -> None:
         """As `after_test`, of the validation split."""
-        if self.trainer.is_global_zero and self.model.evaluation:
-            self._write_report("val", self.model.evaluation)
+        self._report("val")
 
-    def _write_report(self, split: str, evaluation: Evaluation) -> None:
-        print(evaluation.to_text())
-        values = {"split": split, "data": self.datamodule.corpus.describe(), **evaluation.to_dict()}
+    def _report(self, split: str) -> None:
+        """By labels where there are any, and by agreement with the teachers where they have answered."""
+        evaluation = self.model.evaluation
+        agreed = self.trainer.callback_metrics.get(f"{split}/agreement")
+        if evaluation is None and agreed is None:
+            raise DataError(
+                f"Nobody has labelled a clip of the {split} split, so there is nothing to hold the answers "
+                "against: `python -m train predict` writes them down."
+            )
+        if not self.trainer.is_global_zero:
+            return
+        values: dict[str, Any] = {"split": split, "data": self.datamodule.corpus.describe()}
+        written = f"{self.root / f'{split}_report'}.json"
+        if evaluation is not None:
+            print(evaluation.to_text())
+            values |= evaluation.to_dict()
+            evaluation.to_csv(self.root / f"{split}_report.csv")
+            evaluation.plot(self.root / f"{split}_{evaluation.drawn}.png")
+            written += f", .csv and {split}_{evaluation.drawn}.png"
+        if agreed is not None:
+            print(f"{agreed:.1%} of windows answered as the teachers do")
+            values["teacher_agreement"] = float(agreed)
         with write_beside(self.root / f"{split}_report.json") as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
-        evaluation.to_csv(self.root / f"{split}_report.csv")
-        evaluation.plot(self.root / f"{split}_{evaluation.drawn}.png")
-        print(
-            f"wrote {self.root / f'{split}_report'}.json, .csv and {split}_{evaluation.drawn}.png",
-            file=sys.stderr,
-        )
+        print(f"wrote {written}", file=sys.stderr)
 
 
 def link_recipe(parser: LightningArgumentParser) -> None:

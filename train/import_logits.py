@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from runtime import door
-from runtime.errors import ConfigError, DataError
+from runtime.errors import DataError
 from train import store
 from train.data.tables import read_table
 from train.store import AT_REST, Header, Rows
@@ -29,12 +29,12 @@ def main(arguments: list[str]) -> int:
     delimiter = "," if options.files.endswith(".csv") and not options.tab else "\t"
     rows = read_table(
         Path(options.files), {options.column}, delimiter=delimiter,
-        remedy=f"it has a header and the column '{options.column}' (--column), a row for each row of the tensor",
+        remedy=f"it has a header, the column '{options.column}' (--column) and a row for each of the tensor",
     )  # fmt: skip
     if len(rows) != len(logits):
         raise DataError(
-            f"{options.logits} has {len(logits)} rows and {options.files} has {len(rows)}: give the list that "
-            "the tensor was made for."
+            f"{options.logits} has {len(logits)} rows and {options.files} has {len(rows)}: give the list "
+            "that the tensor was made for."
         )
     ids = [row[options.column] for row in rows]
     if len(set(ids)) < len(ids):

@@ -172,11 +172,10 @@ class Store:
         return np.array([self._place.get(name, -1) for name in clip_ids], np.int64)
 
     def knows_at_rest(self, clip: Ints) -> bool:
-        """Whether every one of these clips, [n] as `find` gave them, has rows at rest."""
+        """Whether every one of these clips, [n] as `find` gave them, is known and has rows at rest."""
         group = self._group_of(clip, AT_REST)
-        return bool(
-            (np.searchsorted(self._group, group) < np.searchsorted(self._group, group, "right")).all()
-        )
+        first, last = (np.searchsorted(self._group, group, side) for side in ("left", "right"))
+        return bool((clip >= 0).all() and (first < last).all())
 
     def lookup(self, clip: Ints, start: Ints, view: int, window: int) -> Tensor:
         """What was answered to windows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +58,12 @@ class Distillation:
                 f"{self.label_weight} and {self.temperature}."
             )
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether all stores and model files lie where the recipe says."""
+        files = map(Path, (*self.stores, *self.teachers))
+        return all(file.is_file() for file in files if file.suffix in (".h5", ".pt", ".onnx"))
+
     def probabilities(self, logits: Tensor, task: Task) -> Tensor:
         """The teachers' logits [batch, classes] -> what the loss compares with, [batch, classes]."""
         return soften(logits, self.temperature, task)
@@ -75,8 +82,9 @@ class Lessons:
         labels: of the student.
         task: of the student.
         spec: the student's front end.
-        train: the training split.
+        train: the training split; None where the teachers only judge.
         view: what the student's views follow from, as JSON values.
+        window: samples of the student's window.
         device: where teachers run that are asked at every step.
 
     Attributes:
@@ -95,17 +103,19 @@ class Lessons:
         labels: Sequence[str],
         task: Task,
         spec: FrontEndSpec,
-        train: ClipWindows,
+        train: ClipWindows | None,
+        window: int,
         view: dict[str, Any],
         device: torch.device,
     ) -> None:
         self.distillation, self._spec, self._train = distillation, spec, train
+        self._known: dict[ClipWindows, bool] = {}
         self._stores = [Store(path) for path in distillation.stores]
         self._teachers = [find_teacher(name, device=device) for name in distillation.teachers]
         for store in self._stores:
-            store.check(labels, spec.sample_rate, view)
+            store.check(labels, spec.sample_rate, view if train is not None else store.header.view)
         for name, teacher in zip(distillation.teachers, self._teachers, strict=True):
-            _check_teacher(name, teacher, labels, train.length / spec.sample_rate)
+            _check_teacher(name, teacher, labels, window / spec.sample_rate)
         sources: list[Store | Teacher] = [*self._stores, *self._teachers]
         tasks = {s.header.task if isinstance(s, Store) else s.task for s in sources}
         mixed = {s.header.mixed if isinstance(s, Store) else s.sees_mixing for s in sources}
@@ -127,7 +137,7 @@ class Lessons:
         self._columns += [[teacher.labels.index(label) for label in labels] for teacher in self._teachers]
         weights = torch.tensor(distillation.weights or [1.0] * len(sources))
         self._weights = (weights / weights.sum()).tolist()
-        self._places = [self._find(store, train) for store in self._stores]
+        self._places = [] if train is None else [self._find(store, train) for store in self._stores]
 
     @staticmethod
     def _find(store: Store, dataset: ClipWindows) -> np.ndarray:
@@ -142,6 +152,7 @@ class Lessons:
 
     def logits(self, batch: Batch, view: View) -> Tensor:
         """The average of what the teachers say to a training batch: [batch, classes]."""
+        assert self._train is not None, "opened to judge, not to teach"
         rest = AT_REST if self.views is None else self._train.epoch
         answers = []
         for store, places in zip(self._stores, self._places, strict=True):
@@ -152,15 +163,23 @@ class Lessons:
 
     def logits_at_rest(self, batch: Batch, dataset: ClipWindows, log_mel: Tensor) -> Tensor | None:
         """What they say to windows of an evaluation split, or None where a store does not know its clips."""
+        if not self.know(dataset):
+            return None
         answers = []
         for store in self._stores:
             places = store.find([dataset.clips[clip].id for clip in batch.clip.tolist()])
-            if (places < 0).any() or not store.knows_at_rest(places):
-                return None
             answers.append(store.lookup(places, batch.start.cpu().numpy(), AT_REST, dataset.length))
         view = View(batch.waveform, log_mel, None)
         answers += [teacher.logits(view, self._spec) for teacher in self._teachers]
         return self._average(answers).to(log_mel.device)
+
+    def know(self, dataset: ClipWindows) -> bool:
+        """Whether they can answer to every clip of an evaluation split."""
+        if dataset not in self._known:
+            ids = [clip.id for clip in dataset.clips]
+            known = all(store.knows_at_rest(store.find(ids)) for store in self._stores)
+            self._known[dataset] = bool(ids) and known
+        return self._known[dataset]
 
     def _average(self, answers: Sequence[Tensor]) -> Tensor:
         parts = zip(self._weights, answers, self._columns, strict=True)

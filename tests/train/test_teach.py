@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -133,6 +134,26 @@ def test_no_label_is_needed_anywhere(taught):
     assert torch.equal(*told)
 
 
+def test_the_best_epoch_and_the_report_know_the_teachers(tiny_run, run_room, tmp_path):
+    logits = tmp_path / "logits.h5"
+    teacher = ["--teacher", tiny_run / "model.pt", "--splits", "train", "val", "test", "-o", logits]
+    done = run_room("train", "teach", *RECIPE, *teacher, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    taught = [*TINY, f"--model.distillation.stores=[{logits}]", "--model.distillation.label_weight=0"]
+    for verb in ("fit", "test"):
+        done = run_room("train", verb, *taught, f"--trainer.default_root_dir={tmp_path / 'run'}", cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    assert "of windows answered as the teachers do" in done.stdout
+    report = json.loads((tmp_path / "run" / "test_report.json").read_text())
+    assert 0 <= report["teacher_agreement"] <= 1 and report["clips"] == 20
+    metrics = next((tmp_path / "run" / "csv").rglob("metrics.csv")).read_text()
+    for name in ("loss_labels", "loss_teachers", "teacher_accuracy", "agreement"):
+        assert f"train/{name}" in metrics
+    assert "val/agreement" in metrics
+    provenance = checkpoint.load(tmp_path / "run" / "model.pt").provenance
+    assert provenance["teachers"][0]["network"] == "cp_mobile" and provenance["teachers"][0]["sha256"]
+
+
 def test_mixup_acts_on_the_answers_of_those_who_did_not_see_it():
     data = _data()
     data.setup("fit")
@@ -246,7 +267,7 @@ def test_stores_are_averaged_by_weight_and_by_label(answered, tmp_path, header):
     batch = dataset.at_rest([0, 5])
     lessons = Lessons(
         Distillation(stores=(str(one), str(other)), weights=(3, 1)), labels=data.labels, task="single_label",
-        spec=student.spec, train=dataset, view={}, device=torch.device("cpu"),
+        spec=student.spec, train=dataset, window=32_000, view={}, device=torch.device("cpu"),
     )  # fmt: skip
     first, second = (Store(path).rows.logits.astype(np.float32)[batch.clip] for path in (one, other))
     expected = 0.75 * first + 0.25 * second[:, ::-1]
