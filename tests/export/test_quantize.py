@@ -15,7 +15,7 @@ import torch
 from export.__main__ import main
 from export.graph import to_onnx
 from export.lint import lint
-from export.quantize import calibrate, quantize, sensitivities
+from export.quantize import calibrate, label_loss, quantize, sensitivities
 from export.sensitivity import sqnr_db
 from runtime.errors import ModelFileError
 from runtime.goldens import make_input
@@ -55,6 +55,32 @@ def test_onnxruntime_leaves_a_kept_layer_in_float(checkpoint: Checkpoint, window
     data, x = model.SerializeToString(), windows(20, 7000)[0].numpy()
     written, run = (f(data, x, ["in_c.1.0"])[0] for f in (run_unoptimized, run_optimized))
     assert np.mean(written != run) < 0.001
+
+
+def test_loss_counts_labels_and_their_probability(checkpoint: Checkpoint) -> None:
+    wanted = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    cold = replace(checkpoint, temperature=1.0)
+    assert label_loss(wanted, wanted, cold) == 0
+    assert label_loss(wanted, wanted.flip(0), cold) == 1
+    lower = label_loss(wanted, wanted / 3, cold)  # no label changes, but all give way
+    assert lower == pytest.approx(float((wanted.softmax(1) - (wanted / 3).softmax(1)).amax(1).mean()))
+    assert label_loss(wanted, 2 * wanted, cold) == 0  # surer is no loss
+    both = replace(cold, task="multi_label")
+    assert label_loss(wanted - 4, wanted - 10, both) == pytest.approx(1 / 3)
+
+
+def test_coarser_weights_lose_more(checkpoint: Checkpoint) -> None:
+    """On windows of training, where hardly a label changes."""
+    network, x = checkpoint.build(), checkpoint.calibration.float()
+    calibration = calibrate(network, checkpoint.calibration)
+    with torch.no_grad():
+        losses = [
+            label_loss(
+                network(x), calibration.twin(network, "percentile", Scheme((-limit, limit)))(x), checkpoint
+            )
+            for limit in (1, 3, 63)
+        ]
+    assert losses[0] > losses[1] > losses[2] and losses[2] < 0.01 < losses[0]
 
 
 @pytest.mark.slow
