@@ -103,7 +103,10 @@ def _system() -> str:
 
 
 def _power() -> str:
-    bits = int(_THROTTLED.read_text(), 16)
+    try:
+        bits = int(_THROTTLED.read_text(), 16)
+    except (OSError, ValueError) as error:
+        raise TinysceneError(f"It cannot be read ({error}): run `vcgencmd get_throttled`.") from error
     if bits & _UNDER_VOLTAGE:
         raise TinysceneError("The supply is too weak, which slows the board down: use a stronger one.")
     return f"throttled={bits:#x}"

@@ -59,7 +59,7 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
             sources.append(source)
             if arguments.record:
                 folder = Path(arguments.record) / str(len(sources) if len(names) > 1 else "")
-                sources[-1] = Recorder(source, folder, arguments.record_limit * 1e6)
+                sources[-1] = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
     except BaseException:
         for source in sources:
             source.close()

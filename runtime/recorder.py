@@ -30,6 +30,7 @@ class Recorder:
         source: what to record.
         folder: made if it does not exist.
         limit_bytes: of all wav files in the folder.
+        channel: the one to keep, from 0; their mean where None.
 
     Raises:
         ConfigError: where the limit leaves room for nothing or the folder cannot be made.
@@ -43,8 +44,11 @@ class Recorder:
         ['.wav']
     """
 
-    def __init__(self, source: Source, folder: str | Path, limit_bytes: float) -> None:
+    def __init__(
+        self, source: Source, folder: str | Path, limit_bytes: float, channel: int | None = None
+    ) -> None:
         self.name, self.sample_rate = source.name, source.sample_rate
+        self._channel = slice(None) if channel is None else slice(channel, channel + 1)
         self._source, self._folder, self._limit = source, Path(folder), limit_bytes
         self._segment = np.empty(round(_SEGMENT_S * source.sample_rate), np.int16)
         self._filled = 0
@@ -62,7 +66,7 @@ class Recorder:
         """What the source says, written down on the way."""
         chunk = self._source.poll()
         if chunk is not None and not self._stopped:
-            self._keep(chunk.samples)
+            self._keep(chunk.samples[:, self._channel])
         return chunk
 
     def close(self) -> None:
@@ -71,6 +75,8 @@ class Recorder:
         self._source.close()
 
     def _keep(self, samples: Array) -> None:
+        if not samples.size:  # of a channel that is not there, which the listener is about to say
+            return
         mono = np.clip(np.round(samples.mean(axis=1) * 32768), -32768, 32767).astype(np.int16)
         while len(mono):
             taken = mono[: len(self._segment) - self._filled]

@@ -1,7 +1,7 @@
 """Mutated files through ``classify``, in a process of its own: ``python -m tests.runtime.fuzz``.
 
 A case passes where the command ends with 0, or with one sentence and 2. The process prints what it saw
-as JSON: anything else that was raised, the slowest case and the peak of its memory.
+as JSON: anything else that was raised, the slowest case (processor time) and the peak of its memory.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ def run(count: int, seed: int, model: Path, folder: Path, what: str) -> dict[str
         path.write_bytes(seal(mutated) if what == "model" and index % 2 else mutated)
         files = [str(path)] if what == "audio" else [str(folder / "good.wav")]
         arguments = ["classify", *files, "--model", str(model if what == "audio" else path)]
-        begun = time.perf_counter()
+        begun = time.process_time()  # what hangs is ended from outside; what starves is no fault of ours
         outcomes[attempt(lambda arguments=arguments: main(arguments))] += 1  # type: ignore[misc]
-        slowest_s = max(slowest_s, time.perf_counter() - begun)
+        slowest_s = max(slowest_s, time.process_time() - begun)
     return {"outcomes": outcomes, "slowest_s": slowest_s, "peak_mb": peak_mb()}
 
 

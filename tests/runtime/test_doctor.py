@@ -52,7 +52,7 @@ def test_faults_are_named_and_the_exit_code_tells(
     assert len(lines) == 4  # a model is not loaded where onnxruntime would take this process down
 
 
-@pytest.mark.parametrize(("bits", "ok"), [("0", True), ("50005", False), ("20000", True)])
+@pytest.mark.parametrize(("bits", "ok"), [("0", True), ("50005", False), ("20000", True), ("?", False)])
 def test_a_weak_supply_is_a_fault(
     audio: FakeAudio, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], bits: str, ok: bool,

@@ -161,6 +161,19 @@ def test_recordings_hold_what_was_heard(wav: Path, tmp_path: Path, model_path: P
     assert np.array_equal(soundfile.read(recording)[0], soundfile.read(wav)[0])
 
 
+def test_a_recording_keeps_the_channel_that_is_heard(
+    tmp_path: Path, noise: np.ndarray, model_path: Path
+) -> None:
+    soundfile.write(tmp_path / "stereo.wav", np.stack([noise, 0.5 * noise[::-1]], axis=1), 32_000)
+    stereo, common = str(tmp_path / "stereo.wav"), ["--model", str(model_path), "--hop", "1"]
+    assert run(stereo, "--channel", "1", "--record", str(tmp_path / "kept"), *common).returncode == 0
+    (recording,) = (tmp_path / "kept").glob("*")
+    assert np.array_equal(soundfile.read(recording)[0], soundfile.read(stereo)[0][:, 1])
+    refused = run(stereo, "--channel", "2", "--record", str(tmp_path / "none"), *common)
+    assert refused.returncode == 2 and b"There is no channel 2" in refused.stderr
+    assert not list((tmp_path / "none").glob("*"))
+
+
 def test_recordings_end_at_their_limit(wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "kept"
     for expected in (1, 1):  # a file of 256,044 bytes fits once, whatever a second run asks
