@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 from tqdm import tqdm
 
@@ -19,8 +20,9 @@ from runtime import door
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs
-from train.data.corpus import SPLITS, Clip, Corpus, FileCorpus, Split, find_leaks
+from train.data.corpus import SPLITS, Clip, Corpus, FileCorpus, Samples, Split, find_leaks
 from train.data.recipe import corpus_parser, parse
+from train.data.similar import SAME, candidates, correlation, fingerprint
 
 _FULL_SCALE = 32_767
 _CLIPPED_SHARE = 1e-3  # of samples at full scale: below it a peak just touches
@@ -38,6 +40,7 @@ class Heard:
         clipped: share of samples at full scale.
         file_rate: sample rate of its file in Hz; 0 where the corpus has no files.
         digest: of the samples, to find doubles.
+        fingerprint: to find the same sound in other samples (`train.data.similar`); None where it is silent.
     """
 
     problem: str
@@ -46,6 +49,7 @@ class Heard:
     clipped: float = 0.0
     file_rate: int = 0
     digest: str = ""
+    fingerprint: npt.NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,12 @@ class Health:
     Attributes:
         clips: of each split.
         hours: of each split.
+        unlabelled: clips of each split that nobody labelled.
         classes: split to label to clips.
         devices: split to device to clips.
         cities: split to city to clips.
         sample_rates: of the files, Hz, to clips.
+        notes: what is worth knowing and no fault.
         findings: kind of finding to what it concerns; a corpus without any is sound.
         seconds: length of every clip that can be read.
         levels_dbfs: level of every clip that can be read.
@@ -66,10 +72,12 @@ class Health:
 
     clips: dict[str, int]
     hours: dict[str, float]
+    unlabelled: dict[str, int]
     classes: dict[str, dict[str, int]]
     devices: dict[str, dict[str, int]]
     cities: dict[str, dict[str, int]]
     sample_rates: dict[int, int]
+    notes: dict[str, list[str]]
     findings: dict[str, list[str]]
     seconds: tuple[float, ...]
     levels_dbfs: tuple[float, ...]
@@ -80,12 +88,16 @@ class Health:
 
     def to_text(self) -> str:
         """Counts and findings for people."""
-        lines = [f"{split}: {n} clips, {self.hours[split]:.2f} h" for split, n in self.clips.items()]
+        lines = [
+            f"{split}: {n} clips, {self.hours[split]:.2f} h"
+            + (f", {self.unlabelled[split]} of them not labelled" if self.unlabelled[split] else "")
+            for split, n in self.clips.items()
+        ]
         for name, table in (("class", self.classes), ("device", self.devices), ("city", self.cities)):
             for value in sorted({value for counts in table.values() for value in counts}):
                 counts = "  ".join(f"{split} {table[split].get(value, 0):6}" for split in table)
                 lines.append(f"  {name} {value:20} {counts}")
-        for kind, members in self.findings.items():
+        for kind, members in {**self.notes, **self.findings}.items():
             more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
             lines.append(f"{kind}: {len(members)}\n    " + "\n    ".join(members[:_SHOWN]) + more)
         return "\n".join(lines if self.findings else [*lines, "nothing found"])
@@ -126,21 +138,25 @@ def main(arguments: list[str]) -> int:
     parser = corpus_parser("check-data", __doc__)
     parser.add_argument("--plot", type=str, metavar="FILE", help="draw an overview (PNG)")
     parser.add_argument("--json", action="store_true", help="print JSON with all findings")
+    parser.add_argument(
+        "--city-disjoint", action="store_true", help="a city in two splits is a leak, no mere note"
+    )
     options, corpus, sample_rate = parse(parser, arguments)
-    health = examine(corpus, sample_rate, workers=options.workers)
+    health = examine(corpus, sample_rate, workers=options.workers, city_disjoint=options.city_disjoint)
     print(json.dumps(health.to_dict(), indent=2) if options.json else health.to_text())
     if options.plot:
         health.plot(Path(options.plot))
     return door.EXIT_NEGATIVE if health.findings else door.EXIT_OK
 
 
-def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1) -> Health:
+def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1, city_disjoint: bool = False) -> Health:
     """Listen to every clip and hold the splits against each other.
 
     Args:
         corpus: any.
         sample_rate: Hz that clips are resampled to, as in training.
         workers: threads.
+        city_disjoint: whether a city in two splits is a fault; official splits of scenes share them.
     """
     splits = {split: corpus.clips(split) for split in SPLITS}
     members = [clip for clips in splits.values() for clip in clips]
@@ -150,14 +166,20 @@ def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1) -> Health:
     of_clip = {clip.id: result for clip, result in zip(members, heard, strict=True)}
     rates = Counter(result.file_rate for result in heard if result.file_rate)
     findings = _of_clips(of_clip, rates) | _of_splits(splits, of_clip)
+    findings |= _similar(splits, of_clip, lambda clip: corpus.read(clip, sample_rate), sample_rate)
+    cities = _shared(splits, lambda clip: clip.city)
+    notes = {"city in two splits": [] if city_disjoint else cities}
+    findings["leak: city in two splits"] = cities if city_disjoint else []
     sound = [result for result in heard if not result.problem]
     return Health(
         clips={split: len(clips) for split, clips in splits.items()},
         hours={s: sum(of_clip[c.id].seconds for c in clips) / 3600 for s, clips in splits.items()},
-        classes=_count(splits, lambda clip: corpus.labels[clip.target] if clip.targets else ""),
-        devices=_count(splits, lambda clip: clip.device),
-        cities=_count(splits, lambda clip: clip.city),
+        unlabelled={s: sum(c.targets is None for c in clips) for s, clips in splits.items()},
+        classes=_count(splits, lambda clip: [corpus.labels[target] for target in clip.targets or ()]),
+        devices=_count(splits, lambda clip: [clip.device]),
+        cities=_count(splits, lambda clip: [clip.city]),
         sample_rates=dict(rates),
+        notes={kind: found for kind, found in notes.items() if found},
         findings={kind: found for kind, found in findings.items() if found},
         seconds=tuple(result.seconds for result in sound),
         levels_dbfs=tuple(result.level_dbfs for result in sound),
@@ -170,13 +192,15 @@ def _listen(corpus: Corpus, clip: Clip, sample_rate: int) -> Heard:
         rate = soundfile.info(corpus.path(clip)).samplerate if isinstance(corpus, FileCorpus) else 0
     except TinysceneError as error:
         return Heard(problem=str(error))
+    level = level_dbfs(samples.astype(np.float32) / 32768)
     return Heard(
         problem="",
         seconds=len(samples) / sample_rate,
-        level_dbfs=level_dbfs(samples.astype(np.float32) / 32768),
+        level_dbfs=level,
         clipped=float((np.abs(samples.astype(np.int32)) >= _FULL_SCALE).mean()),
         file_rate=rate,
         digest=hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest(),
+        fingerprint=fingerprint(samples, sample_rate) if level >= NO_SIGNAL_DBFS else None,
     )
 
 
@@ -214,11 +238,40 @@ def _of_splits(splits: Mapping[Split, Sequence[Clip]], heard: Mapping[str, Heard
     }
 
 
+def _similar(
+    splits: Mapping[Split, Sequence[Clip]],
+    heard: Mapping[str, Heard],
+    read: Callable[[Clip], Samples],
+    sample_rate: int,
+) -> dict[str, list[str]]:
+    """The same sound in other samples; equal samples are `_of_splits`' finding."""
+    one_of = {heard[c.id].digest: (split, c) for split, clips in splits.items() for c in clips}
+    members = [(s, c) for digest, (s, c) in one_of.items() if heard[c.id].fingerprint is not None]
+    prints = [heard[clip.id].fingerprint for _, clip in members]
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for pair in candidates(prints, [clip.group for _, clip in members]):
+        (one, a), (other, b) = (members[index] for index in pair)
+        if (likeness := correlation(read(a), read(b), sample_rate)) >= SAME:
+            found[one != other].append(f"{a.id} ({one}) ~ {b.id} ({other}), correlation {likeness:.2f}")
+    return {"leak: same sound in two splits": found[True], "near-duplicate": found[False]}
+
+
+def _shared(splits: Mapping[Split, Sequence[Clip]], value: Callable[[Clip], str]) -> list[str]:
+    """Values that clips of more than one split have, with those splits."""
+    where: dict[str, list[str]] = defaultdict(list)
+    for split, clips in splits.items():
+        for name in {value(clip) for clip in clips} - {""}:
+            where[name].append(split)
+    return [f"{name} in {', '.join(found)}" for name, found in sorted(where.items()) if len(found) > 1]
+
+
 def _named(doubles: Iterator[list[tuple[Split, str]]]) -> Iterator[str]:
     for members in doubles:
         yield " = ".join(f"{name} ({split})" for split, name in members)
 
 
-def _count(splits: Mapping[Split, Sequence[Clip]], value: Callable[[Clip], str]) -> dict[str, dict[str, int]]:
-    counts = {split: Counter(value(clip) for clip in clips) for split, clips in splits.items()}
+def _count(
+    splits: Mapping[Split, Sequence[Clip]], values: Callable[[Clip], Sequence[str]]
+) -> dict[str, dict[str, int]]:
+    counts = {split: Counter(v for clip in clips for v in values(clip)) for split, clips in splits.items()}
     return {split: {name: n for name, n in sorted(count.items()) if name} for split, count in counts.items()}
