@@ -140,7 +140,10 @@ class Classifier(lightning.LightningModule):
             self._train_split.views = self.lessons.views
 
     def _open(self, distillation: Distillation, train: ClipWindows | None) -> Lessons:
-        batch_size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        view: dict[str, Any] = {}
+        if train is not None:
+            batch_size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+            view = self.view_key(train, batch_size)
         return Lessons(
             distillation,
             labels=self.labels,
@@ -148,7 +151,7 @@ class Classifier(lightning.LightningModule):
             spec=self.spec,
             train=train,
             window=round(self.clip_s * self.spec.sample_rate),
-            view=self.view_key(train, batch_size) if train is not None else {},
+            view=view,
             device=self.device,
         )
 

@@ -11,6 +11,7 @@ import sys
 import lightning
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from runtime.errors import ConfigError, DataError, TinysceneError
@@ -20,6 +21,7 @@ from train import checkpoint, distill, store, teach
 from train.augment import Augmentation
 from train.classifier import Classifier
 from train.data import ClipData, Synthetic
+from train.data.synthetic import SCENES, render
 from train.import_logits import main as import_logits
 from train.store import AT_REST, Header, Rows, Store
 from train.teach import Teaching
@@ -152,6 +154,32 @@ def test_the_best_epoch_and_the_report_know_the_teachers(tiny_run, run_room, tmp
     assert "val/agreement" in metrics
     provenance = checkpoint.load(tmp_path / "run" / "model.pt").provenance
     assert provenance["teachers"][0]["network"] == "cp_mobile" and provenance["teachers"][0]["sha256"]
+
+
+def test_a_folder_without_labels_teaches(tiny_run, run_room, tmp_path):
+    for index, scene in enumerate((*SCENES, *SCENES)):
+        wave = render(scene, (7, index), 32_000, 1.0)
+        soundfile.write(tmp_path / f"{index}.wav", wave, 32_000)
+    labels = json.dumps(list(SCENES))
+    recipe = [
+        *(word for word in TINY if "data.corpus" not in word),
+        "--data.corpus=train.data.Unlabelled", f"--data.corpus.root={tmp_path}",
+        "--data.corpus.no_groups=true", f"--data.corpus.labels={labels}", "--data.corpus.val_share=0.2",
+    ]  # fmt: skip
+    logits = tmp_path / "logits.h5"
+    done = run_room("train", "teach", *recipe, "--teacher", tiny_run / "model.pt", "-o", logits, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    taught = [f"--model.distillation.stores=[{logits}]", "--model.distillation.label_weight=0"]
+    root = f"--trainer.default_root_dir={tmp_path / 'run'}"
+    done = run_room("train", "fit", *recipe, *taught, root, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    model = checkpoint.load(tmp_path / "run" / "model.pt")
+    assert "best of val/agreement" in model.provenance["checkpoint"]
+    assert len(model.calibration) == 16 and (model.calibration_targets == -1).all()
+    done = run_room("train", "validate", *recipe, *taught, root, cwd=ROOT)
+    assert "of windows answered as the teachers do" in done.stdout, done.stderr
+    done = run_room("train", "validate", *recipe, root, cwd=ROOT)
+    assert done.returncode == 2 and "Nobody has labelled" in done.stderr
 
 
 def test_mixup_acts_on_the_answers_of_those_who_did_not_see_it():
