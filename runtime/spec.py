@@ -19,7 +19,7 @@ from runtime.errors import ConfigError, ModelFileError
 
 SCHEMA = 1  # of ModelSpec; a higher one comes from a newer release
 # A stranger's file must not ask for all the memory there is.
-_MAX_RATE, _MAX_SIZE, _LONGEST_S = 768_000, 65_536, 60.0
+MAX_RATE, _MAX_SIZE, _LONGEST_S = 768_000, 65_536, 60.0
 
 Task = Literal["single_label", "multi_label"]
 _Spec = TypeVar("_Spec")
@@ -142,8 +142,8 @@ class FrontEndSpec:
         faults = [
             (min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels) < 1, "sizes are at least 1"),
             (
-                self.sample_rate > _MAX_RATE or max(self.n_fft, self.n_mels) > _MAX_SIZE,
-                f"sample_rate is at most {_MAX_RATE}, n_fft and n_mels at most {_MAX_SIZE}",
+                self.sample_rate > MAX_RATE or max(self.n_fft, self.n_mels) > _MAX_SIZE,
+                f"sample_rate is at most {MAX_RATE}, n_fft and n_mels at most {_MAX_SIZE}",
             ),
             (not 1 <= self.win_length <= self.n_fft, "win_length lies in 1..n_fft"),
             (

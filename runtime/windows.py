@@ -18,9 +18,9 @@ from runtime.frontend import Array, as_float
 from runtime.prediction import State
 from runtime.segments import NO_SIGNAL_DBFS, is_tail, level_dbfs
 from runtime.sliding import SlidingLogMel
-from runtime.spec import ModelSpec
+from runtime.spec import MAX_RATE, ModelSpec
 
-RATES = range(1_000, 768_001)  # Hz; what is beyond them is a damaged header or a slip
+RATES = range(1_000, MAX_RATE + 1)  # Hz; what is beyond them is a damaged header or a slip
 
 
 @dataclass(frozen=True)
