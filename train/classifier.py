@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import checkpoint, networks
 from train.augment import Augmentation, View, generator_for
@@ -72,6 +73,7 @@ class Classifier(lightning.LightningModule):
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
         self.student = networks.build(student, self.arguments).to(memory_format=torch.channels_last)
+        self._features = networks.Features(self.student)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
         self.judged: tuple[np.ndarray, np.ndarray] | None = None  # probabilities and targets of its windows
@@ -123,6 +125,10 @@ class Classifier(lightning.LightningModule):
         if not lessons.mixed:
             taught = view.mixed(taught)
         on_teachers = distillation.teacher_loss(logits, taught)
+        if distillation.similarity_weight:
+            on_features = lessons.similarity(self._last_features())
+            on_teachers = on_teachers + distillation.similarity_weight * on_features
+            self._log_step(len(logits), loss_features=on_features)
         self._log_step(
             len(logits), loss_labels=on_labels, loss_teachers=on_teachers, agreement=agreement(logits, taught)
         )
@@ -132,6 +138,14 @@ class Classifier(lightning.LightningModule):
             self._log_step(int(labelled.sum()), teacher_accuracy=right)
         share = distillation.label_weight
         return share * on_labels + (1 - share) * on_teachers
+
+    def _last_features(self) -> Tensor:
+        if self._features.last is None:
+            raise ConfigError(
+                "The student's features cannot be seen in this training (quantization-aware training runs a "
+                "copy of it): set model.distillation.similarity_weight to 0."
+            )
+        return self._features.last
 
     def on_fit_start(self) -> None:
         """Open the teachers and hold them against the data, before the first epoch."""

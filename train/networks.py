@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from runtime.errors import ConfigError
 from train.nearest import nearest
@@ -14,6 +14,26 @@ from train.students import STUDENTS
 from train.teachers import TEACHERS
 
 NETWORKS: dict[str, type[nn.Module]] = {**STUDENTS, **TEACHERS}
+
+
+class Features:
+    """What the last part of a network, ``feed_forward``, was given when the network ran last.
+
+    Args:
+        network: one that ends in a part of that name, as all in this room do.
+
+    Attributes:
+        last: [batch, channels, mels, frames]; None before the first run, or where there is no such part.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.last: Tensor | None = None
+        for name, part in network.named_children():
+            if name == "feed_forward":
+                part.register_forward_pre_hook(self._keep)
+
+    def _keep(self, part: nn.Module, inputs: tuple[Tensor]) -> None:
+        self.last = inputs[0]
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

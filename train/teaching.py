@@ -15,7 +15,7 @@ from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec, Task
 from train.augment import View
 from train.data import Batch, ClipWindows
-from train.distill import binary_distillation, soft_cross_entropy, soften
+from train.distill import binary_distillation, similarity_matching, soft_cross_entropy, soften
 from train.store import AT_REST, Store
 from train.teachers.ask import Teacher, find_teacher
 
@@ -31,6 +31,8 @@ class Distillation:
         label_weight: w, the share of the loss on labels; 0 needs no label anywhere. The divergence is summed
             over the classes: CP-JKU, who take its mean over ten, write 0.02 for what is 0.17 here.
         temperature: T that softens both sides.
+        similarity_weight: of `train.distill.similarity_matching` between the features of the student and of
+            each teacher, added to what the teachers' answers cost; for model.pt teachers asked at every step.
         loss: ``kl`` for one label a clip; ``bce`` for any number of them, and for CED's top-k logits.
     """
 
@@ -39,6 +41,7 @@ class Distillation:
     weights: tuple[float, ...] | None = None
     label_weight: float = 0.02
     temperature: float = 2.0
+    similarity_weight: float = 0.0
     loss: Literal["kl", "bce"] = "kl"
 
     def __post_init__(self) -> None:
@@ -56,6 +59,13 @@ class Distillation:
             raise ConfigError(
                 "model.distillation.label_weight lies in [0, 1] and temperature above 0, not "
                 f"{self.label_weight} and {self.temperature}."
+            )
+
+        models = self.teachers and all(Path(name).suffix == ".pt" for name in self.teachers)
+        if self.similarity_weight < 0 or (self.similarity_weight and not models):
+            raise ConfigError(
+                "model.distillation.similarity_weight is 0 or more and compares with features, which only "
+                "model.pt teachers show: name those in model.distillation.teachers."
             )
 
     @property
@@ -160,6 +170,16 @@ class Lessons:
             answers.append(store.lookup(where, batch.start.cpu().numpy(), rest, self._train.length))
         answers += [teacher.logits(view, self._spec) for teacher in self._teachers]
         return self._average(answers).to(view.log_mel.device)
+
+    def similarity(self, features: Tensor) -> Tensor:
+        """How differently the student and its teachers found the last batch alike: a scalar.
+
+        Args:
+            features: the student's, [batch, channels, mels, frames].
+        """
+        shown = [teacher.features for teacher in self._teachers if teacher.features is not None]
+        costs = [similarity_matching(features, each) for each in shown]
+        return torch.stack([w * cost for w, cost in zip(self._weights, costs, strict=True)]).sum()
 
     def logits_at_rest(self, batch: Batch, dataset: ClipWindows, log_mel: Tensor) -> Tensor | None:
         """What they say to windows of an evaluation split, or None where a store does not know its clips."""

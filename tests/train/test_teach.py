@@ -124,6 +124,19 @@ def test_a_store_teaches_what_its_teacher_would(taught, tiny_run, tmp_path):
     assert (torch.cat([p.flatten() for p in plain.student.parameters()]) - weights[0]).abs().max() > 0.01
 
 
+def test_features_can_be_matched_with_a_teacher_that_shows_them(tiny_run):
+    weights = []
+    for share in (0.0, 5.0):
+        data = _data()
+        source = Distillation(teachers=(str(tiny_run / "model.pt"),), similarity_weight=share)
+        student = _student(data, distillation=source)
+        _fit(student, data, epochs=1)
+        weights.append(torch.cat([p.flatten() for p in student.student.parameters()]))
+    assert not torch.equal(*weights)
+    with pytest.raises(ConfigError, match=r"only model\.pt teachers show"):
+        Distillation(stores=("a.h5",), similarity_weight=1.0)
+
+
 def test_no_label_is_needed_anywhere(taught):
     path, _ = taught
     told = []

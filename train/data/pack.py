@@ -6,9 +6,6 @@ goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +20,7 @@ from runtime.files import write_beside
 from train.data import packed
 from train.data.corpus import Clip, Corpus, Samples, Split
 from train.data.recipe import corpus_parser, parse
+from train.parts import Parts
 
 _PART = 128  # clips; what a killed run loses for each worker
 
@@ -68,30 +66,22 @@ def pack(
     members = [(split, clip) for split, clips in corpus.splits().items() for clip in clips]
     if not members:
         raise DataError("The corpus holds no clips: there is nothing to pack.")
-    parts = [members[start : start + _PART] for start in range(0, len(members), _PART)]
-    folder = output.parent / f".{output.name}.{_key(corpus, members, sample_rate, skip_corrupt)}.parts"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{index:06}.npz" for index in range(len(parts))]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    shares = [members[start : start + _PART] for start in range(0, len(members), _PART)]
+    named = [(split, clip.id) for split, clip in members]
+    parts = Parts(output, [corpus.describe(), named, sample_rate, skip_corrupt], len(shares))
+    missing = parts.missing()
 
     def decode(index: int) -> None:
-        _write_part(paths[index], corpus, parts[index], sample_rate, skip_corrupt)
+        _write_part(parts.paths[index], corpus, shares[index], sample_rate, skip_corrupt)
 
     pool = ThreadPoolExecutor(workers)
     try:
         list(tqdm(pool.map(decode, missing), total=len(missing), desc="packing", unit="part", disable=None))
     finally:
         pool.shutdown(cancel_futures=True)
-    kept = _assemble(output, corpus, sample_rate, members, paths)
-    for old in output.parent.glob(f".{output.name}.*.parts"):  # of runs with other settings, too
-        shutil.rmtree(old)
+    kept = _assemble(output, corpus, sample_rate, members, parts.paths)
+    parts.clear()
     return kept, len(members) - kept
-
-
-def _key(corpus: Corpus, members: Sequence[Member], sample_rate: int, skip_corrupt: bool) -> str:
-    """What parts of an earlier run must agree in to be used again."""
-    named = [corpus.describe(), [(split, clip.id) for split, clip in members], sample_rate, skip_corrupt]
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _write_part(

@@ -16,7 +16,7 @@ from torch import Tensor
 from runtime.errors import ConfigError, TinysceneError
 from runtime.session import Session
 from runtime.spec import FrontEndSpec, Task
-from train import checkpoint
+from train import checkpoint, networks
 from train.augment import View
 from train.frontend import LogMel
 
@@ -29,12 +29,14 @@ class Teacher(ABC):
         task: how logits become probabilities.
         window_s: the length that it was trained on, seconds; None where any will do.
         sees_mixing: whether MixUp is in what it is shown; otherwise its answers are mixed instead.
+        features: what its last part was given at the last batch; None where that cannot be seen.
     """
 
     labels: tuple[str, ...]
     task: Task
     window_s: float | None = None
     sees_mixing = True
+    features: Tensor | None = None
 
     @abstractmethod
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
@@ -77,12 +79,14 @@ class ModelTeacher(_Hearing):
         super().__init__(self._model.frontend, device)
         self.labels, self.task, self.window_s = self._model.labels, self._model.task, self._model.clip_s
         self._network = self._model.build().to(device, memory_format=torch.channels_last)
+        self._features = networks.Features(self._network)
 
     @torch.inference_mode()
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
         """Run the network."""
         log_mel = self._input(view, spec).contiguous(memory_format=torch.channels_last)
-        result: Tensor = self._network(log_mel).float().clone()
+        result: Tensor = self._network(log_mel).float()
+        self.features = self._features.last
         return result
 
     def describe(self) -> dict[str, Any]:
