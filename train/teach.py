@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from runtime import door
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
 from train import store
 from train.arguments import Parser
@@ -119,7 +119,9 @@ def main(arguments: list[str]) -> int:
         _write_part(parts.paths[index], [work.score(job) for job in work.jobs[index * _PART :][:_PART]])
     if rank:
         return door.EXIT_OK
-    while parts.missing():  # those of the other processes
+    if left := parts.missing():
+        print(f"waiting for the other processes: {len(left)} parts are theirs", file=sys.stderr)
+    while parts.missing():
         time.sleep(0.2)
     rows = Rows.concatenate([_read_part(path) for path in parts.paths])
     store.write(output, work.header(), work.clip_ids, rows)
@@ -240,6 +242,11 @@ class Teaching:
         answers = [self._in_order(teacher, view) for teacher in self.teachers]
         clips = batch.clip.cpu().numpy() + self._first_clip[job.split]
         logits = torch.stack(answers).mean(dim=0)
+        if not logits.isfinite().all():
+            raise TinysceneError(
+                f"A teacher's answers are not finite to {dataset.clips[int(batch.clip[0])].id} or another "
+                "clip of its batch: take another teacher, or run `python -m train check-data`."
+            )
         return Rows.of(clips, batch.start.cpu().numpy(), job.view, job.number, logits, self.top_k, self.task)
 
     def _moved(self, batch: Batch) -> Batch:

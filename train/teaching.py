@@ -60,7 +60,6 @@ class Distillation:
                 "model.distillation.label_weight lies in [0, 1] and temperature above 0, not "
                 f"{self.label_weight} and {self.temperature}."
             )
-
         models = self.teachers and all(Path(name).suffix == ".pt" for name in self.teachers)
         if self.similarity_weight < 0 or (self.similarity_weight and not models):
             raise ConfigError(
@@ -163,11 +162,11 @@ class Lessons:
     def logits(self, batch: Batch, view: View) -> Tensor:
         """The average of what the teachers say to a training batch: [batch, classes]."""
         assert self._train is not None, "opened to judge, not to teach"
-        rest = AT_REST if self.views is None else self._train.epoch
+        number = AT_REST if self.views is None else self._train.epoch
         answers = []
         for store, places in zip(self._stores, self._places, strict=True):
             where = places[batch.clip.cpu().numpy()]
-            answers.append(store.lookup(where, batch.start.cpu().numpy(), rest, self._train.length))
+            answers.append(store.lookup(where, batch.start.cpu().numpy(), number, self._train.length))
         answers += [teacher.logits(view, self._spec) for teacher in self._teachers]
         return self._average(answers).to(view.log_mel.device)
 

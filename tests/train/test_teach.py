@@ -270,6 +270,15 @@ def answered(header):
     return write
 
 
+def test_answers_that_are_no_numbers_are_not_stored():
+    data = _data()
+    spy = Spy(data.labels)
+    spy.logits = lambda view, spec: torch.full((len(view.log_mel), len(data.labels)), float("nan"))
+    work = Teaching(_student(data).eval(), data, [spy], splits=["train"])
+    with pytest.raises(TinysceneError, match="not finite to train-0"):
+        work.score(work.jobs[0])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
