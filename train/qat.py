@@ -67,7 +67,8 @@ class QuantizedClassifier(Classifier):
         super().validation_step(batch, batch_idx)
         self.fake.copy_statistics_to(self.student)
         answers = self.student(self.log_mel(batch.waveform)).argmax(dim=1)
-        self._float_right.append(answers == batch.target.argmax(dim=1))
+        right = answers == batch.target.argmax(dim=1)
+        self._float_right.append(right[batch.labelled > 0])
 
     def on_validation_epoch_end(self) -> None:
         """Log FP32 beside INT8."""
@@ -82,9 +83,10 @@ class QuantizedClassifier(Classifier):
         self._log_float("test")
 
     def _log_float(self, split: str) -> None:
-        right = torch.cat(self._float_right).float().mean()
+        right = torch.cat(self._float_right).float()
         self._float_right.clear()
-        self.log(f"{split}/float_window_accuracy", right, prog_bar=True)
+        if len(right) and self.task == "single_label":
+            self.log(f"{split}/float_window_accuracy", right.mean(), prog_bar=True)
 
     def to_checkpoint(self, **fields: Any) -> Checkpoint:
         """The student as it is now, and what INT8 learned with it."""
