@@ -56,6 +56,26 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("model", type=Path, metavar="MODEL.ONNX")
     verify.add_argument("--against", type=Path, metavar="MODEL.PT", help="the model.pt it was made from")
     verify.set_defaults(command=_verify)
+    submission = commands.add_parser(
+        "submission",
+        help="the inference package of DCASE 2025 Task 1; exit code 1 where a model is over the limits",
+    )
+    submission.add_argument(
+        "models", nargs="+", metavar="[DEVICE=]MODEL.PT",
+        help="the general model, and those for single devices, such as s1=runs/s1/model.pt",
+    )  # fmt: skip
+    submission.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR",
+        help="folder to write; one that holds the team's package gets one more submission",
+    )  # fmt: skip
+    submission.add_argument(
+        "--name", default="Lastname_Institute_task1", help="submission label without its index"
+    )
+    submission.add_argument("--index", type=int, default=1, help="of up to four submissions (default 1)")
+    submission.add_argument(
+        "--allow-over-budget", action="store_true", help="write it although a model is over the limits"
+    )
+    submission.set_defaults(command=_submission)
     return parser
 
 
@@ -109,6 +129,23 @@ def _verify(options: argparse.Namespace) -> int:
     verification = verify(options.model, load(options.against) if options.against else None)
     print(verification)
     return EXIT_OK if verification.passed else EXIT_NEGATIVE
+
+
+def _submission(options: argparse.Namespace) -> int:
+    from export.submission.build import build, read_models
+
+    built = build(
+        read_models(options.models), options.output,
+        name=options.name, index=options.index, allow_over_budget=options.allow_over_budget,
+    )  # fmt: skip
+    for device, report in built.reports.items():
+        print(f"{device:>7}  {report.verdict()}")
+    if built.refusal:
+        print(f"{options.output} was not written: {built.refusal}")
+        return EXIT_NEGATIVE
+    print(f"wrote {options.output}: `pip install {options.output}`, then "
+          f"`python -m {options.name}.{options.name}_{options.index} EVALUATION_SET`")  # fmt: skip
+    return EXIT_OK
 
 
 if __name__ == "__main__":

@@ -1,0 +1,341 @@
+"""The DCASE 2025 package, called as the organisers' scripts call it."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchinfo
+
+from complexity import Budget, budget
+from complexity.weigh import measure_onnx
+from export.__main__ import main
+from export.pack import Packed
+from export.pack import pack as really_pack
+from export.submission import build
+from export.submission.build import DEVICES
+from export.verify import Verification
+from runtime import load_model
+from runtime.errors import TinysceneError
+from runtime.session import Session
+from tests.conftest import ROOT
+from train.checkpoint import Checkpoint, save
+from train.quantize import Scheme
+
+NAME = "Doe_Lab_task1"
+SUBMISSION = f"{NAME}_1"
+DUMMY = f"{NAME}/resources/dummy.wav"
+
+
+@pytest.fixture(scope="session")
+def models(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A general model, and one in float for s1 that mistakes the first class for the last."""
+    folder = tmp_path_factory.mktemp("models")
+    state = {name: tensor.clone() for name, tensor in checkpoint.state_dict.items()}
+    last = [name for name in state if state[name].shape[:1] == (3,)]
+    for name in last:
+        state[name] = state[name].flip(0)
+    other = replace(checkpoint, state_dict=state, temperature=1.0, calibration=torch.empty(0))
+    paths = {"general": folder / "general.pt", "s1": folder / "s1.pt"}
+    save(checkpoint, paths["general"])
+    save(other, paths["s1"])
+    return paths
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pack_once(checkpoint: Checkpoint, int8_onnx: Path) -> Iterator[None]:
+    """Export each model once: calibration takes most of a minute."""
+    made = {_weights(checkpoint): int8_onnx.read_bytes()}
+
+    def pack(model: Checkpoint, output: Path, **options: Any) -> Packed:
+        if _weights(model) not in made:
+            packed = really_pack(model, output, **options)
+            made[_weights(model)] = output.read_bytes() if packed.verification.passed else b""
+            return packed
+        output.write_bytes(made[_weights(model)])
+        return Packed(Verification(()), output.stat().st_size, {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "pack", pack)
+        yield
+
+
+def _weights(model: Checkpoint) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict.values())
+
+
+@pytest.fixture(scope="session")
+def package(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("package") / "submission"
+    arguments = ["submission", str(models["general"]), f"s1={models['s1']}", "-o", str(folder)]
+    assert main([*arguments, "--name", NAME]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def api(package: Path):
+    """The submission's module, imported from where it lies."""
+    sys.path.insert(0, str(package))
+    yield __import__(f"{NAME}.{SUBMISSION}", fromlist=["predict"])
+    sys.path.remove(str(package))
+
+
+@pytest.fixture(scope="session")
+def evaluation_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips as the challenge has them, and a stereo one, a long one and a silent one besides."""
+    root = tmp_path_factory.mktemp("evaluation")
+    (root / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal((44_100, 2))
+    clips = {
+        "0.wav": (noise[:, 0], 44_100, "a"),
+        "1.wav": (np.sin(np.arange(44_100) / 9), 44_100, "s1"),
+        "2.wav": (noise, 44_100, "s9"),
+        "3.wav": (0.1 * rng.standard_normal(20_000), 8_000, "s1"),
+        "4.wav": (np.zeros(44_100), 44_100, "b"),
+        "5.wav": (noise[:9_000, 0], 44_100, "unknown"),
+    }
+    rows = ["filename\tdevice_id"]
+    for name, (samples, rate, device) in clips.items():
+        soundfile.write(root / "audio" / name, samples, rate)
+        rows.append(f"audio/{name}\t{device}")
+    (root / "evaluation_setup").mkdir()
+    (root / "evaluation_setup" / "fold1_test.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def clips_of(evaluation_set: Path) -> tuple[list[str], list[str]]:
+    rows = read_table(evaluation_set / "evaluation_setup" / "fold1_test.csv")
+    return [str(evaluation_set / row["filename"]) for row in rows], [row["device_id"] for row in rows]
+
+
+def check_predictions(predictions: list[list[float]], package: Path, evaluation_set: Path) -> None:
+    """Hold probabilities against the runtime's on the same clips; a silent clip only has to have some."""
+    models = {
+        device: load_model(package / NAME / "ckpts" / SUBMISSION / f"{device}.onnx")
+        for device in ("general", "s1")
+    }
+    for row, path, device in zip(predictions, *clips_of(evaluation_set), strict=True):
+        assert sum(row) == pytest.approx(1)
+        wanted = models.get(device, models["general"]).classify(*soundfile.read(path))
+        if wanted.scores:
+            assert row == pytest.approx(list(wanted.scores.values()), abs=1e-6), path
+        else:
+            assert Path(path).name == "4.wav"
+
+
+def test_predictions_are_those_of_the_runtime(api, package: Path, evaluation_set: Path) -> None:
+    files, devices = clips_of(evaluation_set)
+    logits, classes = api.predict(file_paths=files, device_ids=devices, model_file_path=None, use_cuda=False)
+    assert classes == ["low", "middle", "high"]
+    probabilities = torch.stack(logits).softmax(1)  # as evaluate_submission.py does
+    check_predictions(probabilities.tolist(), package, evaluation_set)
+    general, _ = api.predict(file_paths=files, device_ids=["a"] * len(files))
+    same = [torch.equal(one, other) for one, other in zip(logits, general, strict=True)]
+    assert same == [device != "s1" for device in devices]
+
+
+def count(api, package: Path) -> dict[str, dict[str, int]]:
+    """What test_complexity.py of the organisers counts, told in a test's words."""
+    model = api.load_model()
+    inputs = api.load_inputs([str(package / DUMMY)] * len(DEVICES), list(DEVICES), model)
+    counted = {}
+    for device, x in zip(DEVICES, inputs, strict=True):
+        network = api.get_model_for_device(model, device)
+        summary = torchinfo.summary(copy.deepcopy(network).float(), input_size=tuple(x.shape), verbose=0)
+        size = sum(p.numel() * {torch.float32: 4, torch.int8: 1}[p.dtype] for p in network.parameters())
+        counted[device] = {"MACs": summary.total_mult_adds, "Params": size}
+    return counted
+
+
+def test_organisers_count_what_the_package_says(api, package: Path) -> None:
+    counted = count(api, package)
+    said = json.loads((package / "predictions" / SUBMISSION / "complexity.json").read_text())
+    assert said["per_device"] == counted
+    assert counted["s1"]["Params"] == 4 * counted["s2"]["Params"]  # float, and the general model's INT8
+    assert said["max_MACs"] == max(row["MACs"] for row in counted.values()) > 100_000
+    assert said["max_Params"] == max(row["Params"] for row in counted.values()) > 1_000
+
+
+def test_counted_network_answers_as_the_one_that_ships(api, windows: Callable) -> None:
+    model = api.load_model()
+    x, _ = windows(60, 7000)
+    for device, agreement in (("a", 1.0), ("s1", 0.9)):
+        with torch.no_grad():
+            counted = api.get_model_for_device(model, device)(x).argmax(1)
+        answered = model(x, [device] * len(x)).argmax(1)
+        assert (counted == answered).float().mean() >= agreement - 0.05
+    assert model.model.state_dict()  # which evaluate_submission.py saves
+
+
+@pytest.mark.slow
+def test_layer_kept_in_float_counts_four_bytes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    layer = next(
+        name for name, module in checkpoint.build().named_modules() if isinstance(module, torch.nn.Conv2d)
+    )
+    path = tmp_path / "mixed.onnx"
+    scheme = Scheme(keep_float=(layer,))
+    assert really_pack(checkpoint, path, method="ptq", scheme=scheme).verification.passed
+    twin = build.count_as(checkpoint, Session(path).spec)
+    size = sum(parameter.numel() * parameter.element_size() for parameter in twin.parameters())
+    assert size == measure_onnx(path, budget=Budget.named("dcase2025")).param_bytes
+    assert {parameter.dtype for parameter in twin.parameters()} == {torch.int8, torch.float32}
+
+
+def test_second_submission_joins_the_first(package: Path, models: dict[str, Path], tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(package, both)
+    more = ["submission", str(models["s1"]), "-o", str(both), "--name", NAME, "--index", "2"]
+    assert main(more) == 0
+    kept = SUBMISSION, f"{NAME}_2"
+    assert sorted(path.name for path in (both / NAME / "ckpts").iterdir()) == list(kept)
+    assert all((both / NAME / f"{name}.py").is_file() for name in kept)
+    assert all((both / "predictions" / name / "complexity.json").is_file() for name in kept)
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]
+
+
+def test_package_stands_alone(package: Path) -> None:
+    """No copy imports a room by its own name, nor anything that the package does not require."""
+    text = (package / "pyproject.toml").read_text()
+    required = {
+        re.match(r"[\w.-]*\w", name)[0] for name in json.loads(re.search(r"dependencies = (.*)", text)[1])
+    }
+    imported = set()
+    for path in (package / NAME).rglob("*.py"):
+        for line in path.read_text().splitlines():
+            if found := re.match(r"\s*(?:from|import) (\w+)", line):
+                imported.add(found[1])
+    ours = {"runtime", "complexity", "train", "export", "benchmarks", "tests"}
+    assert not imported & ours
+    assert imported - set(sys.stdlib_module_names) - required == {NAME}
+    assert required - imported == {"torchinfo", "pandas", "scikit-learn"}  # the organisers' scripts
+    project = (ROOT / "pyproject.toml").read_text()
+    for name in ("onnxruntime", "soxr"):
+        bounds = [re.search(rf'"{name}([<>=!][^"]+)"', each)[1].split(",") for each in (text, project)]
+        assert sorted(bounds[0]) == sorted(bounds[1])
+
+
+def test_package_tells_nothing_about_this_machine(package: Path) -> None:
+    for path in filter(Path.is_file, package.rglob("*")):
+        data = path.read_bytes()
+        for secret in (str(ROOT), str(Path.home()), str(package.parent)):
+            assert secret.encode() not in data, path
+
+
+def test_odd_calls_are_one_sentence(api, package: Path, evaluation_set: Path, tmp_path: Path) -> None:
+    dummy = str(package / DUMMY)
+    assert api.predict([], []) == ([], ["low", "middle", "high"])
+    (tmp_path / "empty.wav").touch()
+    errors = {
+        "devices": lambda: api.predict([dummy], []),
+        "missing.wav": lambda: api.predict([str(tmp_path / "missing.wav")], ["a"]),
+        "empty.wav": lambda: api.load_inputs([str(tmp_path / "empty.wav")], ["a"], api.load_model()),
+        "folder of models": lambda: api.load_model(str(tmp_path)),
+    }
+    for words, call in errors.items():
+        with pytest.raises(Exception, match=words) as caught:
+            call()
+        assert str(caught.value).count("\n") == 0
+        assert type(caught.value).__mro__[-4].__name__ == "TinysceneError"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--name", "submission 1"], "submission label"),
+        (["--name", "Doe_Lab_task1_1"], "submission label"),
+        (["--index", "5"], "--index 1 to 4"),
+        (["s11={model}"], "no device 's11'"),
+        (["{model}"], "Two models are given for general"),
+        (["s1=nothing.pt"], "no file nothing.pt"),
+        (["s1={other}"], "same labels"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_no_folder(
+    arguments: list[str], words: str, checkpoint: Checkpoint, models: dict[str, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pt"
+    save(replace(checkpoint, labels=("middle", "low", "high")), other)
+    filled = [argument.format(model=models["general"], other=other) for argument in arguments]
+    with pytest.raises(TinysceneError, match=words) as caught:
+        main(["submission", str(models["general"]), *filled, "-o", str(tmp_path / "out")])
+    assert str(caught.value).count("\n") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pt"]
+
+
+def test_folder_of_something_else_is_left_alone(models: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(TinysceneError, match="name another folder"):
+        main(["submission", str(models["general"]), "-o", str(tmp_path), "--name", NAME])
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_model_over_the_limits_is_refused(
+    models: dict[str, Path], tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tight = replace(budget.BUDGETS["dcase2025"], max_macs=1_000)
+    monkeypatch.setitem(budget.BUDGETS, "dcase2025", tight)
+    arguments = ["submission", str(models["general"]), "-o", str(tmp_path / "out"), "--name", NAME]
+    assert main(arguments) == 1
+    assert "over the limit of 1,000" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    assert main([*arguments, "--allow-over-budget"]) == 0
+    assert (tmp_path / "out" / NAME / f"{SUBMISSION}.py").is_file()
+
+
+def run_installed(python: Path, evaluation_set: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, "-m", f"{NAME}.{SUBMISSION}", evaluation_set],
+        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_installed_package_predicts_an_evaluation_set(
+    package: Path, evaluation_set: Path, tmp_path: Path
+) -> None:
+    """An environment of its own, with what pip brings and nothing of this checkout."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", package],
+        env=environment, capture_output=True, text=True, timeout=1500, check=False,
+    )  # fmt: skip
+    if "connection" in installed.stderr.lower() and installed.returncode:
+        pytest.skip("pip reaches no package index")
+    assert installed.returncode == 0, installed.stderr
+    alone = subprocess.run([python, "-c", "import runtime"], cwd=tmp_path, check=False, capture_output=True)
+    assert alone.returncode, "the environment sees this checkout"
+    done = run_installed(python, evaluation_set, tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read_table(tmp_path / "predictions" / SUBMISSION / "output.csv")
+    assert list(rows[0]) == ["filename", "scene_label", "low", "middle", "high"]
+    assert [row["filename"] for row in rows] == [f"audio/{index}.wav" for index in range(6)]
+    probabilities = [[float(row[label]) for label in ("low", "middle", "high")] for row in rows]
+    check_predictions(probabilities, package, evaluation_set)
+    assert [row["scene_label"] for row in rows] == [
+        ("low", "middle", "high")[int(np.argmax(row))] for row in probabilities
+    ]
+    bad = run_installed(python, tmp_path / "nowhere", tmp_path)
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("error: There is no ") and bad.stderr.count("\n") == 1
