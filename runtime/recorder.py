@@ -91,7 +91,7 @@ class Recorder:
         if not data or self._stopped:
             return
         try:
-            used = sum(path.stat().st_size for path in self._folder.glob("*.wav"))
+            used = sum(_size(path) for path in self._folder.glob("*.wav"))
             if used + _HEADER_BYTES + len(data) > self._limit:
                 self._stop("it holds all it may")
                 return
@@ -113,3 +113,10 @@ class Recorder:
     def _stop(self, why: str) -> None:
         self._stopped = True
         print(f"warning: recording into {self._folder} ends: {why}", file=sys.stderr, flush=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # the user makes room meanwhile
+        return 0

@@ -219,6 +219,17 @@ def test_a_folder_that_takes_no_more_ends_the_recording_and_not_the_listening(
     assert capsys.readouterr().err.count("No space left on device") == 1
 
 
+def test_a_recording_that_is_deleted_meanwhile_takes_no_room(
+    wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*glob(self, pattern), self / "gone.wav"])
+    recorder = Recorder(AudioFile(wav), tmp_path / "kept", 300_000)
+    recorder.poll()
+    recorder.close()
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
 def test_a_closed_stdin_and_an_empty_picture_are_refused(
     wav: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
