@@ -61,7 +61,7 @@ def pack(
         method: ``none`` keeps float32, ``ptq`` calibrates with the windows of the checkpoint, ``qat``
             takes what quantization-aware training learned.
         scheme: what varies in the INT8 scheme, for ``ptq``.
-        tolerance: share of labels that ``ptq`` may change, 0 to 1.
+        tolerance: share of labels, or of their probability, that ``ptq`` may take, 0 to 1.
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.

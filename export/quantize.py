@@ -192,5 +192,11 @@ def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
     low, high = learned["weight_range"]
     scheme = Scheme((low, high), tuple(learned["keep_float"]))
     ranges = {name: (low, high) for name, (low, high) in learned["ranges"].items()}
-    twin = convert(checkpoint.build(), checkpoint.input_shape, ranges, scheme)
+    try:
+        twin = convert(checkpoint.build(), checkpoint.input_shape, ranges, scheme)
+    except KeyError as error:
+        raise ModelFileError(
+            f"The model.pt comes from QAT of another release, which knew no range of {error}: run "
+            "`python -m train qat` again."
+        ) from error
     return Quantized(twin, scheme, {"method": "qat"})

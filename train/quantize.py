@@ -234,14 +234,10 @@ class Int8Quantizer(Quantizer):
     def _annotate_node(self, node: Node) -> None:
         if node.target in LAYERS:
             self._annotate_layer(node)
-        elif node.target in _ADDITIONS and _is_feature_map(node):
-            self._annotate_operation("sum", node, _operands(node))
-        elif node.target in _PRODUCTS and _is_feature_map(node):
-            operands = list(dict.fromkeys(_operands(node)))  # a square has one, however it is written
-            self._annotate_operation("product" if len(operands) == 2 else "square", node, operands)
+        elif node.target in _ADDITIONS | _PRODUCTS and _is_feature_map(node):
+            self._annotate_arithmetic(node)
         elif node.target in _POOLS and _is_feature_map(node.args[0]):
-            entries = node.args[0].meta["val"][0].numel() // node.meta["val"][0].numel()
-            self._annotate_operation("pool", node, [node.args[0]], entries)
+            self._annotate_pool(node)
         elif node.target is aten.mean.dim:
             self._annotate_statistic(node)
         elif node.target in _MOVES and node in self._sources:
@@ -268,10 +264,22 @@ class Int8Quantizer(Quantizer):
         self._annotate_end(node)
         self._record("layer", node, [x])
 
-    def _annotate_operation(self, kind: Kind, node: Node, operands: list[Node], entries: int = 1) -> None:
+    def _annotate_arithmetic(self, node: Node) -> None:
+        operands = list(dict.fromkeys(arg for arg in node.args[:2] if isinstance(arg, Node)))
         _annotate(node, {operand: self._spec(operand) for operand in operands})
         self._annotate_end(node)
-        self._record(kind, node, operands, entries)
+        if all(
+            isinstance(arg, Node) for arg in node.args[:2]
+        ):  # a number is no integer: what it makes is float
+            two = "product" if node.target in _PRODUCTS else "sum"
+            square = node.target in _PRODUCTS and len(operands) == 1
+            self._record("square" if square else two, node, operands)
+
+    def _annotate_pool(self, node: Node) -> None:
+        x = node.args[0]
+        _annotate(node, {x: self._spec(x)})
+        self._annotate_end(node)
+        self._record("pool", node, [x], entries=x.meta["val"][0].numel() // node.meta["val"][0].numel())
 
     def _annotate_statistic(self, node: Node) -> None:
         """A mean over channels: of integers, so that no order of summation changes it."""
@@ -375,10 +383,6 @@ def _operation(node: Node) -> str:
     if node.op != "call_function":
         return node.op
     return "part" if node.target is operator.getitem else str(node.target).split(".")[1].rstrip("_")
-
-
-def _operands(node: Node) -> list[Node]:
-    return [operand for operand in node.args[:2] if isinstance(operand, Node)]
 
 
 def _is_feature_map(node: Node) -> bool:

@@ -17,6 +17,7 @@ from export.lint import lint
 from export.pack import pack
 from export.quantize import quantize, quantize_as_trained
 from export.sensitivity import sqnr_db
+from runtime.errors import ModelFileError
 from runtime.session import run_optimized, run_unoptimized
 from train.checkpoint import Checkpoint
 from train.fake_quantize import FakeQuantized
@@ -90,6 +91,17 @@ def test_file_is_verified(shuffle_net: Checkpoint, tmp_path: Path) -> None:
     packed = pack(shuffle_net, tmp_path / "model.onnx", method="ptq")
     assert packed.verification.passed, packed.verification
     assert "stem.0.0" in {row.name for row in packed.verification.noise}
+
+
+def test_ranges_of_another_release_are_one_sentence(shuffle_net: Checkpoint) -> None:
+    learned = {
+        "method": "qat",
+        "weight_range": [-64, 63],
+        "keep_float": [],
+        "ranges": {"log_mel": [0.0, 1.0]},
+    }
+    with pytest.raises(ModelFileError, match="another release"):
+        quantize_as_trained(replace(shuffle_net, quantization=learned))
 
 
 def test_qat_trains_what_is_exported(shuffle_net: Checkpoint) -> None:
