@@ -33,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     onnx.add_argument(
         "--tolerance", type=float, default=0.01, metavar="SHARE",
-        help="of the labels of calibration windows that ptq may change (default 0.01); above it other "
-        "observers are tried, then sensitive values stay float",
+        help="of the labels of calibration windows that ptq may change, or of their probability that it may "
+        "take (default 0.01); above it other observers are tried, then sensitive values stay float",
     )  # fmt: skip
     onnx.add_argument(
         "--keep-float", action="append", default=[], metavar="NAME",
