@@ -1,9 +1,10 @@
 """INT8 against FP32 of the same student on one thread: measured in turn.
 
-    python -m benchmarks.int8_speed MODEL.PT [-o JSON]
+    python -m benchmarks.int8_speed MODEL.PT [--without-grn] [-o JSON]
 
 Both files are made as `python -m export onnx` makes them and run as the runtime runs them. Parity comes
-before speed: export verifies the files. Compare ratios, not milliseconds.
+before speed: export verifies the files. ``--without-grn`` takes the same network without its GRN layers in
+turn with it; what it is good for is the time alone. Compare ratios, not milliseconds.
 """
 
 from __future__ import annotations
@@ -13,30 +14,39 @@ import json
 import platform
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from export.pack import default_method, pack
+from export.pack import Method, default_method, pack
 from runtime.door import EXIT_OK, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from runtime.goldens import make_input
 from runtime.session import Session
-from train.checkpoint import load
+from train.checkpoint import Checkpoint, load
+from train.networks import build
 
 _WARM_UP = 50
+_BATCH = 16
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.int8_speed", description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL.PT")
+    parser.add_argument("--without-grn", action="store_true", help="measure CP-Mobile without GRN as well")
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
-    result = compare(options.model, options.rounds)
+    networks = [load(options.model)]
+    if options.without_grn:
+        networks.append(without_grn(networks[0]))
+    result = compare(networks, options.rounds)
     print(json.dumps(result, indent=2))
     if options.output:
         with write_beside(options.output) as partial:
@@ -44,33 +54,60 @@ def main(arguments: list[str]) -> int:
     return EXIT_OK
 
 
-def compare(model: Path, rounds: int) -> dict[str, Any]:
-    """Milliseconds per window of both files, and their ratio."""
-    checkpoint = load(model)
-    with tempfile.TemporaryDirectory() as folder:
-        sessions = {}
-        for name, method in (("fp32", "none"), ("int8", default_method(checkpoint))):
-            path = Path(folder) / f"{name}.onnx"
-            if not pack(checkpoint, path, method=method).verification.passed:
-                raise TinysceneError(f"{model} could not be verified as {name}: no speed without parity.")
-            sessions[name] = Session(path)
-    log_mel = make_input("patches", 1, checkpoint.input_shape)
-    times: dict[str, list[float]] = {name: [] for name in sessions}
+def without_grn(checkpoint: Checkpoint) -> Checkpoint:
+    """The same network without its GRN layers, batch norm estimated again on the calibration windows."""
+    if checkpoint.student != "cp_mobile" or not checkpoint.arguments.get("grn", True):
+        raise TinysceneError(f"The model is a {checkpoint.student} without GRN: leave out --without-grn.")
+    arguments = {**checkpoint.arguments, "grn": False}
+    network = build(checkpoint.student, arguments)
+    kept = network.state_dict().keys()
+    network.load_state_dict({name: t for name, t in checkpoint.state_dict.items() if name in kept})
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches
+    with torch.no_grad():
+        for batch in checkpoint.calibration.split(_BATCH):
+            network(batch.float())
+    return replace(checkpoint, arguments=arguments, state_dict=network.state_dict(), quantization={})
+
+
+def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
+    """Milliseconds per window in FP32 and in INT8 and their ratio, for every network, all in turn."""
+    sessions = {}
+    for index, checkpoint in enumerate(checkpoints):
+        sessions[index, "fp32"] = _session(checkpoint, "none")
+        sessions[index, "int8"] = _session(checkpoint, default_method(checkpoint))
+    log_mel = make_input("patches", 1, checkpoints[0].input_shape)
+    times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
     for _ in range(_WARM_UP + rounds):
-        for name, session in sessions.items():
+        for key, session in sessions.items():
             start = time.perf_counter()
             session.logits(log_mel)
-            times[name].append(1e3 * (time.perf_counter() - start))
-    rows = {name: _summary(np.array(values[_WARM_UP:])) for name, values in times.items()}
-    return {
-        "student": checkpoint.student,
-        "arguments": checkpoint.arguments,
-        "rounds": rounds,
-        "cpu": _cpu(),
-        **rows,
-        "ratio_of_medians": rows["int8"]["median_ms"] / rows["fp32"]["median_ms"],
-        "ratio_of_p10": rows["int8"]["p10_ms"] / rows["fp32"]["p10_ms"],
-    }
+            times[key].append(1e3 * (time.perf_counter() - start))
+    rows = []
+    for index, checkpoint in enumerate(checkpoints):
+        fp32, int8 = (_summary(np.array(times[index, name][_WARM_UP:])) for name in ("fp32", "int8"))
+        rows.append(
+            {
+                "student": checkpoint.student,
+                "arguments": checkpoint.arguments,
+                "fp32": fp32,
+                "int8": int8,
+                "ratio_of_medians": int8["median_ms"] / fp32["median_ms"],
+                "ratio_of_p10": int8["p10_ms"] / fp32["p10_ms"],
+            }
+        )
+    return {"rounds": rounds, "cpu": _cpu(), "rows": rows}
+
+
+def _session(checkpoint: Checkpoint, method: Method) -> Session:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        verification = pack(checkpoint, path, method=method, tolerance=1.0).verification
+        if not verification.passed:
+            raise TinysceneError(f"It could not be verified, so no speed:\n{verification.checklist()}")
+        return Session(path)
 
 
 def _summary(milliseconds: np.ndarray) -> dict[str, float]:

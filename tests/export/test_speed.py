@@ -1,0 +1,24 @@
+"""What the speed benchmark measures besides the model that it is given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.int8_speed import without_grn
+from runtime.errors import TinysceneError
+from train.checkpoint import Checkpoint
+
+
+def test_network_without_grn_has_the_same_weights_and_its_own_statistics(checkpoint: Checkpoint) -> None:
+    other = without_grn(checkpoint)
+    missing = set(checkpoint.state_dict) - set(other.state_dict)
+    assert missing and all(".after_block_norm." in name for name in missing)
+    for name, tensor in other.state_dict.items():
+        if name.endswith("weight"):
+            assert torch.equal(tensor, checkpoint.state_dict[name])
+    statistics = "stages.s2.b4.block.0.1.running_mean"
+    assert not torch.allclose(other.state_dict[statistics], checkpoint.state_dict[statistics], rtol=1e-3)
+    other.build()
+    with pytest.raises(TinysceneError, match="leave out --without-grn"):
+        without_grn(other)
