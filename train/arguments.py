@@ -8,11 +8,11 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, MissingExtraError, TinysceneError
 from train.nearest import nearest
 
 _NO_OPTION = re.compile(r"class_path '(?P<owner>[\w.]+)':\s+Option '(?P<word>\w+)' is not accepted")
@@ -29,6 +29,24 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:  # a parser within a parser: the outer one says more
             super().error(message, ex)
         raise ConfigError(_sentence(message, self)) from ex
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
+        """Build what the recipe names; what a class says about its values comes through as it says it."""
+        try:
+            return super().instantiate(*args, **kwargs)
+        except ValueError as error:
+            raise _first_cause(error) from error
+
+
+def _first_cause(error: BaseException) -> TinysceneError:
+    """What was wrong before the parser wrapped it in the types that it had tried."""
+    while error.__cause__ and not isinstance(error, TinysceneError):
+        error = error.__cause__
+    if isinstance(error, TinysceneError):
+        return error
+    if isinstance(error, ModuleNotFoundError) and "wandb" in str(error):
+        return MissingExtraError("wandb", "wandb")
+    return ConfigError(" ".join(str(error).split()))
 
 
 def _sentence(message: str, parser: argparse.ArgumentParser) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -88,10 +88,10 @@ class TrainCLI(LightningCLI):
         trainer = config["trainer"]
         if trainer.get("logger") in (None, True):
             kwargs["logger"] = [TensorBoardLogger(root, "tensorboard"), CSVLogger(root, "csv")]
-        self._checkpoints = ModelCheckpoint(
-            dirpath=root / "checkpoints", filename="last-epoch", save_last=True
-        )
-        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints, DataWait()]
+        # Two: the one that watches a figure writes nothing, not even its "last", where that is no better
+        self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
+        last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints, last, DataWait()]
         if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         if kwargs.get("enable_progress_bar"):
@@ -118,8 +118,7 @@ class TrainCLI(LightningCLI):
             )
         self.datamodule.setup("fit")
         if chosen_by := self._chosen_by():
-            self._checkpoints.monitor, self._checkpoints.mode = f"val/{chosen_by}", "max"
-            self._checkpoints.filename = "best"
+            self._checkpoints.monitor, self._checkpoints.save_top_k = f"val/{chosen_by}", 1
 
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
@@ -150,6 +149,9 @@ class TrainCLI(LightningCLI):
             return "last epoch", {}
         best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
+        # it would judge the average at the end of the training in place of the best epoch's, which is loaded
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
         self.trainer.validate(self.model, self.datamodule, verbose=False)
         chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
         if self.model.judged is None:  # nobody labelled the split

@@ -1,0 +1,108 @@
+"""What Lightning has for trainings, used from a recipe: averaged weights, early stopping, bf16, loggers."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from runtime.errors import ConfigError, MissingExtraError
+from tests.train.conftest import TINY
+from train import checkpoint
+from train.__main__ import main
+from train.calibration import calibrate
+from train.data import ClipData, Synthetic
+from train.frontend import LogMel
+
+EVERYTHING = """
+trainer:
+  max_epochs: 30
+  precision: bf16-mixed
+  accumulate_grad_batches: 2
+  log_every_n_steps: 1
+  logger:
+    - class_path: CSVLogger
+      init_args: {save_dir: ROOT, name: csv}
+    - class_path: TensorBoardLogger
+      init_args: {save_dir: ROOT, name: tensorboard}
+  callbacks:
+    - class_path: EMAWeightAveraging
+      init_args: {decay: 0.5}
+    - class_path: EarlyStopping
+      init_args: {monitor: val/accuracy, mode: max, patience: 1, min_delta: 1.0}
+    - class_path: LearningRateMonitor
+"""
+
+
+def fit(root: Path, monkeypatch, *more: str) -> None:
+    """A tiny ``fit`` in this process: it starts in no time."""
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    assert main(["fit", *TINY, *more, f"--trainer.default_root_dir={root}"]) == 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """The folder of a training with everything at once, and in it what its temperature was fitted to."""
+    root = tmp_path_factory.mktemp("everything")
+
+    def kept(probabilities, *rest):
+        np.save(root / "judged.npy", probabilities)
+        return calibrate(probabilities, *rest)
+
+    (root / "recipe.yaml").write_text(EVERYTHING.replace("ROOT", str(root)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.cli.calibrate", kept)
+        fit(root, patch, "--config", str(root / "recipe.yaml"), "--data.batch_size=10")
+    return root
+
+
+def test_model_pt_holds_the_averaged_weights_of_the_best_epoch(run):
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    averaged, trained = best["state_dict"], best["current_model_state"]
+    model = checkpoint.load(run / "model.pt")
+    name = "in_c.0.0.weight"
+    assert torch.equal(model.state_dict[name], averaged[f"student.{name}"])
+    assert not torch.equal(model.state_dict[name], trained[f"student.{name}"])
+    assert model.state_dict[name].dtype == torch.float32  # bf16 is for the arithmetic alone
+
+
+def test_the_temperature_is_fitted_to_the_weights_of_model_pt(run):
+    model = checkpoint.load(run / "model.pt")
+    assert "epoch 0" in model.provenance["checkpoint"]  # the average went on for an epoch
+    data = ClipData(Synthetic(train_clips=40, val_clips=10, test_clips=20))
+    data.setup("validate")
+    windows = data.datasets["val"].at_rest(range(10)).waveform
+    with torch.no_grad():
+        logits = model.build()(LogMel(model.frontend)(windows))
+    judged = torch.from_numpy(np.load(run / "judged.npy"))
+    torch.testing.assert_close(judged, logits.softmax(dim=1), atol=0.02, rtol=0)  # bf16
+
+
+def test_training_stops_early_and_steps_every_second_batch(run):
+    rows = list(csv.DictReader(next((run / "csv").rglob("metrics.csv")).open()))
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 1  # nothing gets better by 1.0, so the second epoch is the last
+    assert last["global_step"] == 2 * 2  # forty clips, ten a batch, two batches a step
+    assert any(row.get("lr-AdamW") for row in rows)
+    assert list((run / "tensorboard").rglob("events.*"))
+
+
+def test_weights_and_biases_works_offline(tmp_path, monkeypatch):
+    logger = ["--trainer.logger=WandbLogger", "--trainer.logger.offline=true"]
+    once = ["--trainer.max_epochs=1", f"--trainer.logger.save_dir={tmp_path}"]
+    if importlib.util.find_spec("wandb") is None:
+        with pytest.raises(MissingExtraError, match=r"tinyscene\[wandb\]"):
+            fit(tmp_path, monkeypatch, *logger, *once)
+        pytest.skip("wandb is not installed: its refusal was tested, its run was not")
+    fit(tmp_path, monkeypatch, *logger, *once)
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_what_a_class_says_of_its_values_comes_through(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"^Restarts need schedule\.down"):
+        fit(tmp_path, monkeypatch, "--model.schedule.growth=2")
