@@ -1,6 +1,6 @@
 """``python -m train sweep``: a recipe with several seeds and values, each run trained and tested; one table.
 
-Where a swept value is a number, sweep.png shows the accuracy against it, one line for each of the others.
+Where a swept value is a number, sweep.png shows the first figure against it, one line for each of the others.
 
 A run that has its test report is not repeated and one that was killed is resumed, so the same command
 goes on where it stopped.
@@ -25,9 +25,6 @@ from typing import Any
 from runtime import door
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
-
-_FIGURES = ("clip_accuracy", "macro_accuracy", "window_accuracy", "log_loss", "ece")
-_HEAD = ("setting", "runs", *(f"{figure} {part}" for figure in _FIGURES for part in ("mean", "deviation")))
 
 Launch = Callable[[list[str]], int]
 
@@ -64,12 +61,13 @@ def main(arguments: list[str]) -> int:
     for number, run in enumerate(runs, start=1):
         print(f"run {number} of {len(runs)}: {run.folder.name}", file=sys.stderr)
         complete(run, options.config)
-    rows = summarize(runs)
+    names, rows = figures(runs), summarize(runs)
+    head = ("setting", "runs", *(f"{name} {part}" for name in names for part in ("mean", "deviation")))
     with write_beside(options.output / "sweep.csv") as partial, partial.open("w", newline="") as file:
-        csv.writer(file).writerows([_HEAD, *rows])
-    print(to_text(rows))
+        csv.writer(file).writerows([head, *rows])
+    print(to_text(names, rows))
     if drawn := curves(runs):
-        plot(options.output / "sweep.png", *drawn)
+        plot(options.output / "sweep.png", names[0], *drawn)
         print(f"wrote {options.output / 'sweep.png'}", file=sys.stderr)
     return door.EXIT_OK
 
@@ -130,24 +128,30 @@ def complete(run: Run, recipe: Path, launch: Launch = _launch) -> None:
             )
 
 
+def figures(runs: Sequence[Run]) -> list[str]:
+    """Names of the figures over a whole split that the reports have, the main one of the task first."""
+    report = json.loads(runs[0].report.read_text())
+    return [name for name, value in report.items() if isinstance(value, float)]
+
+
 def summarize(runs: Sequence[Run]) -> list[tuple[Any, ...]]:
     """One row for each setting: its name, runs, and mean and deviation over the seeds of every figure."""
     rows = []
     for overrides, members in itertools.groupby(runs, key=lambda run: run.overrides):
         reports = [json.loads(run.report.read_text()) for run in members]
         row: list[Any] = [" ".join(overrides) or "recipe", len(reports)]
-        for figure in _FIGURES:
-            found = [report[figure] for report in reports]
+        for name in figures(runs):
+            found = [math.nan if report.get(name) is None else report[name] for report in reports]
             row += [statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else float("nan")]
         rows.append(tuple(row))
     return rows
 
 
-def to_text(rows: Sequence[tuple[Any, ...]]) -> str:
-    """The table for people: mean ± deviation."""
-    cells = [("setting", "runs", *_FIGURES)]
-    for setting, count, *figures in rows:
-        pairs = zip(figures[::2], figures[1::2], strict=True)
+def to_text(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
+    """The table for people: mean ± deviation of the `figures`."""
+    cells = [("setting", "runs", *names)]
+    for setting, count, *found in rows:
+        pairs = zip(found[::2], found[1::2], strict=True)
         cells.append((setting, str(count), *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in pairs)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)) for row in cells]
@@ -161,7 +165,7 @@ def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
     """What to draw of a sweep.
 
     Returns:
-        The first key that takes several numbers, and the points (value, mean, deviation of the clip accuracy)
+        The first key that takes several numbers, and the points (value, mean, deviation of the first figure)
         of every combination of the other keys; None where no key takes several numbers.
     """
     taken: dict[str, set[float]] = {}
@@ -184,8 +188,8 @@ def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
     return swept[0], {name: sorted(points) for name, points in lines.items()}
 
 
-def plot(path: Path, key: str, lines: Curves) -> None:
-    """Draw `curves` into a PNG: accuracy against the swept key, bars of one standard deviation over seeds."""
+def plot(path: Path, figure_name: str, key: str, lines: Curves) -> None:
+    """Draw `curves` into a PNG: a figure against the swept key, bars of one standard deviation over seeds."""
     door.require("matplotlib", extra="train").use("Agg")
     plt = door.require("matplotlib.pyplot", extra="train")
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -196,7 +200,7 @@ def plot(path: Path, key: str, lines: Curves) -> None:
     if any(lines):
         axes.legend()
     axes.set_xlabel(key)
-    axes.set_ylabel("clips right, %")
+    axes.set_ylabel(f"{figure_name.replace('_', ' ')}, %")
     axes.grid(alpha=0.3)
     with write_beside(path) as partial:
         figure.savefig(partial, dpi=120)

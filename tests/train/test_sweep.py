@@ -11,6 +11,8 @@ from runtime.errors import ConfigError, TinysceneError
 from train import sweep
 from train.sweep import complete, plan, summarize, to_text
 
+FIGURES = ("clip_accuracy", "macro_accuracy", "window_accuracy", "log_loss", "ece")
+
 
 class Trainer:
     """Leaves the files that training and testing leave; the score is the seed's."""
@@ -27,7 +29,7 @@ class Trainer:
         if verb == "fit":
             (folder / "model.pt").touch()
         else:
-            values = dict.fromkeys(sweep._FIGURES, 0.5 + 0.1 * seed)
+            values = dict.fromkeys(FIGURES, 0.5 + 0.1 * seed)
             (folder / "test_report.json").write_text(json.dumps(values))
         return 0
 
@@ -64,8 +66,18 @@ def test_the_table_has_mean_and_deviation(tmp_path):
     rows = summarize(runs)
     assert [row[:2] for row in rows] == [("model.lr=1", 3), ("model.lr=2", 3)]
     assert rows[0][2:4] == pytest.approx((0.6, 0.1))
-    assert to_text(rows).splitlines()[1].startswith("model.lr=1  3     0.600 ± 0.100")
-    assert "nan" in to_text(summarize(runs[:1]))
+    assert to_text(FIGURES, rows).splitlines()[1].startswith("model.lr=1  3     0.600 ± 0.100")
+    assert "nan" in to_text(FIGURES, summarize(runs[:1]))
+    assert sweep.figures(runs) == list(FIGURES)
+
+
+def test_the_figures_are_those_of_the_task(tmp_path):
+    run = plan([], [0], tmp_path)[0]
+    run.folder.mkdir()
+    values = {"labels": ["a"], "clips": 3, "mean_average_precision": 0.5, "auc": None, "log_loss": 0.25}
+    run.report.write_text(json.dumps(values))
+    assert sweep.figures([run]) == ["mean_average_precision", "log_loss"]
+    assert summarize([run])[0][2] == 0.5
 
 
 def test_the_plot_shows_the_swept_number_and_a_line_for_each_of_the_others(tmp_path):
@@ -78,7 +90,7 @@ def test_the_plot_shows_the_swept_number_and_a_line_for_each_of_the_others(tmp_p
     assert key == "model.distillation.temperature"
     assert sorted(lines) == ["label_weight 0.02", "label_weight 0.5"]
     assert [x for x, _, _ in lines["label_weight 0.5"]] == [1, 4]
-    sweep.plot(tmp_path / "sweep.png", key, lines)
+    sweep.plot(tmp_path / "sweep.png", FIGURES[0], key, lines)
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert sweep.curves(plan(["model.student=cp_mobile"], [0], tmp_path)) is None
 
