@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-import soundfile
 
 from export.__main__ import main as export
 from runtime.__main__ import main as classify
@@ -18,27 +15,8 @@ from runtime.spec import ModelSpec
 from tests.train.conftest import TINY
 from train import checkpoint
 from train.__main__ import main
-from train.data.synthetic import render
 
-RATE = 32_000
 NAMES = ("alarm", "rain", "siren")
-PAIRS = [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2)]
-
-
-@pytest.fixture(scope="module")
-def tagged(tmp_path_factory) -> Path:
-    """A table of forty clips, each of one scene or of two mixed; nobody has listened to the last four."""
-    root = tmp_path_factory.mktemp("tagged")
-    rows = []
-    for index in range(40):
-        names = [NAMES[i] for i in PAIRS[index % len(PAIRS)]]
-        parts = [render(name, (7, index), RATE, 1.0).astype(float) for name in names]
-        soundfile.write(root / f"{index}.wav", np.mean(parts, axis=0) / 32768, RATE)
-        split = "test" if index % 4 == 0 else "val" if index % 4 == 1 else "train"
-        rows.append((f"{index}.wav", ";".join(names) if index < 36 else "", split, "ab"[index % 2]))
-    with (root / "tags.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("filename", "labels", "split", "device"), *rows])
-    return root / "tags.csv"
 
 
 @pytest.fixture(scope="module")

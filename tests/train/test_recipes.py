@@ -49,7 +49,7 @@ def untrained(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipe_says_its_command_and_trains_two_batches(
-    recipe: Path, run_room, tmp_path, monkeypatch, request
+    recipe: Path, run_room, tagged, tmp_path, monkeypatch, request
 ):
     soundfile.write(tmp_path / "microphone.wav", np.array([0, 1, 0.5, 0]), 32_000)
     monkeypatch.setenv("MIC_IR_DIR", str(tmp_path))
@@ -58,12 +58,16 @@ def test_recipe_says_its_command_and_trains_two_batches(
     if "lr_scale" in text:
         verb, of_verb = "qat", ["--checkpoint", request.getfixturevalue("untrained"), "--epochs=1"]
     assert f"python -m train {verb} --config train/recipes/{recipe.name}" in text
+    corpus = FEW
+    if "train.data.Tags" in text:
+        corpus = [f"--data.corpus.path={tagged}", "--data.corpus.empty=unlabelled", "--data.batch_size=10"]
     taught = []
     if "distillation" in text:
         taught = [f"--model.distillation.stores=[{request.getfixturevalue('store')}]"]
     done = run_room(
-        "train", verb.strip(), "--config", recipe, *FEW, *of_verb, *taught, "--trainer.limit_train_batches=2",
-        "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path / 'run'}", cwd=ROOT,
+        "train", verb.strip(), "--config", recipe, *corpus, *of_verb, *taught,
+        "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false",
+        f"--trainer.default_root_dir={tmp_path / 'run'}", cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ("run_qat" if verb == "qat" else "run") / "model.pt").is_file()
