@@ -54,8 +54,8 @@ def main(arguments: list[str]) -> int:
     if command == "qat":
         from train.qat import QatCLI
 
-        sys.argv = ["python -m train qat", "fit", *arguments[1:]]  # where LightningCLI looks
-        QatCLI()
+        sys.argv = ["python -m train", *arguments]  # what a second process is started with
+        QatCLI(["fit", *arguments[1:]])
         return door.EXIT_OK
     if command not in ("fit", "validate", "test", "predict"):
         print(f"error: there is no command '{command}'.\n\n{_USAGE}", file=sys.stderr)

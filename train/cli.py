@@ -39,14 +39,19 @@ class TrainCLI(LightningCLI):
     All results of a run lie in ``trainer.default_root_dir``: model.pt, checkpoints, logs, reports.
     """
 
-    def __init__(self, model: type[Classifier] = Classifier) -> None:
+    def __init__(self, model: type[Classifier] = Classifier, arguments: list[str] | None = None) -> None:
         # Lightning's own messages at this level are advertisements and what the recipe says anyway
         logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-        for message in (".*LeafSpec.*", "Total length of .list. across ranks is zero"):
-            warnings.filterwarnings("ignore", message=message)  # its use of torch; a corpus without val
+        for message in (
+            ".*LeafSpec.*",  # its use of torch
+            "Total length of .list. across ranks is zero",  # a corpus without val
+            "LightningCLI's args parameter",  # of QAT, which is a fit
+        ):
+            warnings.filterwarnings("ignore", message=message)
         super().__init__(
             model,
             ClipData,
+            args=arguments,
             seed_everything_default=0,
             parser_class=Parser,
             save_config_kwargs={"overwrite": True},  # a resumed run writes into the same folder

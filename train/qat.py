@@ -97,8 +97,8 @@ class QuantizedClassifier(Classifier):
 class QatCLI(TrainCLI):
     """``fit`` of a `QuantizedClassifier` by the student's recipe, into the recipe's folder + ``_qat``."""
 
-    def __init__(self) -> None:
-        super().__init__(QuantizedClassifier)
+    def __init__(self, arguments: list[str]) -> None:
+        super().__init__(QuantizedClassifier, arguments)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """As for training, and where to start."""
