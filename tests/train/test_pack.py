@@ -140,3 +140,6 @@ def test_the_command_takes_the_corpus_of_a_recipe(tmp_path, capsys):
         packing.main(["--config", "/nothing.yaml", "-o", "y.h5"])
     with pytest.raises(ConfigError, match="did you mean 'Synthetic'"):
         packing.main(["--data.corpus", "train.data.Sinthetic", "-o", "y.h5"])
+    for option in ("--workers=0", "--sample-rate=0"):
+        with pytest.raises(ConfigError, match=option.removesuffix("=0").strip("-").replace("-", ".")):
+            packing.main([*arguments, option])
