@@ -65,6 +65,15 @@ def test_killed_and_resumed_equals_uninterrupted(qat_run, run_room, start, tmp_p
         assert resumed.quantization["ranges"][name] == pytest.approx(limits, abs=1e-5)
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_model(run_room, start, tmp_path):
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=10", "--epochs=1"]
+    done = _qat(run_room, start, tmp_path, *two)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("wrote ") == 1
+    assert checkpoint.load(tmp_path / "run_qat" / "model.pt").quantization["method"] == "qat"
+
+
 def test_checkpoint_of_other_labels_is_refused(run_room, tmp_path, tiny_run):
     from dataclasses import replace
 
