@@ -134,7 +134,7 @@ def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarra
     model = checkpoint.load(path)
     data = held_out_windows(model, fold)
     float_probabilities, clips = torch_probabilities(model, data)
-    target = np.array([data.datasets["test"].clips[clip].target for clip in clips])
+    target = data.datasets["test"].targets[clips]
     onnx = path.with_suffix(".onnx")
     packed = pack(model, onnx, method=default_method(model))
     if not packed.verification.passed:
