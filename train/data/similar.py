@@ -6,9 +6,9 @@ differs from noise in what is left. Then the waveforms are correlated, which dis
 
 Measured on ESC-10, folds 1 to 4, at 16 kHz, clips of five seconds and their first second: of copies of every
 16th clip (a quarter of the level, 20 ms earlier or later, MP3 and Vorbis, each at two qualities) the least
-alike had a cosine of 0.86 and a correlation of 0.82; of distinct clips that are not silent the most alike had a
-cosine of 0.79, and the dozen pairs nearest to that a correlation of 0.31 or less. Excerpts of another length
-are not found.
+alike had a cosine of 0.86 and a correlation of 0.82; of distinct clips that are not silent the most alike
+had a cosine of 0.79, and the dozen pairs nearest to that a correlation of 0.31 or less. Excerpts of another
+length are not found.
 """
 
 from __future__ import annotations
