@@ -119,3 +119,19 @@ def test_real_clips_become_windows(esc10_dir):
     assert len(dataset.clips) == 80
     assert 250 < len(dataset) < 420
     assert {window.clip for window in dataset.windows} == set(range(80))  # no clip is lost
+
+
+def test_training_from_the_labelled_share_alone_hears_no_other_clip():
+    corpus = Synthetic(train_clips=60, val_clips=10, test_clips=10)
+    shared = ClipData(corpus, labelled=0.25)
+    alone = ClipData(corpus, labelled=0.25, only_labelled=True)
+    for data in (shared, alone):
+        data.setup("fit")
+    told = [
+        clip.id
+        for clip, label in zip(shared.datasets["train"].clips, shared.datasets["train"].labelled, strict=True)
+        if label
+    ]
+    heard = alone.datasets["train"]
+    assert 0 < len(told) < 30 and [clip.id for clip in heard.clips] == told
+    assert heard.labelled.all() and len(shared.datasets["train"].clips) == 60

@@ -198,6 +198,7 @@ class ClipData(lightning.LightningDataModule):
         seed: of shuffling and jitter.
         labelled: share of the training recordings of each class whose labels are told; the others are heard
             without, for a teacher to answer for. Which, the seed says.
+        only_labelled: leave those others out, to see what their labels alone are worth.
         skip_corrupt: leave clips out that cannot be read, and say how many; otherwise the first one stops.
         in_memory: hold all waveforms, 64 kB a second at 32 kHz. Where they do not fit, pack the corpus and
             switch this off: windows are then read from disk as they are needed.
@@ -212,6 +213,7 @@ class ClipData(lightning.LightningDataModule):
         jitter: bool = True,
         seed: int = 0,
         labelled: float = 1.0,
+        only_labelled: bool = False,
         skip_corrupt: bool = False,
         in_memory: bool = True,
         sample_rate: int = 32_000,
@@ -225,15 +227,21 @@ class ClipData(lightning.LightningDataModule):
             )
         if not 0 <= labelled <= 1:
             raise DataError(f"data.labelled is a share of the training clips, in [0, 1], not {labelled}.")
-        self.labelled, self.skip_corrupt, self.in_memory = labelled, skip_corrupt, in_memory
+        self.labelled, self.only_labelled = labelled, only_labelled
+        self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
         self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
+        self._hidden: set[str] = set()  # ids of the training clips whose labels are not told
 
     def setup(self, stage: str | None = None) -> None:
         """Read the splits that a stage needs into memory, once."""
-        clips = self.corpus.splits()
+        clips = dict(self.corpus.splits())
+        told, others = hold_out(clips["train"], 1 - self.labelled, self.seed)
+        self._hidden = {clip.id for clip in others}
+        if self.only_labelled:
+            clips["train"] = [clip for clip in told if clip.targets is not None]
         for split in _NEEDED.get(stage or "", SPLITS):
             if split not in self.datasets:
                 self.datasets[split] = self._read(split, clips[split])
@@ -256,7 +264,7 @@ class ClipData(lightning.LightningDataModule):
             len(self.labels),
             jitter=self.jitter and training,
             seed=self.seed,
-            hidden=self._hidden(clips) if training else (),
+            hidden=self._hidden if training else (),
         )
         padded = sum(n < length for n in dataset.lengths)
         if padded:
@@ -264,10 +272,6 @@ class ClipData(lightning.LightningDataModule):
                 f"{padded} clips of {split} are shorter than {self.clip_s} s and were padded with zeros."
             )
         return dataset
-
-    def _hidden(self, clips: Sequence[Clip]) -> set[str]:
-        """Ids of the training clips whose labels are not told."""
-        return {clip.id for clip in hold_out(clips, 1 - self.labelled, self.seed)[1]}
 
     def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
         """Read a split into memory; a clip that cannot be read stops it, or is left out and counted."""
