@@ -1,6 +1,6 @@
-"""ESC-10, cross-validated: FP32 in torch against INT8 in the runtime alone.
+"""ESC-10, cross-validated: FP32 in torch against INT8, of PTQ and of QAT, in the runtime alone.
 
-    ESC10_DIR=... python -m benchmarks.esc10 crossvalidate   # four trainings; benchmarks/results/esc10.json
+    ESC10_DIR=... python -m benchmarks.esc10 crossvalidate   # 2 x 4 trainings; benchmarks/results/esc10.json
     ESC10_DIR=... python -m benchmarks.esc10 ship            # the model in the box, from all four folds
 
 Each of the folds 1 to 4 is tested once by a model that learnt from the other three; fold 5 is never read.
@@ -54,13 +54,15 @@ def crossvalidate(runs: Path, seed: int) -> int:
     """Train on every split, score FP32 and INT8, write the table."""
     rows, held_out = [], []
     for fold in FOLDS:
-        others = [other for other in FOLDS if other != fold]
-        row, probabilities, target = _score(fit(runs / f"fold{fold}", others, [fold], seed), fold)
-        rows.append(row)
+        run, others = runs / f"fold{fold}", [other for other in FOLDS if other != fold]
+        float_model = fit(run, others, [fold], seed)
+        ptq, probabilities, target = _score(float_model, fold)
+        qat, *_ = _score(quantize_aware(float_model, others, [fold], seed), fold)
+        rows.append({"fold": fold, **_named("ptq", ptq), **_named("qat", qat)})
         held_out.append((probabilities, target))
-        print(_line(f"fold {fold}", row), flush=True)
+        _print_lines(f"fold {fold}", rows[-1])
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
-    print(_line("mean", mean))
+    _print_lines("mean", mean)
     probabilities, target = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
     confidence = calibrate(probabilities, target, checkpoint.load(runs / "fold1" / "model.pt").labels)
     print(f"from the pooled held-out windows: {confidence}")
@@ -77,13 +79,16 @@ def crossvalidate(runs: Path, seed: int) -> int:
 
 def ship(runs: Path, seed: int) -> int:
     """Train on all four folds and put the INT8 model into the box, calibrated by the cross-validation."""
-    result = json.loads((RESULTS / "esc10.json").read_text())
+    results = RESULTS / "esc10.json"
+    if not results.is_file():
+        raise TinysceneError(f"There is no {results}: run `python -m benchmarks.esc10 crossvalidate` first.")
+    result = json.loads(results.read_text())
     model = checkpoint.load(fit(runs / "final", list(FOLDS), [], seed))
-    held_out = {key: result["mean"][key] for key in ("int8_windows", "int8_clips")}
+    held_out = {key: result["mean"][key] for key in ("ptq_int8_windows", "ptq_int8_clips")}
     model = dataclasses.replace(
         model,
         temperature=result["temperature"],
-        thresholds=result.get("thresholds", {}),  # results of older releases have none
+        thresholds=result["thresholds"],
         provenance={**model.provenance, "held_out": {"how": result["data"], **held_out}},
     )
     packed = pack(model, BOX, method=default_method(model))
@@ -102,6 +107,15 @@ def fit(
         resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
         options = [*folds(train_folds, test_folds), *changes, f"--trainer.default_root_dir={run}", *resume]
         run_recipe("fit", recipe, seed, *options)
+    return run / "model.pt"
+
+
+def quantize_aware(model: Path, train_folds: list[int], test_folds: list[int], seed: int) -> Path:
+    """QAT of a model.pt unless it has run; returns the model.pt that it made."""
+    run = model.parent.with_name(f"{model.parent.name}_qat")
+    if not (run / "model.pt").is_file():
+        options = [*folds(train_folds, test_folds), f"--checkpoint={model}"]
+        run_recipe("qat", RECIPE, seed, *options, f"--trainer.default_root_dir={model.parent}")
     return run / "model.pt"
 
 
@@ -129,8 +143,8 @@ def held_out_windows(model: checkpoint.Checkpoint, fold: int) -> ClipData:
     return data
 
 
-def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """FP32 and INT8 on a fold; also the FP32 probabilities and targets of its windows."""
+def _score(path: Path, fold: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """Accuracies of FP32 and INT8 on a fold; also the FP32 probabilities and targets of its windows."""
     model = checkpoint.load(path)
     data = held_out_windows(model, fold)
     float_probabilities, clips = torch_probabilities(model, data)
@@ -144,8 +158,15 @@ def _score(path: Path, fold: int) -> tuple[dict[str, Any], np.ndarray, np.ndarra
     fp32 = evaluate(float_probabilities, clips, members, model.labels)
     int8 = evaluate(int8_probabilities, clips, members, model.labels)
     agreement = float((float_probabilities.argmax(1) == int8_probabilities.argmax(1)).mean())
-    row = {"fold": fold, **_accuracies("fp32", fp32), **_accuracies("int8", int8), "agreement": agreement}
+    row = {
+        **_accuracies("fp32", fp32), **_accuracies("int8", int8),
+        "agreement": agreement, "file_bytes": packed.file_bytes,
+    }  # fmt: skip
     return row, float_probabilities, target
+
+
+def _named(method: str, row: dict[str, float]) -> dict[str, float]:
+    return {f"{method}_{key}": value for key, value in row.items()}
 
 
 def _accuracies(name: str, result: Evaluation) -> dict[str, float]:
@@ -175,11 +196,13 @@ def _runtime_probabilities(onnx: Path, data: ClipData) -> np.ndarray:
     return np.array(scores)
 
 
-def _line(name: str, row: dict[str, Any]) -> str:
-    return (
-        f"{name:7} FP32 {row['fp32_clips']:6.1%} of clips {row['fp32_windows']:6.1%} of windows   "
-        f"INT8 {row['int8_clips']:6.1%} {row['int8_windows']:6.1%}   agreement {row['agreement']:6.1%}"
-    )
+def _print_lines(name: str, row: dict[str, Any]) -> None:
+    for method in ("ptq", "qat"):
+        fp32, int8 = (
+            f"{row[f'{method}_{kind}_clips']:6.1%} of clips {row[f'{method}_{kind}_windows']:6.1%} of windows"
+            for kind in ("fp32", "int8")
+        )
+        print(f"{name:7} {method}  FP32 {fp32}   INT8 {int8}   agreement {row[f'{method}_agreement']:6.1%}")
 
 
 def machine() -> dict[str, Any]:
