@@ -20,8 +20,9 @@ from train import checkpoint, networks
 from train.augment import Augmentation, View, generator_for
 from train.data import Batch, ClipWindows
 from train.distill import agreement, label_loss, soften
-from train.evaluation import CHOSEN_BY, Evaluation, evaluate
+from train.evaluation import CHOSEN_BY, evaluate
 from train.frontend import LogMel
+from train.report import Evaluation
 from train.schedule import Schedule
 from train.teaching import Distillation, Lessons
 
@@ -78,6 +79,7 @@ class Classifier(lightning.LightningModule):
         self.evaluation: Evaluation | None = None
         self.judged: tuple[np.ndarray, np.ndarray] | None = None  # probabilities and targets of its windows
         self.temperature = 1.0  # what probabilities are reported at
+        self.thresholds: dict[str, float] = {}  # from which probability a label is given, of several
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     @property

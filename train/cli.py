@@ -27,7 +27,8 @@ from train.arguments import Parser
 from train.calibration import calibrate, calibration_windows
 from train.classifier import Classifier
 from train.data import ClipData
-from train.evaluation import CHOSEN_BY, clip_means, write_output
+from train.evaluation import CHOSEN_BY, clip_means
+from train.output import FileNames, file_names, write_output
 from train.waiting import DataWait
 
 _VERBS = ("fit", "validate", "test", "predict")
@@ -75,7 +76,7 @@ class TrainCLI(LightningCLI):
         return {verb: verbs[verb] for verb in _VERBS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The limits that a student is held against."""
+        """The limits that a student is held against, and the form of the answers."""
         link_recipe(parser)
         parser.add_argument(
             "--rules",
@@ -84,6 +85,13 @@ class TrainCLI(LightningCLI):
         )
         parser.add_argument(
             "--allow-over-budget", action="store_true", help="train although the limits are exceeded"
+        )
+        parser.add_argument(
+            "--file-names",
+            type=FileNames,
+            default="listed",
+            help="of predict's output.csv: listed is as the corpus has them (DCASE 2022, 2023, 2025), bare "
+            "without folders (the baseline of 2024)",
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
@@ -194,6 +202,7 @@ class TrainCLI(LightningCLI):
             )
         self.model.student.load_state_dict(model.build().state_dict())
         self.model.temperature = model.temperature  # reports tell what users will see
+        self.model.thresholds = model.thresholds
 
     def after_test(self) -> None:
         """Print the report and write it beside the model as JSON and PNG."""
@@ -205,9 +214,11 @@ class TrainCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         heard, _, of_clips = clip_means(probabilities, windows)
-        clips = [self.datamodule.datasets["test"].clips[clip] for clip in heard]
-        write_output(self.root / "output.csv", of_clips, clips, self.model.labels, self.model.task)
-        print(f"wrote {self.root / 'output.csv'}: {len(clips)} clips", file=sys.stderr)
+        clips = self.datamodule.datasets["test"].clips
+        names = file_names([clips[place].id for place in heard], self.config[self.subcommand]["file_names"])
+        output, model = self.root / "output.csv", self.model
+        write_output(output, names, of_clips, model.labels, model.task, model.thresholds)
+        print(f"wrote {output}: {len(names)} clips", file=sys.stderr)
 
     def after_validate(self) -> None:
         """As `after_test`, of the validation split."""

@@ -27,11 +27,11 @@ from tqdm import tqdm
 
 from runtime.classifier import load_model as load_onnx
 from runtime.errors import DataError, ModelFileError
-from runtime.files import write_beside
 from runtime.frontend import LogMel
 from runtime.prediction import to_scores
 from runtime.sources import AudioFile
 from runtime.windows import WindowCutter
+from train.output import write_output
 from train.students import STUDENTS
 
 GENERAL = "general"  # the model of every device that has none of its own
@@ -230,7 +230,7 @@ def main(arguments: list[str], name: str, predict: Predict) -> int:
     names = [row["filename"] for row in rows]
     logits, labels = predict([str(options.folder / name) for name in names], [r["device_id"] for r in rows])
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_output(output, names, logits, labels)
+    write_output(output, names, torch.stack(logits).softmax(1).numpy(), labels)
     print(f"wrote {output}: {len(names)} clips")
     return 0
 
@@ -250,12 +250,3 @@ def read_evaluation_set(folder: Path) -> list[dict[str, str]]:
     if not rows or not {"filename", "device_id"} <= set(reader.fieldnames or ()):
         raise DataError(f"{path} is no table of filename and device_id: copy the evaluation set again.")
     return rows
-
-
-def write_output(path: Path, names: Sequence[str], logits: Sequence[Tensor], labels: Sequence[str]) -> None:
-    """Write the organisers' ``output.csv``: tab-separated filename, scene_label, and all probabilities."""
-    with write_beside(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(("filename", "scene_label", *labels))
-        for name, row in zip(names, logits, strict=True):
-            writer.writerow((name, labels[int(row.argmax())], *row.softmax(0).tolist()))

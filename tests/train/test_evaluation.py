@@ -11,7 +11,7 @@ from scipy.special import expit
 from runtime.errors import DataError
 from train.calibration import HIGHEST, LOWEST, calibrate, fit_temperature, fit_thresholds
 from train.data import Clip
-from train.evaluation import calibration_error, evaluate, write_output
+from train.evaluation import calibration_error, evaluate
 
 
 def test_windows_and_clips_are_scored_apart():
@@ -98,17 +98,13 @@ def test_calibration_error_by_hand():
     assert calibration_error(np.array([1.0]), np.array([True])) == 0
 
 
-def test_csv_has_every_figure_and_output_the_challenges_form(tmp_path):
+def test_csv_has_every_figure(tmp_path):
     clips = [Clip("audio/1.wav", (0,), "1", "a", "lyon"), Clip("2.wav", (1,), "2")]
     probabilities = np.array([[0.75, 0.25], [0.5, 0.5]])
     evaluate(probabilities, np.arange(2), clips, ["bus", "tram"]).to_csv(tmp_path / "r.csv")
     rows = (tmp_path / "r.csv").read_text().splitlines()
     assert rows[0] == "kind,name,value" and "total,clip_accuracy,0.5" in rows
     assert {"class,bus,1.0", "class,tram,0.0", "device,a,1.0", "city,lyon,1.0"} <= set(rows)
-    write_output(tmp_path / "output.csv", probabilities, clips, ["bus", "tram"], "single_label")
-    assert (tmp_path / "output.csv").read_text() == (
-        "filename\tscene_label\tbus\ttram\n1.wav\tbus\t0.750000\t0.250000\n2.wav\tbus\t0.500000\t0.500000\n"
-    )
 
 
 TAGS = ["rain", "dog", "cat", "owl"]
@@ -169,10 +165,6 @@ def test_the_multi_label_report_in_every_form(tmp_path):
         np.array([[0.4, 0.6]]), np.array([0]), [Clip("a", (1,), "a")], TAGS[:2], task="multi_label"
     )
     assert one.to_dict()["auc"] is None and one.mean_average_precision == 1.0
-    probabilities, _, clips = _tagged()
-    write_output(tmp_path / "output.csv", probabilities[1:3], clips[:2], TAGS, "multi_label")
-    rows = [line.split("\t")[:2] for line in (tmp_path / "output.csv").read_text().splitlines()]
-    assert rows == [["filename", "labels"], ["a", "rain"], ["b", "rain"]]
 
 
 def test_clips_that_nobody_labelled_are_not_scored():

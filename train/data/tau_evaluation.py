@@ -14,10 +14,11 @@ _SOURCE = "https://dcase.community (Task 1, evaluation dataset)"
 
 
 class TAUEvaluation(FileCorpus):
-    """An evaluation set of TAU Urban Acoustic Scenes (2020, 2022 or 2025 mobile), to ``predict``.
+    """An evaluation set of TAU Urban Acoustic Scenes (2020, 2022, 2024 or 2025 mobile), to ``predict``.
 
     All clips are in the test split, none of them has a label. ``evaluation_setup/fold1_test.csv``
-    (tab-separated) names them in the column ``filename``, since 2025 with the recorder in ``device_id``.
+    (tab-separated) names them in the column ``filename``, since 2025 with the recorder in ``device_id``;
+    where it is not there, ``meta.csv`` does (the baseline of 2024 reads that).
 
     Args:
         root: the folder that holds ``audio`` and ``evaluation_setup``; by default what the environment
@@ -37,7 +38,8 @@ class TAUEvaluation(FileCorpus):
         """The clips of the list; none to train or choose by."""
         if split != "test":
             return []
-        path = self.root / "evaluation_setup" / "fold1_test.csv"
+        path, meta = self.root / "evaluation_setup" / "fold1_test.csv", self.root / "meta.csv"
+        path = meta if meta.is_file() and not path.is_file() else path
         rows = read_table(path, {"filename"}, delimiter="\t", remedy=f"get it from {_SOURCE}")
         return [
             Clip(id=row["filename"], targets=None, group=row["filename"], device=row.get("device_id") or "")
