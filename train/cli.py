@@ -14,7 +14,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -32,6 +32,15 @@ from train.output import FileNames, file_names, write_output
 from train.waiting import DataWait
 
 _VERBS = ("fit", "validate", "test", "predict")
+
+
+class SaveRecipe(SaveConfigCallback):
+    """Writes the resolved recipe as config.yaml, and into every logger, where runs are compared by it."""
+
+    def save_config(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        """On the first process alone."""
+        for logger in trainer.loggers:
+            logger.log_hyperparams(_plain(self.config, "seed_everything", "model", "data", "trainer"))
 
 
 class TrainCLI(LightningCLI):
@@ -55,6 +64,7 @@ class TrainCLI(LightningCLI):
             args=arguments,
             seed_everything_default=0,
             parser_class=Parser,
+            save_config_callback=SaveRecipe,
             save_config_kwargs={"overwrite": True},  # a resumed run writes into the same folder
             parser_kwargs={
                 verb: {"usage": f"python -m train {verb} --config RECIPE [--KEY VALUE ...]"}
@@ -100,7 +110,10 @@ class TrainCLI(LightningCLI):
         root = Path(config["trainer"]["default_root_dir"])
         trainer = config["trainer"]
         if trainer.get("logger") in (None, True):
-            kwargs["logger"] = [TensorBoardLogger(root, "tensorboard"), CSVLogger(root, "csv")]
+            kwargs["logger"] = [
+                TensorBoardLogger(root, "tensorboard", default_hp_metric=False),
+                CSVLogger(root, "csv"),
+            ]
         # Two: the one that watches a figure writes nothing, not even its "last", where that is no better
         self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
         last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
@@ -180,7 +193,7 @@ class TrainCLI(LightningCLI):
             "epochs": self.trainer.current_epoch,
             "checkpoint": chosen,
             **({"teachers": self.model.lessons.describe()} if self.model.lessons else {}),
-            "recipe": _plain(self.config[self.subcommand]),
+            "recipe": _plain(self.config[self.subcommand], "seed_everything", "model", "data"),
             "versions": {name: metadata.version(name) for name in packages}
             | {"python": platform.python_version()},
         }
@@ -265,12 +278,12 @@ def _sample_rate(frontend: str) -> int:
     return FrontEndSpec.preset(frontend).sample_rate
 
 
-def _plain(config: Any) -> Any:
-    """The resolved recipe as JSON values, without the paths of the machine that trained."""
+def _plain(config: Any, *keys: str) -> dict[str, Any]:
+    """Parts of the resolved recipe as JSON values, without the paths of the machine that trained."""
     recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
     recipe = json.loads(json.dumps(recipe, default=str))
     recipe.get("model", {}).pop("checkpoint", None)  # of QAT
-    return {key: _nameless(recipe[key]) for key in ("seed_everything", "model", "data") if key in recipe}
+    return {key: _nameless(recipe[key]) for key in keys if key in recipe}
 
 
 def _nameless(value: Any) -> Any:

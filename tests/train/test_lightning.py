@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from lightning_utilities.core.imports import RequirementCache
 
 from runtime.errors import ConfigError, MissingExtraError
 from tests.train.conftest import TINY
@@ -92,15 +93,43 @@ def test_training_stops_early_and_steps_every_second_batch(run):
     assert list((run / "tensorboard").rglob("events.*"))
 
 
-def test_weights_and_biases_works_offline(tmp_path, monkeypatch):
-    logger = ["--trainer.logger=WandbLogger", "--trainer.logger.offline=true"]
-    once = ["--trainer.max_epochs=1", f"--trainer.logger.save_dir={tmp_path}"]
-    if importlib.util.find_spec("wandb") is None:
-        with pytest.raises(MissingExtraError, match=r"tinyscene\[wandb\]"):
-            fit(tmp_path, monkeypatch, *logger, *once)
-        pytest.skip("wandb is not installed: its refusal was tested, its run was not")
-    fit(tmp_path, monkeypatch, *logger, *once)
-    assert list((tmp_path / "wandb").glob("offline-run-*"))
+def test_every_logger_knows_the_recipe(run):
+    for logger in ("csv", "tensorboard"):
+        hparams = yaml.safe_load(next((run / logger).rglob("hparams.yaml")).read_text())
+        assert hparams["data"]["batch_size"] == 10 and hparams["trainer"]["max_epochs"] == 30
+        assert hparams["model"]["augmentation"]["mask_mels"] == 8 and str(run) not in str(hparams)
+
+
+WANDB = """
+trainer:
+  max_epochs: 1
+  log_every_n_steps: 1
+  logger:
+    class_path: WandbLogger
+    init_args: {save_dir: ROOT, project: tiny, offline: true}
+"""
+
+
+@pytest.fixture
+def to_wandb(tmp_path) -> list[str]:
+    """Arguments of a fit that logs to Weights & Biases, by a recipe."""
+    (tmp_path / "recipe.yaml").write_text(WANDB.replace("ROOT", str(tmp_path)))
+    return ["--config", str(tmp_path / "recipe.yaml")]
+
+
+def test_weights_and_biases_logs_offline(tmp_path, monkeypatch, to_wandb):
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'tinyscene[wandb]'")
+    fit(tmp_path, monkeypatch, *to_wandb)
+    records = b"".join(path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    for name in (b"train/loss", b"val/accuracy", b"train/data_wait", b"val/device/a", b"batch_size"):
+        assert name in records
+
+
+def test_a_missing_logger_names_its_extra(tmp_path, monkeypatch, to_wandb):
+    never = RequirementCache("wandb>=1000")
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", never)
+    with pytest.raises(MissingExtraError, match=r"tinyscene\[wandb\]"):
+        fit(tmp_path, monkeypatch, *to_wandb)
 
 
 def test_what_a_class_says_of_its_values_comes_through(tmp_path, monkeypatch):
