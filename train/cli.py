@@ -173,7 +173,11 @@ class TrainCLI(LightningCLI):
         """Load the best epoch's weights; say which they are and how far their confidence can be trusted."""
         if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
             return "last epoch", {}
-        best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+        best = None
+        if self.trainer.is_global_zero:  # another node may not see the file
+            best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+            best = {name: best[name] for name in ("state_dict", "epoch")}
+        best = self.trainer.strategy.broadcast(best)
         self.model.load_state_dict(best["state_dict"])
         # it would judge the average at the end of the training in place of the best epoch's, which is loaded
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
+from train import checkpoint
 from train.data import ClipData, Synthetic
 from train.data.module import EpochBatches
 
@@ -30,25 +34,48 @@ def test_shards_do_not_overlap_and_follow_the_epoch():
         assert len({index for batch in whole for index in batch}) == 20
 
 
+def fit_on_two_nodes(*arguments: str) -> list[str]:
+    """``fit`` as two machines of one process each start it, both of them this one; returns what each said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    ours = ["-m", "train", "fit", *arguments, "--trainer.num_nodes=2", "--trainer.strategy=ddp"]
+    nodes = [
+        subprocess.Popen([*launch, f"--node-rank={rank}", *ours], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        for rank in (0, 1)
+    ]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    return said
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one(run_room, tmp_path):
+def test_two_processes_or_nodes_equal_one(run_room, tmp_path):
     keep = "--trainer.callbacks+=tests.train.gradients.KeepGradients"
-    plain = ["--model.augmentation=null", "--data.jitter=false", keep]
+    plain = [*TINY, "--model.augmentation=null", "--data.jitter=false", keep]
+    roots = {name: f"--trainer.default_root_dir={tmp_path / name}" for name in ("one", "two", "nodes")}
     for name, more in (("one", ["--data.batch_size=20"]), ("two", ["--data.batch_size=10", *TWO])):
-        root = f"--trainer.default_root_dir={tmp_path / name}"
-        done = run_room("train", "fit", *TINY, *plain, *more, root, cwd=ROOT)
+        done = run_room("train", "fit", *plain, *more, roots[name], cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("parameters,") == 1 and done.stderr.count("wrote ") == 1
-    one, two = (torch.load(tmp_path / name / "gradients.pt") for name in ("one", "two"))
+    said = fit_on_two_nodes(*plain, "--data.batch_size=10", roots["nodes"])
+    assert ["wrote " in each for each in said] == [True, False]
+    one, *others = (torch.load(tmp_path / name / "gradients.pt") for name in roots)
     for name, gradient in one.items():
-        torch.testing.assert_close(two[name], gradient, rtol=1e-4, atol=1e-4)
-    assert len(list((tmp_path / "two" / "csv").rglob("metrics.csv"))) == 1
+        for other in others:
+            torch.testing.assert_close(other[name], gradient, rtol=1e-4, atol=1e-4)
+    for name in ("two", "nodes"):
+        assert len(list((tmp_path / name / "csv").rglob("metrics.csv"))) == 1
+    two, nodes = (checkpoint.load(tmp_path / name / "model.pt").state_dict for name in ("two", "nodes"))
+    for name, tensor in two.items():
+        torch.testing.assert_close(nodes[name], tensor, rtol=0, atol=1e-6)
 
-    root = f"--trainer.default_root_dir={tmp_path / 'two'}"
     reports = []
     for more in ([], TWO):
         for verb in ("test", "predict"):
-            done = run_room("train", verb, *TINY, *more, root, cwd=ROOT)
+            done = run_room("train", verb, *TINY, *more, roots["two"], cwd=ROOT)
             assert done.returncode == 0, done.stderr
         report = json.loads((tmp_path / "two" / "test_report.json").read_text())
         reports.append((report, (tmp_path / "two" / "output.csv").read_text()))
