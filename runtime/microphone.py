@@ -123,6 +123,7 @@ class Microphone:
         self._device, self._channel, self._clock = device, channel, clock
         self.overflows = self._overflows_told = 0
         self._stream: Any = None
+        self._ring = Ring(int(BUFFER_S * sample_rate), 1, clock)
         self._retry_s, self._retry_at = _RETRY_S, 0.0
         self._open([sample_rate], others=True)
 
@@ -201,7 +202,10 @@ class Microphone:
 
     def _start(self, index: int, rate: int, channels: int) -> bool:
         sounddevice = portaudio()
-        self._ring = Ring(int(BUFFER_S * rate), channels, self._clock)
+        shape = (int(BUFFER_S * rate), channels)
+        if self._ring.shape != shape:  # else it serves again: a new one after each loss would fray the heap
+            self._ring = Ring(*shape, self._clock)
+        self._ring.clear()
         self._moved_at = self._clock()
         try:
             with _hushed():

@@ -39,10 +39,20 @@ class Ring:
         self._buffer = np.zeros((frames, channels), np.float32)
         self._limit = frames - frames // 4  # the last quarter may be under the writer's hands
         self._clock = clock
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything; only while nobody writes."""
         self._block = 0  # frames of the latest write
         self._read = 0
         self.written = 0
-        self.written_at = clock()
+        self.written_at = self._clock()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Capacity: (frames, channels)."""
+        frames, channels = self._buffer.shape
+        return frames, channels
 
     def write(self, block: Array) -> None:
         """Append frames [n, channels], at most the capacity; called from the audio callback."""

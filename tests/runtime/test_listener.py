@@ -106,6 +106,17 @@ def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Mode
     assert last.raw.end_s == pytest.approx(audio.now, abs=0.1) and last.late_s < 0.1
 
 
+def test_a_device_that_comes_back_takes_no_new_memory(model: Model, audio: FakeAudio) -> None:
+    microphone = Microphone("USB mic", 32_000, clock=audio.clock)
+    ring = microphone._ring
+    audio.plan = [(5.0, audio.plugged.clear), (8.0, lambda: audio.plugged.append("USB mic"))]
+    items = list(islice(listen(model, audio, microphone), 60))
+    assert sum(isinstance(item, DeviceChange) for item in items) == 2
+    assert microphone._ring is ring
+    states = [item.raw.state for item in items if isinstance(item, Heard)]
+    assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of what was in it is heard again
+
+
 def test_portaudio_that_does_not_start_is_tried_again(
     model: Model, audio: FakeAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +266,20 @@ def test_the_ring_gives_back_what_was_written_in_any_cut() -> None:
             taken.append(samples)
     taken.append(ring.take()[0])
     assert np.array_equal(np.concatenate(taken), np.arange(2 * written, dtype=np.float32).reshape(-1, 2))
+
+
+def test_a_ring_that_was_cleared_is_as_new() -> None:
+    ring = Ring(1000, 1)
+    for _ in range(2):
+        ring.write(np.full((700, 1), 0.5, np.float32))
+        ring.write(np.full((200, 1), 0.5, np.float32))
+        assert ring.is_stuck()
+        ring.clear()
+        assert ring.written == 0 and not ring.is_stuck() and len(ring.take()[0]) == 0
+        ring.write(np.ones((300, 1), np.float32))
+        samples, lost = ring.take()
+        assert samples.sum() == 300 and lost == 0
+        ring.clear()
 
 
 def test_a_slow_reader_of_the_ring_loses_its_backlog_and_knows() -> None:
