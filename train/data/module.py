@@ -86,7 +86,9 @@ class ClipWindows(Dataset[Batch]):
         self.jitter, self.seed, self.epoch = jitter, seed, 0
         self.windows: list[Window] = []
         self.lengths: list[int] = []  # of the clips, samples
-        for clip, wave in enumerate(samples):
+        # tqdm's None: silent where stderr is not a terminal
+        cut = tqdm(samples, desc="cutting windows", unit="clip", disable=None, leave=False)
+        for clip, wave in enumerate(cut):
             self.lengths.append(len(wave))
             self.windows += [Window(clip, start) for start in sounding_windows(wave, length)]
 
@@ -276,7 +278,6 @@ class ClipData(lightning.LightningDataModule):
     def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
         """Read a split into memory; a clip that cannot be read stops it, or is left out and counted."""
         heard: list[tuple[Clip, Samples]] = []
-        # tqdm's None: silent where stderr is not a terminal
         for index in tqdm(range(len(waves)), desc=f"reading {split}", unit="clip", disable=None, leave=False):
             try:
                 heard.append((waves.clips[index], waves[index]))

@@ -105,8 +105,9 @@ def _assemble(
     """Put the parts together; returns how many clips there are."""
     lengths = np.concatenate([np.load(path)["lengths"] for path in paths])
     clips = [member for member, length in zip(members, lengths, strict=True) if length]
+    waves = tqdm(_waves(paths), total=len(clips), desc="joining", unit="clip", disable=None)
     with write_beside(output) as partial:
-        packed.write(partial, corpus, sample_rate, clips, _waves(paths), int(lengths.sum()))
+        packed.write(partial, corpus, sample_rate, clips, waves, int(lengths.sum()))
     return len(clips)
 
 
