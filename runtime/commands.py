@@ -13,7 +13,7 @@ from runtime.events import EventRules
 from runtime.listener import Ended, Heard, Listener
 from runtime.prediction import ClipMean
 from runtime.sources import AudioFile
-from runtime.timeline import describe, event_line, event_to_json, line, runs, to_json
+from runtime.timeline import Wording, event_line, event_to_json, line, to_json
 
 
 def classify(arguments: Namespace) -> int:
@@ -39,15 +39,16 @@ def _classify_file(model: Model, file: AudioFile, arguments: Namespace) -> None:
         _print_json(items, file.name, events_only=arguments.events)
         print(to_json(mean.answer(), file=file.name, span="clip"), flush=True)
         return
+    wording = Wording(model.spec.task, rules)
     rates = f"{file.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
     print(f"{file.name}  ({rates}, {file.channels} channel{'s' * (file.channels > 1)})")
     if arguments.events:
         lines = (event_line(event) for item in items for event in item.events)
     else:
-        lines = (line(run) for run in runs(item.raw for item in items if isinstance(item, Heard)))
+        lines = (line(run) for run in wording.runs(item.raw for item in items if isinstance(item, Heard)))
     for text in lines:
         print(text)
-    print(f"  the clip: {describe(mean.answer(), top=3)}", flush=True)
+    print(f"  the clip: {wording.describe(mean.answer(), top=3)}", flush=True)
 
 
 def _counted(listener: Listener, mean: ClipMean) -> Iterator[Heard | Ended]:

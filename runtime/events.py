@@ -73,6 +73,13 @@ class EventRules:
         """The probability from which an event of this class begins."""
         return self.enter_of.get(label, self.enter)
 
+    def reached(self, scores: Mapping[str, float]) -> list[str]:
+        """The labels whose probabilities reach their thresholds, the most probable first."""
+        return sorted(
+            (label for label in scores if scores[label] >= self.threshold(label)),
+            key=lambda label: -scores[label],
+        )
+
 
 @dataclass(frozen=True)
 class Event:
@@ -192,8 +199,8 @@ class EventDetector:
         if not raw.scores:
             return raw
         smoothed = dict(self._smoothed)
-        known = [label for label in smoothed if smoothed[label] >= self.rules.threshold(label)]
-        best = max(known or smoothed, key=lambda label: smoothed[label])
+        known = self.rules.reached(smoothed)
+        best = known[0] if known else max(smoothed, key=lambda label: smoothed[label])
         return replace(
             raw, label=best if known else None, probability=smoothed[best], scores=smoothed,
             state="ok" if known else "unknown",

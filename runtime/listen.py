@@ -16,6 +16,7 @@ from runtime.microphone import Microphone
 from runtime.recorder import Recorder
 from runtime.service import Watchdog, notify
 from runtime.sources import AudioFile, Pcm, Source
+from runtime.timeline import Wording
 from runtime.view import choose_view
 
 
@@ -33,7 +34,7 @@ def listen(arguments: Namespace) -> int:
     print(_privacy(arguments), file=sys.stderr, flush=True)
     watchdog = Watchdog()
     try:
-        with choose_view(arguments, several=len(sources) > 1) as view:
+        with choose_view(arguments, Wording(model.spec.task, rules), several=len(sources) > 1) as view:
             notify("READY=1")
             for item in listener:
                 if isinstance(item, Heard) and item.raw.state != "gap":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from runtime.events import Event
-from runtime.prediction import Prediction
+from runtime.events import Event, EventRules
+from runtime.prediction import Prediction, State
+from runtime.spec import Task
 
 STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
 
@@ -34,37 +38,93 @@ def event_line(event: Event) -> str:
     return f"{at_s:9.2f} s  {event.kind:6}  {event.label} {event.probability:.2f}"
 
 
-def describe(prediction: Prediction, top: int = 1) -> str:
-    """The label and its probability, with the runners-up where ``top`` asks for more."""
-    if not prediction.scores:
-        return STATES[prediction.state]
-    doubt = f"{STATES[prediction.state]}  " if prediction.label is None else ""
-    best = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top]
-    return doubt + "  ".join(f"{label} {score:.2f}" for label, score in best)
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring windows that say the same.
 
-
-def runs(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Join neighbours with the same label into one, whose probability is their mean.
-
-    Overlapping windows end where the next run begins to speak; the scores are dropped.
+    Attributes:
+        start_s: where the first of them begins, seconds.
+        end_s: where the last of them ends; overlapping windows end after the next run begins.
+        state: of all of them.
+        means: mean probability of each label that they say, the most probable first; empty where none is.
     """
-    current: Prediction | None = None
-    total, count = 0.0, 0
-    for prediction in predictions:
-        same = current and (prediction.label, prediction.state) == (current.label, current.state)
-        if current is not None and not same:
-            yield current
-        if not same:
-            current, total, count = dataclasses.replace(prediction, scores={}), 0.0, 0
-        assert current is not None
-        total, count = total + (prediction.probability or 0.0), count + 1
-        mean = total / count if prediction.label else None
-        current = dataclasses.replace(current, end_s=prediction.end_s, probability=mean)
-    if current is not None:
-        yield current
+
+    start_s: float
+    end_s: float
+    state: State
+    means: dict[str, float]
 
 
-def line(run: Prediction) -> str:
+@dataclass(frozen=True)
+class Wording:
+    """Which labels are told, of one a clip or of several.
+
+    Attributes:
+        task: of the model. ``single_label``: the label of the prediction. ``multi_label``: all that reach
+            their thresholds.
+        rules: the thresholds.
+
+    Example:
+        >>> from runtime.prediction import heard
+        >>> wording = Wording("multi_label", EventRules(enter_of={"rain": 0.3}))
+        >>> wording.describe(heard({"rain": 0.4, "dog": 0.9, "hum": 0.2}, 0.0, 1.0))
+        'dog 0.90  rain 0.40'
+    """
+
+    task: Task
+    rules: EventRules
+
+    def labels(self, prediction: Prediction) -> list[str]:
+        """What a prediction says, the most probable first; nothing where it is in doubt."""
+        if self.task == "multi_label":
+            return self.rules.reached(prediction.scores)
+        return [] if prediction.label is None else [prediction.label]
+
+    def likeliest(self, prediction: Prediction, top: int) -> list[str]:
+        """``top`` labels, those that it says before all others."""
+        said, scores = self.labels(prediction), prediction.scores
+        return sorted(scores, key=lambda label: (label not in said, -scores[label]))[:top]
+
+    def describe(self, prediction: Prediction, top: int = 1) -> str:
+        """What a prediction says, in words.
+
+        Args:
+            prediction: raw or smoothed.
+            top: so many labels where one label belongs to a clip or none is sure; of several that are sure,
+                all are told and no others.
+        """
+        if not prediction.scores:
+            return STATES[prediction.state]
+        said = self.labels(prediction)
+        several = self.task == "multi_label" and said
+        shown = said if several else self.likeliest(prediction, top)
+        doubt = "" if said else f"{STATES['unknown']}  "
+        return doubt + "  ".join(f"{label} {prediction.scores[label]:.2f}" for label in shown)
+
+    def runs(self, predictions: Iterable[Prediction]) -> Iterator[Run]:
+        """Join neighbours that say the same."""
+        for (state, labels), windows in itertools.groupby(predictions, self._said):
+            yield _join(windows, state, labels)
+
+    def _said(self, prediction: Prediction) -> tuple[State, tuple[str, ...]]:
+        labels = tuple(sorted(self.labels(prediction)))
+        return "unknown" if prediction.scores and not labels else prediction.state, labels
+
+
+def _join(windows: Iterator[Prediction], state: State, labels: Iterable[str]) -> Run:
+    """One run of windows; keeps sums only, so that it may be hours long."""
+    sums = dict.fromkeys(labels, 0.0)
+    start_s, end_s = math.inf, 0.0
+    count = 0
+    for window in windows:
+        start_s, end_s, count = min(start_s, window.start_s), window.end_s, count + 1
+        for label in sums:
+            sums[label] += window.scores[label]
+    means = {label: sums[label] / count for label in sorted(sums, key=lambda label: -sums[label])}
+    return Run(start_s, end_s, state, means)
+
+
+def line(run: Run) -> str:
     """A line of the time line, such as ``0.0 -    3.0 s  dog 0.98``."""
-    what = f"{run.label} {run.probability:.2f}" if run.label else STATES[run.state]
+    what = "  ".join(f"{label} {mean:.2f}" for label, mean in run.means.items()) or STATES[run.state]
     return f"{run.start_s:9.2f} - {run.end_s:9.2f} s  {what}"

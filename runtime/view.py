@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from runtime.errors import ConfigError
 from runtime.events import Event
 from runtime.listener import DeviceChange, Heard, HopChange, Item
-from runtime.timeline import STATES, describe, event_line, event_to_json, to_json
+from runtime.timeline import STATES, Wording, event_line, event_to_json, to_json
 
 _METER_DB = 60.0  # of the level meter: from -60 dBFS to 0
 _BAR = 30  # characters
@@ -30,11 +30,12 @@ class View(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
 
-def choose_view(arguments: Namespace, *, several: bool) -> View:
+def choose_view(arguments: Namespace, wording: Wording, *, several: bool) -> View:
     """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere.
 
     Args:
         arguments: of ``listen``.
+        wording: which labels are told.
         several: whether there is more than one input, so that lines have to name theirs.
 
     Raises:
@@ -46,10 +47,10 @@ def choose_view(arguments: Namespace, *, several: bool) -> View:
         return JsonLines(events_only=arguments.events)
     if sys.stdout.isatty() and not arguments.events:
         try:
-            return Picture(arguments.top)
+            return Picture(wording, arguments.top)
         except ModuleNotFoundError:  # rich is an extra
             pass
-    return Lines(arguments.top, events_only=arguments.events, named=several)
+    return Lines(wording, arguments.top, events_only=arguments.events, named=several)
 
 
 class JsonLines:
@@ -84,8 +85,9 @@ def _window_json(item: Heard) -> str:
 class Lines:
     """A line per window, or per event; changes of a device and of the hop go to stderr."""
 
-    def __init__(self, top: int, *, events_only: bool, named: bool) -> None:
-        self._top, self._events_only, self._named = top, events_only, named
+    def __init__(self, wording: Wording, top: int, *, events_only: bool, named: bool) -> None:
+        self._wording, self._top = wording, top
+        self._events_only, self._named = events_only, named
 
     def __enter__(self) -> Lines:
         return self
@@ -107,7 +109,7 @@ class Lines:
                 print(event_line(event) + name, flush=True)
         elif isinstance(item, Heard):
             lost = f"  ({item.dropped_s:.1f} s lost)" if item.dropped_s else ""
-            what = describe(item.smoothed, self._top)
+            what = self._wording.describe(item.smoothed, self._top)
             print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}{name}", flush=True)
 
 
@@ -118,10 +120,10 @@ class Picture:
         ModuleNotFoundError: where rich is not installed.
     """
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, wording: Wording, top: int) -> None:
         from rich.live import Live
 
-        self._top = top
+        self._wording, self._top = wording, top
         self._panels: dict[str, str] = {}
         self._last: dict[str, str] = {}
         self._live = Live(refresh_per_second=8, transient=False)
@@ -140,7 +142,7 @@ class Picture:
         from rich.text import Text
 
         if isinstance(item, Heard):
-            self._panels[item.source] = _panel(item, self._top)
+            self._panels[item.source] = _panel(item, self._wording, self._top)
             self._note(item.source, item.events)
         elif isinstance(item, DeviceChange):
             self._last[item.source] = f"{item.event}: {item.detail}"
@@ -157,14 +159,20 @@ class Picture:
             self._last[source] = event_line(event).strip()
 
 
-def _panel(item: Heard, top: int) -> str:
-    """A meter, ``top`` bars whether or not there is something to show, and a line of state."""
+def _panel(item: Heard, wording: Wording, top: int) -> str:
+    """A meter, ``top`` bars whether or not there is something to show, and a line of state.
+
+    A star stands before the labels that are told.
+    """
     level = 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB
     lines = [f"  {'level':16} {_bar(level)} {item.level_dbfs:.0f} dBFS"]
-    best = sorted(item.smoothed.scores.items(), key=lambda pair: -pair[1])[:top]
-    lines += [f"  {label[:16]:16} {_bar(score)} {score:4.2f}" for label, score in best]
+    smoothed = item.smoothed
+    told = wording.labels(smoothed)
+    for label in wording.likeliest(smoothed, top):
+        score = smoothed.scores[label]
+        lines.append(f"{'*' if label in told else ' '} {label[:16]:16} {_bar(score)} {score:4.2f}")
     lines += [""] * (1 + top - len(lines))
-    state = STATES.get(item.smoothed.state, "")
+    state = STATES.get(smoothed.state, "")
     return "\n".join([*lines, f"  late {item.late_s:.2f} s   lost {item.dropped_s:.1f} s   {state}"])
 
 

@@ -29,6 +29,7 @@ EXEMPT = {
     "Finding",
     "ModelFile",
     "Golden",
+    "Run",
 }
 EXEMPT |= {"View", "Lines", "JsonLines", "Picture"}
 

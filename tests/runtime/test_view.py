@@ -13,8 +13,12 @@ import pytest
 import soundfile
 
 from runtime.__main__ import main
+from runtime.events import EventRules
 from runtime.listener import DeviceChange, HopChange
+from runtime.timeline import Wording
 from runtime.view import JsonLines, Lines
+
+WORDING = Wording("single_label", EventRules())
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_a_terminal_gets_a_picture(wav: Path, model_path: Path) -> None:
     pytest.importorskip("rich", reason="without it a terminal gets lines")
     code, seen = in_terminal(str(wav), "--model", str(model_path), "--top", "2")
     assert code == 0
-    for part in ("level", "dBFS", "rain", "█", "late", "lost", "last", "onset"):
+    for part in ("level", "dBFS", "* rain", "█", "late", "lost", "last", "onset"):
         assert part in seen
     assert "hum" not in seen  # the third and fourth label are not among the top two
 
@@ -73,7 +77,7 @@ def test_lines_name_their_input_where_there_are_several(
 
 def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     change = DeviceChange("USB mic", "device_lost", "its stream ended", 1.5)
-    Lines(1, events_only=True, named=False).show(change)
+    Lines(WORDING, 1, events_only=True, named=False).show(change)
     JsonLines(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "device_lost: USB mic: its stream ended\n"
@@ -82,7 +86,7 @@ def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_hop_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     change = HopChange("hop_widened", 0.5, "the machine is too slow")
-    Lines(1, events_only=True, named=False).show(change)
+    Lines(WORDING, 1, events_only=True, named=False).show(change)
     JsonLines(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "hop_widened: the machine is too slow\n"
