@@ -13,7 +13,12 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import (
+    ModelCheckpoint,
+    RichProgressBar,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -131,6 +136,11 @@ class TrainCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Weigh the student; stop before the first epoch where it is over the limits."""
+        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):
+            raise ConfigError(
+                "Lightning's StochasticWeightAveraging neither validates nor saves its average, so model.pt "
+                "would be without it: take train.averaging.EpochAverage."
+            )
         report = self._weigh()
         rank_zero_only(print)(
             f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 from lightning_utilities.core.imports import RequirementCache
 
 from runtime.errors import ConfigError, MissingExtraError
@@ -91,6 +93,31 @@ def test_training_stops_early_and_steps_every_second_batch(run):
     assert last["global_step"] == 2 * 2  # forty clips, ten a batch, two batches a step
     assert any(row.get("lr-AdamW") for row in rows)
     assert list((run / "tensorboard").rglob("events.*"))
+
+
+class KeepEpochs(Callback):
+    """Keeps the trained weights after each epoch's last batch."""
+
+    weights: ClassVar[list[torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer, module, *rest) -> None:
+        if trainer.is_last_batch:
+            self.weights.append(module.state_dict()["student.in_c.0.0.weight"].clone())
+
+
+def test_the_mean_over_epochs_is_what_is_saved(tmp_path, monkeypatch):
+    average = ["--trainer.callbacks+=train.averaging.EpochAverage", "--trainer.callbacks.first_epoch=1"]
+    fit(tmp_path, monkeypatch, *average, "--trainer.callbacks+=tests.train.test_lightning.KeepEpochs")
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    first, second, third = KeepEpochs.weights
+    torch.testing.assert_close(last["student.in_c.0.0.weight"], (second + third) / 2)
+    assert not torch.equal(second, third) and not torch.equal(first, second)
+
+
+def test_an_average_that_would_be_lost_is_refused(tmp_path, monkeypatch):
+    swa = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+    with pytest.raises(ConfigError, match=r"train\.averaging\.EpochAverage"):
+        fit(tmp_path, monkeypatch, *swa)
 
 
 def test_every_logger_knows_the_recipe(run):
