@@ -112,6 +112,13 @@ def test_tau2020_has_clips_of_ten_seconds(tmp_path):
     assert corpus.describe()["corpus"] == "TAU Urban Acoustic Scenes 2020 Mobile"
     with pytest.raises(DataError, match="not of TAU Urban Acoustic Scenes 2022"):
         TAU2022(str(tmp_path)).splits()
+    for name in train + test:
+        _noise(tmp_path / name, seconds=10.0)
+    data = ClipData(corpus, sample_rate=8_000, batch_size=10)
+    data.setup("fit")
+    data.setup("test")
+    windows = next(iter(data.train_dataloader())).waveform, data.datasets["test"].at_rest(range(10)).waveform
+    assert [tuple(batch.shape) for batch in windows] == [(10, 8_000), (10, 8_000)]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +246,22 @@ def test_a_table_names_its_columns(folder):
     _table(folder / "t.tsv", ["path", "label", "split"], official)
     splits = Table(str(folder / "t.tsv")).splits()
     assert [len(splits[name]) for name in ("train", "val", "test")] == [20, 0, 20]
+
+
+def test_any_table_is_read_by_the_names_of_its_own(folder):
+    files = [(label, n, part) for label in ("door", "rain") for n in range(10) for part in range(2)]
+    rows = [[f"{x}{n}", x, f"{x}/{x}{n}_{part}.wav", "x"] for x, n, part in files]
+    _table(folder / "t.csv", ["take", "scene_label", "filename", "source_label"], rows)  # with tabs, as TAU's
+    columns = {"path": "filename", "label": "scene_label", "group": "take", "device": "source_label"}
+    splits = Table(str(folder / "t.csv"), columns=columns).splits()
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [28, 4, 8]
+    assert splits["train"][0] == Clip("door/door0_0.wav", (0,), "door0", "x")
+    with pytest.raises(DataError, match="no 'groups': did you mean 'group'"):
+        Table(str(folder / "t.csv"), columns={"groups": "take"})
+    with pytest.raises(DataError, match="lacks the columns file, label"):
+        Table(str(folder / "t.csv"), columns={"path": "file"})
+    tags = Tags(str(folder / "t.csv"), columns={"labels": "scene_label", "group": "take"})
+    assert tags.labels == ("door", "rain") and tags.clips("train")[0].group == "door0"
 
 
 def test_a_table_that_leaks_or_is_unclear_is_refused(folder):

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from runtime.errors import DataError
 from train.data.corpus import SPLITS, Clip, FileCorpus, Split
 from train.data.tables import hold_out, read_table
+from train.nearest import nearest
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
 
@@ -197,8 +198,9 @@ class Table(HeldOut):
     Where they are known also ``group`` (the recording), ``device``, ``city`` and ``split``.
 
     Args:
-        path: the table, comma-separated, or tab-separated where it is called ``.tsv``.
+        path: the table, with commas, semicolons or tabs between its cells.
         root: folder that its paths are relative to; by default the table's own.
+        columns: what the table calls those columns, where not by these names: ``{path: file, group: take}``.
         no_groups: every file is a recording of its own, where the table has neither ``group`` nor ``split``.
         val_share: share of the groups to choose checkpoints by, where there is no column ``split``.
         test_share: share of the groups to report on, where there is no column ``split``.
@@ -214,6 +216,7 @@ class Table(HeldOut):
         self,
         path: str,
         root: str | None = None,
+        columns: dict[str, str] | None = None,
         no_groups: bool = False,
         val_share: float = 0.1,
         test_share: float = 0.2,
@@ -223,13 +226,7 @@ class Table(HeldOut):
         self.table = Path(path)
         folder = Path(root) if root else self.table.parent
         super().__init__(folder, f"table {self.table.name}", val_share, test_share, seed, licence)
-        columns = {self.path_column, self.label_column}
-        self._rows = read_table(
-            self.table, columns, may_be_empty=self.may_be_empty,
-            delimiter="\t" if self.table.suffix == ".tsv" else ",",
-            remedy=f"it has a header, the columns {self.path_column} and {self.label_column}, and perhaps "
-            "group, device, city and split",
-        )  # fmt: skip
+        self._rows = self._read(columns or {})
         if not (no_groups or {"group", "split"} & set(self._rows[0])):
             raise DataError(
                 f"{path} does not say which files come from one recording: add a column 'group' "
@@ -242,6 +239,21 @@ class Table(HeldOut):
         if strange:
             raise DataError(f"{path} has the split {strange[0]!r}: the splits are {', '.join(SPLITS)}.")
         self.labels = tuple(sorted({name for row in self._rows for name in self.labels_of(row) or ()}))
+
+    def _read(self, columns: Mapping[str, str]) -> list[dict[str, str]]:
+        """The rows, by our names of the columns."""
+        known = (self.path_column, self.label_column, "group", "device", "city", "split")
+        if strange := next((name for name in columns if name not in known), None):
+            raise DataError(f"data.corpus.columns has no '{strange}': {nearest(strange, known)}")
+        called = {name: columns.get(name, name) for name in known}
+        rows = read_table(
+            self.table, {called[self.path_column], called[self.label_column], *columns.values()},
+            may_be_empty=[called[name] for name in known if name in self.may_be_empty or name in known[2:]],
+            delimiter=None,
+            remedy=f"it has a header, the columns {called[self.path_column]} and {called[self.label_column]} "
+            "(or what data.corpus.columns calls them), and perhaps group, device, city and split",
+        )  # fmt: skip
+        return [{name: row[column] for name, column in called.items() if column in row} for row in rows]
 
     def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...] | None:
         """The labels of a row; None where nobody labelled it."""

@@ -45,7 +45,7 @@ def read_table(
     columns: Collection[str],
     *,
     may_be_empty: Collection[str] = (),
-    delimiter: str = ",",
+    delimiter: str | None = ",",
     remedy: str,
 ) -> list[dict[str, str]]:
     """Rows of a table with a header.
@@ -54,7 +54,7 @@ def read_table(
         path: the file.
         columns: names that have to be there; more are welcome.
         may_be_empty: those of them whose cells may be empty.
-        delimiter: between the cells of a row.
+        delimiter: between the cells of a row; None finds out from the header.
         remedy: what to do where the file is missing or another, e.g. "get it from ...".
 
     Raises:
@@ -63,6 +63,10 @@ def read_table(
     if not path.is_file():
         raise DataError(f"There is no table {path}: {remedy}.")
     with path.open(newline="", encoding="utf-8-sig") as file:
+        if delimiter is None:
+            header = file.readline()
+            delimiter = max(",\t;", key=header.count)
+            file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter)
         rows = list(reader)
     missing = sorted(set(columns) - set(reader.fieldnames or ()))

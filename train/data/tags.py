@@ -18,8 +18,9 @@ class Tags(Table):
     Where they are known also ``group`` (the recording), ``device``, ``city`` and ``split``.
 
     Args:
-        path: the table, comma-separated, or tab-separated where it is called ``.tsv``.
+        path: the table, with commas, semicolons or tabs between its cells.
         root: folder that its file names are relative to; by default the table's own.
+        columns: what the table calls those columns, where not by these names: ``{filename: fname}``.
         labels: class names in the order of the model's outputs; by default all of the table, sorted.
         empty: what an empty ``labels`` cell means: ``unlabelled``, nobody has listened to the clip;
             ``negative``, none of the labels is heard in it. By default it is refused.
@@ -37,6 +38,7 @@ class Tags(Table):
         self,
         path: str,
         root: str | None = None,
+        columns: dict[str, str] | None = None,
         labels: Sequence[str] | None = None,
         empty: Literal["unlabelled", "negative"] | None = None,
         no_groups: bool = False,
@@ -46,7 +48,7 @@ class Tags(Table):
         licence: str = "not stated",
     ) -> None:
         self.empty = empty
-        super().__init__(path, root, no_groups, val_share, test_share, seed, licence)
+        super().__init__(path, root, columns, no_groups, val_share, test_share, seed, licence)
         if labels is not None:
             strange = [name for name in self.labels if name not in labels]
             if strange:
