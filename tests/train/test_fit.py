@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train import checkpoint
+from train.__main__ import main
 from train.data import render
 
 
@@ -38,6 +41,15 @@ def test_a_run_leaves_a_model_and_its_report(tiny_run):
     metrics = next((tiny_run / "csv").rglob("metrics.csv")).read_text()
     assert "val/class/rain" in metrics and "val/device/a" in metrics
     assert list((tiny_run / "tensorboard").rglob("events.*"))
+
+
+def test_validate_scores_the_epoch_that_was_chosen(tiny_run, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    assert main(["validate", *TINY, f"--trainer.default_root_dir={tiny_run}"]) == 0
+    report = json.loads((tiny_run / "val_report.json").read_text())
+    with (tiny_run / "csv" / "version_0" / "metrics.csv").open(newline="") as file:
+        logged = [float(row["val/accuracy"]) for row in csv.DictReader(file) if row["val/accuracy"]]
+    assert report["clips"] == 10 and report["clip_accuracy"] == pytest.approx(max(logged))
 
 
 def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
