@@ -4,7 +4,8 @@
 
 Both files are made as `python -m export onnx` makes them and run as the runtime runs them. Parity comes
 before speed: export verifies the files. ``--without-grn`` takes the same network without its GRN layers in
-turn with it; what it is good for is the time alone. Compare ratios, not milliseconds.
+turn with it; what it is good for is the time alone. Compare ratios, not milliseconds. The time by operator is
+from runs of their own with ONNX Runtime's profiler on, which adds some microseconds to every node.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import json
 import platform
 import tempfile
 import time
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -27,12 +30,13 @@ from runtime.door import EXIT_OK, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from runtime.goldens import make_input
-from runtime.session import Session
+from runtime.session import INPUT, Session
 from train.checkpoint import Checkpoint, load
 from train.networks import build
 
 _WARM_UP = 50
 _BATCH = 16
+_PROFILED = 200
 
 
 def main(arguments: list[str]) -> int:
@@ -74,17 +78,19 @@ def without_grn(checkpoint: Checkpoint) -> Checkpoint:
 
 def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
     """Milliseconds per window in FP32 and in INT8 and their ratio, for every network, all in turn."""
-    sessions = {}
-    for index, checkpoint in enumerate(checkpoints):
-        sessions[index, "fp32"] = _session(checkpoint, "none")
-        sessions[index, "int8"] = _session(checkpoint, default_method(checkpoint))
     log_mel = make_input("patches", 1, checkpoints[0].input_shape)
-    times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
-    for _ in range(_WARM_UP + rounds):
-        for key, session in sessions.items():
-            start = time.perf_counter()
-            session.logits(log_mel)
-            times[key].append(1e3 * (time.perf_counter() - start))
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {}
+        for index, checkpoint in enumerate(checkpoints):
+            for name, method in (("fp32", "none"), ("int8", default_method(checkpoint))):
+                sessions[index, name] = _session(checkpoint, method, Path(folder) / f"{index}_{name}.onnx")
+        times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
+        for _ in range(_WARM_UP + rounds):
+            for key, session in sessions.items():
+                start = time.perf_counter()
+                session.logits(log_mel)
+                times[key].append(1e3 * (time.perf_counter() - start))
+        operators = {key: by_operator(session.path, log_mel) for key, session in sessions.items()}
     rows = []
     for index, checkpoint in enumerate(checkpoints):
         fp32, int8 = (_summary(np.array(times[index, name][_WARM_UP:])) for name in ("fp32", "int8"))
@@ -96,18 +102,38 @@ def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
                 "int8": int8,
                 "ratio_of_medians": int8["median_ms"] / fp32["median_ms"],
                 "ratio_of_p10": int8["p10_ms"] / fp32["p10_ms"],
+                "microseconds_by_operator": {name: operators[index, name] for name in ("fp32", "int8")},
             }
         )
     return {"rounds": rounds, "cpu": _cpu(), "rows": rows}
 
 
-def _session(checkpoint: Checkpoint, method: Method) -> Session:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        verification = pack(checkpoint, path, method=method, tolerance=1.0).verification
-        if not verification.passed:
-            raise TinysceneError(f"It could not be verified, so no speed:\n{verification.checklist()}")
-        return Session(path)
+def by_operator(path: Path, log_mel: npt.NDArray[np.float32]) -> dict[str, float]:
+    """Where a window's time goes: medians over runs, summed over the nodes of an operator, most first."""
+    import onnxruntime  # a `Session` has switched its telemetry off by now
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.enable_profiling, options.profile_file_prefix = True, str(path.with_suffix(""))
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    for _ in range(_PROFILED):
+        session.run(None, {INPUT: log_mel})
+    nodes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for event in json.loads(Path(session.end_profiling()).read_text()):
+        if event["name"].endswith("_kernel_time"):
+            nodes[event["args"]["op_name"], event["name"]].append(event["dur"])
+    total: Counter[str] = Counter()
+    for (operator, _), durations in nodes.items():
+        total[operator] += float(np.median(durations))
+    return dict(total.most_common())
+
+
+def _session(checkpoint: Checkpoint, method: Method, path: Path) -> Session:
+    verification = pack(checkpoint, path, method=method, tolerance=1.0).verification
+    if not verification.passed:
+        raise TinysceneError(f"It could not be verified, so no speed:\n{verification.checklist()}")
+    return Session(path)
 
 
 def _summary(milliseconds: np.ndarray) -> dict[str, float]:

@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.fx import GraphModule
 
+from export.stem import read_frames_in_blocks
 from train.twin import quantized_values
 
 OPSET = 21  # ONNX Runtime 1.20 (October 2024) reads up to opset 21 and IR 10
@@ -49,6 +50,7 @@ def to_onnx(network: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto
     _pool_globally(model.graph)
     _drop_defaults(model.graph)
     _rename(model.graph, quantized_values(network) if isinstance(network, GraphModule) else [])
+    read_frames_in_blocks(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 

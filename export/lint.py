@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import numpy_helper, shape_inference
+
+from export.arrows import Arrows
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _FOLLOWERS = ("Relu",)  # run inside the requantization of what they follow
-_FEATURE_MAP_AXES = 4  # or more: channels are split in two for a shuffle
-
-
-class _Graph:
-    """A graph with its arrows and shapes."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        graph = shape_inference.infer_shapes(model).graph
-        self.nodes = list(graph.node)
-        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self.maker = {name: node for node in graph.node for name in node.output}
-        self.users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-        for node in graph.node:
-            for name in node.input:
-                self.users[name].append(node)
-        self.shapes = {
-            info.name: [entry.dim_value for entry in info.type.tensor_type.shape.dim]
-            for info in (*graph.value_info, *graph.input, *graph.output)
-        }
-        self.outputs = {info.name for info in graph.output}
-
-    def parameters(self, node: onnx.NodeProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.integer]]:
-        """Scale and zero point of a quantize or dequantize node; a missing zero point is zero."""
-        scale = self.constants[node.input[1]]
-        zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros_like(scale, np.int32)
-        return scale, zero
-
-    def is_feature_map(self, name: str) -> bool:
-        """Whether a tensor is a map over mels and frames, and no statistic of one."""
-        shape = self.shapes.get(name, [])
-        return len(shape) >= _FEATURE_MAP_AXES and shape[-2] != 1 and shape[-1] != 1
+_LAYOUT = ("Reshape", "Transpose")  # on integers they move values and change none
 
 
 def lint(
@@ -58,12 +27,12 @@ def lint(
     Returns:
         One sentence for every fault; empty where there is none.
     """
-    graph = _Graph(model)
+    graph = Arrows(model)
     faults = [*_external(model), *_pairs(graph)]
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        if _is_kept(node, keep_float):
+        if _is_kept(node, keep_float) or _is_integer(graph, node.output[0]):
             continue
         if node.op_type in _LAYERS:
             faults += _layer(graph, node, weight_range)
@@ -85,7 +54,7 @@ def _external(model: onnx.ModelProto) -> Iterator[str]:
         yield "operators of a domain that is not standard ONNX"
 
 
-def _pairs(graph: _Graph) -> Iterator[str]:
+def _pairs(graph: Arrows) -> Iterator[str]:
     """Activations are uint8 per tensor, and what is quantized is dequantized by the same parameters."""
     for node in graph.nodes:
         if node.op_type != "QuantizeLinear":
@@ -93,12 +62,29 @@ def _pairs(graph: _Graph) -> Iterator[str]:
         scale, zero = graph.parameters(node)
         if scale.size != 1 or zero.dtype != np.uint8:
             yield f"'{node.output[0]}' is not uint8 with one scale"
-        for user in graph.users[node.output[0]]:
+        for user in _readers(graph, node.output[0]):
             if user.op_type != "DequantizeLinear" or list(user.input[1:]) != list(node.input[1:]):
                 yield f"'{node.output[0]}' is not read by a dequantization with its own parameters"
 
 
-def _layer(graph: _Graph, node: onnx.NodeProto, weight_range: tuple[int, int]) -> Iterator[str]:
+def _readers(graph: Arrows, integers: str) -> Iterator[onnx.NodeProto]:
+    """Who reads an integer tensor, in whatever layout."""
+    for user in graph.users[integers]:
+        if user.op_type in _LAYOUT:
+            yield from _readers(graph, user.output[0])
+        else:
+            yield user
+
+
+def _is_integer(graph: Arrows, name: str) -> bool:
+    """Whether a tensor is a quantized one, in whatever layout."""
+    maker = graph.maker.get(name)
+    while maker is not None and maker.op_type in _LAYOUT:
+        maker = graph.maker.get(maker.input[0])
+    return maker is not None and maker.op_type == "QuantizeLinear"
+
+
+def _layer(graph: Arrows, node: onnx.NodeProto, weight_range: tuple[int, int]) -> Iterator[str]:
     """Weights are int8 initialisers, symmetric per output channel; biases int32 at the product of scales."""
     name = node.name or node.output[0]
     makers = [graph.maker.get(tensor) for tensor in node.input]
@@ -123,7 +109,7 @@ def _layer(graph: _Graph, node: onnx.NodeProto, weight_range: tuple[int, int]) -
             yield f"the bias of '{name}' is not at the product of the scales of input and weight"
 
 
-def _island(graph: _Graph, node: onnx.NodeProto) -> Iterator[str]:
+def _island(graph: Arrows, node: onnx.NodeProto) -> Iterator[str]:
     """A feature map goes in by a dequantization and out by a quantization, but for a ReLU after it."""
     for name in node.input:
         maker = graph.maker.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.int8_speed import without_grn
+from benchmarks.int8_speed import compare, without_grn
 from runtime.errors import TinysceneError
 from train.checkpoint import Checkpoint
 
@@ -22,3 +22,10 @@ def test_network_without_grn_has_the_same_weights_and_its_own_statistics(checkpo
     other.build()
     with pytest.raises(TinysceneError, match="leave out --without-grn"):
         without_grn(other)
+
+
+def test_every_figure_is_of_its_own_file(checkpoint: Checkpoint) -> None:
+    (row,) = compare([checkpoint], rounds=3)["rows"]
+    operators = row["microseconds_by_operator"]
+    assert "QLinearConv" in operators["int8"] and "QLinearConv" not in operators["fp32"]
+    assert row["ratio_of_medians"] == row["int8"]["median_ms"] / row["fp32"]["median_ms"] > 0

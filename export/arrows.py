@@ -1,0 +1,52 @@
+"""An ONNX graph as it is walked: who makes and who reads every tensor, its shape, its constant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper, shape_inference
+
+_FEATURE_MAP_AXES = 4  # or more: channels are split in two for a shuffle
+
+
+class Arrows:
+    """A graph with its arrows and shapes.
+
+    Args:
+        model: as it is now; what is changed later does not show here.
+
+    Attributes:
+        nodes: in their order.
+        constants: arrays of the initializers by name.
+        maker: the node that makes a tensor.
+        users: the nodes that read a tensor.
+        shapes: of activations; a free dimension is 0.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = shape_inference.infer_shapes(model).graph
+        self.nodes = list(model.graph.node)
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+        self.users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                self.users[name].append(node)
+        self.shapes = {
+            info.name: [entry.dim_value for entry in info.type.tensor_type.shape.dim]
+            for info in (*graph.value_info, *graph.input, *graph.output)
+        }
+
+    def parameters(self, node: onnx.NodeProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.integer]]:
+        """Scale and zero point of a quantize or dequantize node; a missing zero point is zero."""
+        scale = self.constants[node.input[1]]
+        zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros_like(scale, np.int32)
+        return scale, zero
+
+    def is_feature_map(self, name: str) -> bool:
+        """Whether a tensor is a map over mels and frames, and no statistic of one."""
+        shape = self.shapes.get(name, [])
+        return len(shape) >= _FEATURE_MAP_AXES and shape[-2] != 1 and shape[-1] != 1
