@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import runtime
 from runtime.__main__ import _parser
 from runtime.microphone import _RETRY_MAX_S
+from tests.conftest import ROOT
 
 DEPLOY = Path(runtime.__file__).parent / "deploy"
 
@@ -53,6 +58,31 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     )
     complaints = [line for line in done.stderr.splitlines() if here.name in line]
     assert complaints == []
+
+
+def test_what_the_container_is_given_is_enough_to_hear_and_no_more(tmp_path: Path, noise: np.ndarray) -> None:
+    pytest.importorskip("pip")
+    pytest.importorskip("setuptools", minversion="77")
+    copies = re.findall(r"^COPY (.+) (/src\S*)$", (DEPLOY / "Containerfile").read_text(), re.MULTILINE)
+    for sources, target in copies:
+        for source in map(ROOT.joinpath, sources.split()):
+            place = tmp_path / target[1:]
+            assert source.resolve() != ROOT  # where recordings and environments lie
+            if source.is_dir():
+                shutil.copytree(source, place)
+            else:
+                place.mkdir(exist_ok=True)
+                shutil.copy(source, place)
+    site = tmp_path / "site"
+    install = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    subprocess.run([sys.executable, *install, str(tmp_path / "src")], check=True, timeout=120)
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"runtime"}
+    soundfile.write(tmp_path / "a.wav", noise, 32_000)
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime", "classify", "a.wav"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and "the clip: " in done.stdout
 
 
 def test_the_container_starts_a_command_that_exists() -> None:
