@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import ConfigError, TinysceneError
+from tests.conftest import ROOT
 from train import sweep
 from train.sweep import complete, plan, summarize, to_text
 
@@ -98,6 +100,37 @@ def test_the_plot_shows_the_swept_number_and_a_line_for_each_of_the_others(tmp_p
 def test_a_run_that_fails_stops_the_sweep(tmp_path):
     with pytest.raises(TinysceneError, match="stopped in `test` with code 2"):
         complete(plan([], [0], tmp_path)[0], Path("r.yaml"), Trainer(fails="test"))
+
+
+RECIPE = """
+model:
+  arguments: {base_channels: 8, channels_multiplier: 1.0, expansion_rate: 1.0, n_blocks: [1]}
+data:
+  corpus:
+    class_path: train.data.Synthetic
+    init_args: {train_clips: 40, val_clips: 10, test_clips: 20}
+  batch_size: 20
+trainer: {max_epochs: 1, accelerator: cpu, enable_progress_bar: false}
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_of_real_trainings(tmp_path, run_room):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    command = ["train", "sweep", "--config", tmp_path / "recipe.yaml", "--seeds", "0", "1"]
+    command += ["--override", "model.lr=0.01", "-o", tmp_path / "runs"]
+    done = run_room(*command, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    reports = [tmp_path / "runs" / f"model.lr=0.01+seed={seed}" / "test_report.json" for seed in (0, 1)]
+    accuracies = [json.loads(report.read_text())["clip_accuracy"] for report in reports]
+    rows = list(csv.DictReader((tmp_path / "runs" / "sweep.csv").open()))
+    assert [row["runs"] for row in rows] == ["2"]
+    assert float(rows[0]["clip_accuracy mean"]) == pytest.approx(sum(accuracies) / 2)
+    times = [report.stat().st_mtime_ns for report in reports]
+    reports[1].unlink()
+    again = run_room(*command, cwd=ROOT)
+    assert again.stdout == done.stdout  # the same table
+    assert reports[0].stat().st_mtime_ns == times[0] and reports[1].stat().st_mtime_ns > times[1]
 
 
 def test_what_makes_no_sense_is_refused(tmp_path):
