@@ -27,10 +27,8 @@ def listen(arguments: Namespace) -> int:
     sources = _open_all(arguments, model.spec.frontend.sample_rate)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
     for source in sources:
-        print(
-            f"listening to {source.name} ({source.sample_rate} -> {model.spec.frontend.sample_rate} Hz)",
-            file=sys.stderr,
-        )
+        rates = f"{source.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
+        print(f"listening to {source.name} ({rates}), every {arguments.hop:g} s", file=sys.stderr)
     print(_privacy(arguments), file=sys.stderr, flush=True)
     watchdog = Watchdog()
     try:

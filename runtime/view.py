@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import sys
+import time
 from argparse import Namespace
+from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -54,7 +56,11 @@ def choose_view(arguments: Namespace, wording: Wording, *, several: bool) -> Vie
 
 
 class JsonLines:
-    """One JSON object a line: a window's, an event's, a device's or the hop's."""
+    """One JSON object a line: a window's, an event's, a device's or the hop's.
+
+    Each says when by the clock on the wall, too: ``utc`` of a window's last sample, of an event's onset or
+    offset, of a change.
+    """
 
     def __init__(self, *, events_only: bool) -> None:
         self._events_only = events_only
@@ -68,18 +74,28 @@ class JsonLines:
     def show(self, item: Item) -> None:
         """Print the item."""
         if isinstance(item, DeviceChange | HopChange):
-            print(json.dumps(dataclasses.asdict(item)), flush=True)
+            print(json.dumps({**dataclasses.asdict(item), "utc": _utc(0.0)}), flush=True)
             return
         if isinstance(item, Heard) and not self._events_only:
             print(_window_json(item), flush=True)
         for event in item.events:
-            print(event_to_json(event, source=item.source), flush=True)
+            at_s = event.start_s if event.end_s is None else event.end_s
+            ago_s = item.late_s + item.raw.end_s - at_s if isinstance(item, Heard) else 0.0
+            print(event_to_json(event, source=item.source, utc=_utc(ago_s)), flush=True)
+
+
+def _utc(ago_s: float) -> str:
+    """The time so many seconds ago, ISO 8601; from the clock as it stands now, since it may have been set."""
+    return datetime.fromtimestamp(time.time() - ago_s, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _window_json(item: Heard) -> str:
     level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
-    more = {"late_s": round(item.late_s, 3), "dropped": round(item.dropped_s, 3), "level_dbfs": level}
-    return to_json(item.raw, item.smoothed, source=item.source, gap=item.raw.state == "gap", **more)
+    more = {
+        "utc": _utc(item.late_s), "gap": item.raw.state == "gap", "late_s": round(item.late_s, 3),
+        "dropped": round(item.dropped_s, 3), "level_dbfs": level,
+    }  # fmt: skip
+    return to_json(item.raw, item.smoothed, source=item.source, **more)
 
 
 class Lines:

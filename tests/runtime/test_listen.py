@@ -56,7 +56,8 @@ def test_pcm_on_stdin(model: Model, model_path: Path, noise: np.ndarray, kind: s
     expected = model.windows((np.round(noise * 2**15) / 2**15).astype(np.float32), 32_000, 0.25)
     windows = [line for line in lines(done.stdout) if "state" in line]
     assert [w["scores"] for w in windows] == [p.scores for p in expected]
-    assert {"late_s", "dropped", "gap", "smoothed"} <= set(windows[0])
+    assert {"late_s", "dropped", "gap", "smoothed", "utc"} <= set(windows[0])
+    assert b"listening to - (32000 -> 32000 Hz), every 0.25 s" in done.stderr
 
 
 def test_a_file_and_its_live_stream_agree_on_events(
@@ -67,6 +68,7 @@ def test_a_file_and_its_live_stream_agree_on_events(
     of_file = lines(capsys.readouterr().out)[:-1]
     main(["listen", str(wav), *common])
     live = lines(capsys.readouterr().out)
+    assert all(event.pop("utc") for event in live)  # a file's own events have no time of day
     assert live and [{**e, "source": 0} for e in live] == [{**e, "source": 0} for e in map(renamed, of_file)]
 
 
@@ -252,3 +254,15 @@ def test_systemd_is_told_when_it_is_ready_and_as_long_as_it_hears(
         told = [listener.recv(100) for _ in range(3)]
     assert told[:2] == [b"READY=1", b"WATCHDOG=1"] and told[2] in (b"WATCHDOG=1", b"STOPPING=1")
     assert time.monotonic() - begun < 60
+
+
+def test_windows_that_were_lost_do_not_feed_the_watchdog(tmp_path: Path, model_path: Path) -> None:
+    address, nothing = tmp_path / "notify", np.full(128_000, np.nan, "<f4")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        listener.settimeout(10)
+        done = run("-", "--format", "f32", "--json", "--model", str(model_path), stdin=nothing.tobytes(),
+                   NOTIFY_SOCKET=str(address), WATCHDOG_USEC="4000")  # fmt: skip
+        told = [listener.recv(100) for _ in range(2)]
+    assert {line["state"] for line in lines(done.stdout)} == {"gap"}
+    assert told == [b"READY=1", b"STOPPING=1"]

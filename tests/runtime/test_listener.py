@@ -117,6 +117,21 @@ def test_a_device_that_comes_back_takes_no_new_memory(model: Model, audio: FakeA
     assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of what was in it is heard again
 
 
+def test_one_of_two_devices_is_lost_and_the_other_hears_on(model: Model, audio: FakeAudio) -> None:
+    mic, cam = (Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam"))
+    audio.plan = [
+        (5.0, lambda: audio.plugged.remove("USB mic")),
+        (8.0, lambda: audio.plugged.append("USB mic")),
+    ]
+    items = list(islice(listen(model, audio, mic, cam), 100))
+    changes = [(item.source, item.event) for item in items if isinstance(item, DeviceChange)]
+    assert changes == [("USB mic", "device_lost"), ("USB mic", "device_back")]
+    of_cam = [item for item in items if isinstance(item, Heard) and item.source == "USB cam"]
+    assert {item.raw.state for item in of_cam} == {"ok"} and of_cam[-1].dropped_s == 0
+    of_mic = [item.raw.state for item in items if isinstance(item, Heard) and item.source == "USB mic"]
+    assert "gap" in of_mic and of_mic[-1] == "ok"
+
+
 def test_portaudio_that_does_not_start_is_tried_again(
     model: Model, audio: FakeAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from runtime.classifier import Model
 from runtime.errors import AudioError, ConfigError
 from runtime.prediction import Prediction, clip_mean
+from runtime.session import Session
 from runtime.stream import Stream
 
 RATE = 32_000
@@ -190,6 +191,17 @@ def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) 
         ]
         for prediction, single in zip(predictions, expected, strict=True):
             assert prediction.scores == pytest.approx(single.scores, abs=1e-6)
+
+
+def test_windows_that_fall_due_together_go_through_the_network_together(
+    model: Model, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = Session.logits
+    monkeypatch.setattr(Session, "logits", lambda self, x: (sizes.append(len(x)), run(self, x))[1])
+    silence = np.zeros(48_000, np.float32)
+    model.streams(4, hop_s=0.5).push([noise[:32_000], noise[:48_000], silence, noise[:9]])
+    assert sizes == [2, 1]  # the first windows, then the second of the stream that has one
 
 
 def test_a_gap_of_unknown_length_flags_what_touches_it(model: Model, noise: np.ndarray) -> None:

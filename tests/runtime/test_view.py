@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,9 @@ import pytest
 import soundfile
 
 from runtime.__main__ import main
-from runtime.events import EventRules
-from runtime.listener import DeviceChange, HopChange
+from runtime.events import Event, EventRules
+from runtime.listener import DeviceChange, Heard, HopChange
+from runtime.prediction import heard
 from runtime.timeline import Wording
 from runtime.view import JsonLines, Lines
 
@@ -90,7 +94,22 @@ def test_a_hop_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     JsonLines(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "hop_widened: the machine is too slow\n"
-    assert out == '{"event": "hop_widened", "hop_s": 0.5, "detail": "the machine is too slow"}\n'
+    said = json.loads(out)
+    assert abs(datetime.fromisoformat(said.pop("utc")).timestamp() - time.time()) < 60
+    assert said == {"event": "hop_widened", "hop_s": 0.5, "detail": "the machine is too slow"}
+
+
+def test_json_tells_the_time_of_day_of_the_sound(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    window = heard({"dog": 0.9}, start_s=9.0, end_s=10.0)
+    told = (Event("dog", "onset", 8.5, None, 0.9), Event("rain", "offset", 2.0, 9.5, 0.8))
+    JsonLines(events_only=False).show(
+        Heard("mic", window, window, told, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)
+    )
+    times = [json.loads(line)["utc"] for line in capsys.readouterr().out.splitlines()]
+    assert [datetime.fromisoformat(utc).timestamp() for utc in times] == [999.75, 998.25, 999.25]
 
 
 @pytest.mark.parametrize(
