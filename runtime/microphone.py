@@ -123,6 +123,7 @@ class Microphone:
         self._device, self._channel, self._clock = device, channel, clock
         self.overflows = self._overflows_told = 0
         self._stream: Any = None
+        self.name = ""
         self._ring = Ring(int(BUFFER_S * sample_rate), 1, clock)
         self._retry_s, self._retry_at = _RETRY_S, 0.0
         self._open([sample_rate], others=True)
@@ -185,7 +186,7 @@ class Microphone:
 
     def _open(self, rates: list[int], *, others: bool) -> None:
         """Open the device at the first rate and number of channels that it takes."""
-        index = find_device(self._device)
+        index = self._find()
         device = inputs()[index]
         self.name = str(device["name"])
         if others:
@@ -199,6 +200,15 @@ class Microphone:
             f"The microphone '{self.name}' opens at none of {', '.join(map(str, dict.fromkeys(rates)))} Hz: "
             "close what else uses it, or name another."
         )
+
+    def _find(self) -> int:
+        """The device that was lost, by its whole name; else the one that was asked for.
+
+        Part of a name may have become ambiguous meanwhile.
+        """
+        same = (index for index, device in inputs().items() if device["name"] == self.name)
+        index = next(same, None)
+        return find_device(self._device) if index is None else index
 
     def _start(self, index: int, rate: int, channels: int) -> bool:
         sounddevice = portaudio()

@@ -117,6 +117,17 @@ def test_a_device_that_comes_back_takes_no_new_memory(model: Model, audio: FakeA
     assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of what was in it is heard again
 
 
+def test_a_device_is_opened_again_though_part_of_its_name_became_ambiguous(
+    model: Model, audio: FakeAudio
+) -> None:
+    audio.plugged[:] = ["USB mic"]
+    audio._initialize()
+    audio.plan = [(5.0, audio.plugged.clear), (8.0, lambda: audio.plugged.extend(("USB cam", "USB mic")))]
+    items = islice(listen(model, audio, Microphone("USB", 32_000, clock=audio.clock)), 60)
+    changes = [(item.event, item.detail) for item in items if isinstance(item, DeviceChange)]
+    assert changes[1:] == [("device_back", "USB mic")]
+
+
 def test_one_of_two_devices_is_lost_and_the_other_hears_on(model: Model, audio: FakeAudio) -> None:
     mic, cam = (Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam"))
     audio.plan = [
