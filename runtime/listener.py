@@ -34,7 +34,7 @@ class Heard:
         raw: what the model says to this window.
         smoothed: the same over time; its state is ``unknown`` where no class reaches its threshold.
         events: what began or ended with it.
-        level_dbfs: RMS of the newest window, in dB of full scale; -inf for digital silence.
+        level_dbfs: RMS of the window, in dB of full scale; -inf for digital silence.
         late_s: from the capture of the window's last sample to now.
         dropped_s: seconds of this input that were lost so far.
     """
@@ -199,14 +199,12 @@ class Listener:
 
     def _tell(self, ear: _Ear, predictions: list[Prediction]) -> Iterator[Heard]:
         """Smooth predictions and hand them out."""
-        for raw in predictions:
+        levels = self._streams.levels(ear.index)
+        for raw, level_dbfs in zip(predictions, levels, strict=True):
             smoothed, events = ear.detector.push(raw)
-            cutter = self._streams.cutter(ear.index)
-            behind_s = max(0.0, cutter.heard_s - raw.end_s)
+            behind_s = max(0.0, self._streams.cutter(ear.index).heard_s - raw.end_s)
             late_s = max(0.0, self._clock() - ear.captured_at + behind_s)
-            yield Heard(
-                ear.source.name, raw, smoothed, tuple(events), cutter.level_dbfs, late_s, ear.dropped_s
-            )
+            yield Heard(ear.source.name, raw, smoothed, tuple(events), level_dbfs, late_s, ear.dropped_s)
 
     def _change_hop(self, event: str, why: str) -> HopChange:
         self._streams.set_hop(self.hop_s)

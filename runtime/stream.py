@@ -6,7 +6,7 @@ A stream is defined by invariance: however a waveform is cut into chunks, the pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,18 +104,21 @@ class Streams:
         self._logits = logits
         self._cutters = cutters
         self._batch = np.empty((len(cutters), *spec.input_shape[1:]), np.float32)
+        self._levels: list[list[float]] = [[] for _ in cutters]
 
     def push(self, chunks: Sequence[npt.NDArray[Any]]) -> list[list[Prediction]]:
         """Hear the next samples of every stream, as `Stream.push`; an empty chunk for one that has none."""
-        return self._answer([cutter.push(chunk) for cutter, chunk in zip(self._cutters, chunks, strict=True)])
+        pairs = zip(self._cutters, chunks, strict=True)
+        answers = self._answer(dict(enumerate(cutter.push(chunk) for cutter, chunk in pairs)))
+        return list(answers.values())
 
     def finish(self, index: int) -> list[Prediction]:
         """End one stream, which is as new afterwards; see `WindowCutter.finish`."""
-        return self._answer([self._cutters[index].finish()])[0]
+        return self._answer({index: self._cutters[index].finish()})[index]
 
     def gap(self, index: int, seconds: float) -> list[Prediction]:
         """Note that one stream lost samples; see `WindowCutter.gap`."""
-        return self._answer([self._cutters[index].gap(seconds)])[0]
+        return self._answer({index: self._cutters[index].gap(seconds)})[index]
 
     def set_hop(self, hop_s: float) -> None:
         """Change the time between windows of all streams, from the next but one on."""
@@ -123,18 +126,25 @@ class Streams:
             cutter.set_hop(hop_s)
 
     def cutter(self, index: int) -> WindowCutter:
-        """What cuts a stream: its level and how much of it was heard."""
+        """What cuts a stream: how much of it was heard."""
         return self._cutters[index]
 
-    def _answer(self, queues: Sequence[Iterable[Window]]) -> list[list[Prediction]]:
+    def levels(self, index: int) -> list[float]:
+        """The levels of the windows of a stream's last answer, in the order of its predictions, dBFS."""
+        return self._levels[index]
+
+    def _answer(self, queues: Mapping[int, Iterable[Window]]) -> dict[int, list[Prediction]]:
         """Round after round, take the next window of every stream that has one, and run them together."""
-        answers: list[list[Prediction]] = [[] for _ in queues]
-        active = dict(enumerate(iter(queue) for queue in queues))
+        answers: dict[int, list[Prediction]] = {index: [] for index in queues}
+        for index in queues:
+            self._levels[index] = []
+        active = {index: iter(queue) for index, queue in queues.items()}
         while active:
             due = {index: window for index, queue in active.items() if (window := next(queue, None))}
             active = {index: active[index] for index in due}
             for index, prediction in self._round(due).items():
                 answers[index].append(prediction)
+                self._levels[index].append(due[index].level_dbfs)
         return answers
 
     def _round(self, due: dict[int, Window]) -> dict[int, Prediction]:

@@ -31,12 +31,14 @@ class Window:
         start: first sample, at the model's rate, counted from the start of the stream.
         end: one past its last sample; nearer than the window's length where a short clip was padded.
         state: ``ok`` where there is something to classify.
+        level_dbfs: RMS without the mean, in dB of full scale; -inf for what was lost.
         log_mel: float32 [n_mels, frames] where ``state`` is ``ok``; the next window overwrites it.
     """
 
     start: int
     end: int
     state: State
+    level_dbfs: float = -math.inf
     log_mel: Array | None = None
 
 
@@ -170,10 +172,10 @@ class WindowCutter:
         self.level_dbfs = level_dbfs(samples)
         end = min(start + self._length, self._heard)
         if start < self._gap_end:
-            return Window(start, end, "gap")
+            return Window(start, end, "gap", self.level_dbfs)
         if self.level_dbfs < NO_SIGNAL_DBFS:
-            return Window(start, end, "no_signal")
-        return Window(start, end, "ok", self._sliding(samples, start))
+            return Window(start, end, "no_signal", self.level_dbfs)
+        return Window(start, end, "ok", self.level_dbfs, self._sliding(samples, start))
 
 
 class _Input:

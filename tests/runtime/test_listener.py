@@ -256,6 +256,28 @@ class Script:
         self.heard = -1
 
 
+class Swelling(Script):
+    """Sound that comes up out of silence."""
+
+    def poll(self) -> Chunk:
+        chunk = super().poll()
+        first = self.heard - len(chunk.samples)
+        return Chunk(chunk.samples * (np.arange(first, self.heard) > 40_000)[:, None], 0.0)
+
+
+def test_every_window_has_its_own_level_in_any_cut(model: Model) -> None:
+    whole, cut = (
+        [
+            (item.raw.end_s, item.level_dbfs)
+            for item in Listener(model, [source], hop_s=0.5)
+            if isinstance(item, Heard)
+        ]
+        for source in (Swelling(96_000), Swelling(*[800] * 120))
+    )
+    assert whole == cut
+    assert [level > -60 for _, level in whole] == [False, True, True, True, True]
+
+
 class Broken(Script):
     """A source that loses what it hears, through no fault of the loop."""
 
