@@ -66,6 +66,24 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
         torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_averaged_weights_are_resumed_as_well(run_room, tmp_path):
+    average = ["--trainer.callbacks+=train.averaging.EpochAverage"]
+    kill = ["--trainer.callbacks+=tests.train.kill.KillInEpoch", "--trainer.callbacks.epoch=2"]
+    whole, cut = (f"--trainer.default_root_dir={tmp_path / name}" for name in ("whole", "cut"))
+    for more, code in (([whole], 0), ([cut, *kill], -signal.SIGKILL), ([cut, "--ckpt_path=last"], 0)):
+        done = run_room("train", "fit", *TINY, *average, *more, cwd=ROOT)
+        assert done.returncode == code, done.stderr
+    one, other = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in ("whole", "cut")
+    )
+    assert int(one["averaging_state"]["n_averaged"]) == int(other["averaging_state"]["n_averaged"]) == 3
+    for kind in ("state_dict", "current_model_state"):
+        for name, tensor in one[kind].items():
+            torch.testing.assert_close(other[kind][name], tensor, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
