@@ -8,6 +8,7 @@ same bits whether it is computed alone or among others: the streaming engine res
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,12 @@ def _mel_to_hz(mel: Array64, scale: str) -> Array64:
         return np.asarray(700 * (10 ** (mel / 2595) - 1))
     log_step = np.log(6.4) / 27
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (np.maximum(mel, 15) - 15)))
+
+
+@lru_cache(maxsize=8)
+def shared_log_mel(spec: FrontEndSpec) -> LogMel:
+    """The `LogMel` of a spec, built once for all streams: it costs several windows and keeps no state."""
+    return LogMel(spec)
 
 
 class LogMel:

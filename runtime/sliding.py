@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from runtime.frontend import Array, LogMel
+from runtime.frontend import Array, shared_log_mel
 from runtime.spec import FrontEndSpec
 
 
@@ -39,7 +39,7 @@ class SlidingLogMel:
 
     def __init__(self, spec: FrontEndSpec, window_samples: int, hop_samples: int) -> None:
         self._spec = spec
-        self._log_mel = LogMel(spec)
+        self._log_mel = shared_log_mel(spec)
         self._frames = spec.frames(window_samples)
         self._hop_samples = hop_samples
         filtered = spec.filtered_samples(window_samples)

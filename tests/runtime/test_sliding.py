@@ -52,3 +52,10 @@ def test_a_hop_off_the_frame_grid() -> None:
     for start in (0, 4001, 8002):
         window = noise[start : start + 32_000]
         assert np.array_equal(sliding(window, start), LogMel(CP_MEL)(window))
+
+
+def test_streams_of_one_front_end_share_its_matrix() -> None:
+    first, second = (SlidingLogMel(dataclasses.replace(CP_MEL), 32_000, hop) for hop in (4000, 8000))
+    other = SlidingLogMel(SMALL, 16_000, 4000)
+    assert first._log_mel is second._log_mel and first._log_mel is not other._log_mel
+    assert first._columns is not second._columns
