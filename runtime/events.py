@@ -144,14 +144,16 @@ class EventDetector:
     def push(self, raw: Prediction) -> tuple[Prediction, list[Event]]:
         """Take in the next window.
 
-        A window without signal counts as a score of zero for every class; one with lost samples says
-        nothing, and what was smoothed before it waits.
+        A window without signal counts as a score of zero for every class. One with lost samples says nothing:
+        what was told or smoothed before it waits, and what was not yet held for long enough begins anew.
 
         Returns:
             the smoothed prediction, of the most probable class that reaches its threshold and ``unknown``
             where none does, and what began or ended.
         """
         if raw.state == "gap":
+            for track in self._tracks.values():
+                track.above_since = track.above_since if track.told else None
             return raw, []
         scores = raw.scores or dict.fromkeys(self._smoothed, 0.0)
         self._smooth(scores, raw.end_s)

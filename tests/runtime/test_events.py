@@ -91,6 +91,15 @@ def test_silence_ends_an_event_and_a_gap_does_not() -> None:
         assert quiet.state == state and quiet.label is None and len(ended) == events
 
 
+def test_what_was_heard_before_a_gap_and_after_it_is_not_one_event() -> None:
+    detector = EventDetector(EventRules(smoothing_s=0, min_duration_s=0.5))
+    assert detector.push(window(1.0, 0.9))[1] == []
+    detector.push(unheard("gap", 0.25, 1.25))
+    assert detector.push(window(3600.0, 0.9))[1] == []
+    (onset,) = detector.push(window(3600.5, 0.9))[1]
+    assert onset.start_s == 3599.0
+
+
 def test_thresholds_come_from_the_model_and_can_be_overridden() -> None:
     spec = ModelSpec(("dog", "rain"), FrontEndSpec.preset("cp_mel"), thresholds={"dog": 0.95, "rain": 0.2})
     assert EventRules.of(spec).threshold("dog") == 0.95
