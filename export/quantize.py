@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from export.labels import label_loss, surely_changed
 from export.observers import OBSERVERS, RangeObserver
 from export.rounding import MomentObserver, round_weight
 from export.sensitivity import Sensitivity, rank_values
+from export.signals import hostile_inputs
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
 from train.quantize import PORTABLE, Scheme
@@ -87,8 +89,9 @@ def calibrate(network: nn.Module, windows: Tensor) -> Calibration:
 def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float = TOLERANCE) -> Quantized:
     """Quantize the student of a model.pt after training, within a tolerated loss.
 
-    The loss is `label_loss` on the calibration windows. Where one observer loses too much the next one is
-    tried, then the values that hurt most are kept float, one after the other.
+    The loss is `label_loss` on the calibration windows; and of hostile signals no label may change that the
+    float network is sure of. Where one observer does not keep to that the next one is tried, then the values
+    that hurt most are kept float, one after the other.
 
     Args:
         checkpoint: must hold calibration windows.
@@ -100,7 +103,9 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
     """
     windows = _windows(checkpoint)
     network = checkpoint.build()
-    wanted = _logits(network, windows)
+    names, signals = hostile_inputs(checkpoint.frontend, checkpoint.clip_samples)
+    hostile = torch.from_numpy(signals)
+    wanted, wanted_of_hostile = _logits(network, windows), _logits(network, hostile)
     calibration = calibrate(network, windows)
     tried: list[str] = []
 
@@ -108,9 +113,12 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
         twin = calibration.twin(network, observer, scheme)
         loss = label_loss(wanted, _logits(twin, windows), checkpoint)
         kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
-        tried.append(f"{observer}{kept}: {loss:.2%} of labels")
+        flips = surely_changed(wanted_of_hostile, _logits(twin, hostile), checkpoint)
+        otherwise = [name for name, flipped in zip(names, flips.tolist(), strict=True) if flipped]
+        heard = f" and {', '.join(otherwise)} heard otherwise" if otherwise else ""
+        tried.append(f"{observer}{kept}: {loss:.2%} of labels{heard}")
         how = {"method": "ptq", "observer": observer, "windows": len(windows), "tried": tried}
-        return Quantized(twin, scheme, how) if loss <= tolerance else None
+        return Quantized(twin, scheme, how) if loss <= tolerance and not otherwise else None
 
     for observer in OBSERVERS:
         if found := attempt(observer, scheme):
@@ -122,7 +130,8 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
         if found := attempt(first, replace(scheme, keep_float=kept)):
             return found
     raise ModelFileError(
-        f"INT8 loses more than the tolerated {tolerance:.2%}. Tried: {'; '.join(tried)}. Train it with "
+        f"INT8 loses more than the tolerated {tolerance:.2%} of labels, or hears a hostile signal otherwise "
+        f"that float is sure of. Tried: {'; '.join(tried)}. Train it with "
         "`python -m train qat`, raise `--tolerance`, or see `python -m export sensitivity`."
     )
 
@@ -151,30 +160,6 @@ def _logits(network: nn.Module, windows: Tensor) -> Tensor:
     """Those of each window, float32 [n, classes]."""
     with torch.no_grad():
         return torch.cat([network(batch.float()) for batch in windows.split(_BATCH)])
-
-
-def label_loss(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> float:
-    """What INT8 takes from the labels of the float network: the greater of two shares.
-
-    One is the share of labels that it changes. But calibration windows come from training, where labels
-    stand so firm that weights of four bits change one in a hundred. The probability of these labels gives
-    way earlier, by 2 % there, so the other share is what their mean probability falls by.
-
-    Args:
-        wanted: logits [n, classes] of the float network.
-        got: of INT8.
-        checkpoint: gives temperature and task.
-    """
-    before, after = (logits.double() / checkpoint.temperature for logits in (wanted, got))
-    if checkpoint.task == "multi_label":  # every label is there or not, a choice of its own
-        present = before > 0
-        changed = present != (after > 0)
-        before, after = (torch.where(present, x, -x).sigmoid() for x in (before, after))
-    else:
-        labels = before.argmax(1, keepdim=True)
-        changed = labels != after.argmax(1, keepdim=True)
-        before, after = (x.softmax(1).gather(1, labels) for x in (before, after))
-    return max(float(changed.double().mean()), float((before - after).mean()))
 
 
 def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:

@@ -12,13 +12,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.labels import kept_labels, surely_changed
 from export.lint import lint
 from export.sensitivity import Sensitivity, sqnr_db
 from export.signals import hostile_inputs
 from runtime.session import FLOAT_TOLERANCE, Session, run_unoptimized
 from runtime.spec import ModelSpec
 from train.checkpoint import Checkpoint
-from train.distill import soften
 from train.quantize import PORTABLE, Observer
 from train.twin import prepare
 
@@ -28,7 +28,6 @@ _OUTPUT_STEPS = 2  # none is the rule, see `train.scales`
 # A layer that stays float gives numbers that lie anywhere, and near a tie two arithmetics round them apart.
 _OUTPUT_STEPS_WITH_FLOAT = 8
 _AGREEMENT = 0.97  # of labels on real windows; INT8 of this scheme gives 98.5 % and more
-_SURE = 0.9  # probability from which the float network is held to its label on hostile signals
 _BATCH = 16
 _SQNR_WINDOWS = 8
 
@@ -202,19 +201,14 @@ def _labels(logits: Array, wanted: Array, hostile: list[str], checkpoint: Checkp
     itself there: a label may only change where float is not sure of it.
     """
     count = len(hostile)
-    sure = soften(torch.from_numpy(wanted), checkpoint.temperature, checkpoint.task).numpy()
-    if checkpoint.task == "multi_label":  # every label is there or not, a choice of its own
-        agree = (logits > 0) == (wanted > 0)
-        decided = np.maximum(sure, 1 - sure) >= _SURE
-    else:
-        agree = (logits.argmax(1) == wanted.argmax(1))[:, None]
-        decided = sure.max(axis=1, keepdims=True) >= _SURE
-    changed = (~agree & decided)[:count].any(axis=1)
+    float_logits, int8_logits = torch.from_numpy(wanted), torch.from_numpy(logits)
+    changed = surely_changed(float_logits[:count], int8_logits[:count], checkpoint).tolist()
     flipped = [name for name, flips in zip(hostile, changed, strict=True) if flips]
     note = f"of {count} hostile signals{': ' + ', '.join(flipped) if flipped else ''}, 0 allowed"
     checks = [Check("sure labels changed", len(flipped), not flipped, note)]
-    if len(agree) > count:
-        share, error = float(agree[count:].mean()), np.abs(logits - wanted).max()
-        note = f"of {len(agree) - count} real windows, {_AGREEMENT} asked (a logit differs by {error:.2g})"
+    if len(logits) > count:
+        kept = kept_labels(float_logits[count:], int8_logits[count:], checkpoint)
+        share, error = float(kept.double().mean()), np.abs(logits - wanted).max()
+        note = f"of {len(kept)} real windows, {_AGREEMENT} asked (a logit differs by {error:.2g})"
         checks.append(Check("labels as float torch gives them", share, share >= _AGREEMENT, note))
     return checks

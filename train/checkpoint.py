@@ -64,10 +64,14 @@ class Checkpoint:
     quantization: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def clip_samples(self) -> int:
+        """Samples of a window at the front end's rate."""
+        return round(self.clip_s * self.frontend.sample_rate)
+
+    @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of the network's input at batch 1: [1, 1, n_mels, frames]."""
-        samples = round(self.clip_s * self.frontend.sample_rate)
-        return (1, 1, self.frontend.n_mels, self.frontend.frames(samples))
+        return (1, 1, self.frontend.n_mels, self.frontend.frames(self.clip_samples))
 
     def build(self) -> nn.Module:
         """The student with its weights, in eval mode.

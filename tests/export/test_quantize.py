@@ -14,8 +14,9 @@ import torch
 
 from export.__main__ import main
 from export.graph import to_onnx
+from export.labels import label_loss
 from export.lint import lint
-from export.quantize import calibrate, label_loss, quantize, sensitivities
+from export.quantize import calibrate, quantize, sensitivities
 from export.sensitivity import sqnr_db
 from runtime.errors import ModelFileError
 from runtime.goldens import make_input
@@ -87,6 +88,16 @@ def test_coarser_weights_lose_more(checkpoint: Checkpoint) -> None:
 def test_tolerance_tries_every_observer_then_float_then_fails(checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelFileError, match=r"Tried: percentile: .*; mse: .*; minmax: .*; percentile with"):
         quantize(checkpoint, tolerance=-1.0)
+
+
+def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([torch.arange(9) == 2, torch.zeros(9, dtype=torch.bool)])
+    monkeypatch.setattr("export.quantize.surely_changed", lambda *_: next(answers))
+    how = quantize(checkpoint).how
+    assert how["observer"] == "mse"
+    assert how["tried"][0].endswith("of labels and sweep heard otherwise") and len(how["tried"]) == 2
 
 
 def test_sensitivity_lists_every_value_worst_first(checkpoint: Checkpoint) -> None:

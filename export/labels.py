@@ -1,0 +1,55 @@
+"""What INT8 may do to the labels of a float network: one rule, to choose by and to verify by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from train.checkpoint import Checkpoint
+from train.distill import soften
+
+_SURE = 0.9  # probability from which the float network is held to its label
+
+
+def label_loss(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> float:
+    """What INT8 takes from the labels of the float network: the greater of two shares.
+
+    One is the share of labels that it changes. But calibration windows come from training, where labels
+    stand so firm that weights of four bits change one in a hundred. The probability of these labels gives
+    way earlier, by 2 % there, so the other share is what their mean probability falls by.
+
+    Args:
+        wanted: logits [n, classes] of the float network.
+        got: of INT8.
+        checkpoint: gives temperature and task.
+    """
+    before, after = (logits.double() / checkpoint.temperature for logits in (wanted, got))
+    if checkpoint.task == "multi_label":  # every label is there or not, a choice of its own
+        present = before > 0
+        before, after = (torch.where(present, x, -x).sigmoid() for x in (before, after))
+    else:
+        labels = before.argmax(1, keepdim=True)
+        before, after = (x.softmax(1).gather(1, labels) for x in (before, after))
+    changed = ~kept_labels(wanted, got, checkpoint)
+    return max(float(changed.double().mean()), float((before - after).mean()))
+
+
+def kept_labels(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
+    """Which labels are the float network's: bool [n, 1], of several labels a clip [n, classes]."""
+    if checkpoint.task == "multi_label":
+        return (wanted > 0) == (got > 0)
+    return (wanted.argmax(1) == got.argmax(1))[:, None]
+
+
+def surely_changed(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
+    """Where INT8 changes a label that the float network is sure of: bool [n].
+
+    For hostile signals, which lie outside of what the ranges were chosen for, and where a float network may
+    be undecided itself.
+    """
+    probabilities = soften(wanted, checkpoint.temperature, checkpoint.task)
+    if checkpoint.task == "multi_label":
+        sure = torch.maximum(probabilities, 1 - probabilities) >= _SURE
+    else:
+        sure = probabilities.amax(dim=1, keepdim=True) >= _SURE
+    return (~kept_labels(wanted, got, checkpoint) & sure).any(dim=1)
