@@ -11,7 +11,6 @@ import pytest
 import soundfile
 
 from runtime.errors import DataError
-from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train import checkpoint
 from train.__main__ import main
@@ -81,6 +80,7 @@ def scenes_run(tmp_path_factory, tiny_run) -> Path:
 def arguments(evaluation_set, scenes_run, monkeypatch) -> list[str]:
     """Of a verb on the evaluation set."""
     monkeypatch.setenv("TAU_EVALUATION_DIR", str(evaluation_set))
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
     model = [argument for argument in TINY if "data.corpus" not in argument]
     return [*model, "--data.corpus=train.data.TAUEvaluation", f"--trainer.default_root_dir={scenes_run}"]
 
@@ -89,14 +89,11 @@ def arguments(evaluation_set, scenes_run, monkeypatch) -> list[str]:
     ("listed_in", "form", "named"),
     [("evaluation_setup/fold1_test.csv", "listed", "audio/{}.wav"), ("meta.csv", "bare", "{}.wav")],
 )
-def test_an_evaluation_set_is_predicted(
-    listed_in, form, named, evaluation_set, scenes_run, arguments, run_room
-):
+def test_an_evaluation_set_is_predicted(listed_in, form, named, evaluation_set, scenes_run, arguments):
     official = evaluation_set / "evaluation_setup" / "fold1_test.csv"
     official.rename(evaluation_set / listed_in)
     try:
-        done = run_room("train", "predict", *arguments, f"--file-names={form}", cwd=ROOT)
-        assert done.returncode == 0, done.stderr
+        assert main(["predict", *arguments, f"--file-names={form}"]) == 0
     finally:
         (evaluation_set / listed_in).rename(official)
     answers = rows(scenes_run / "output.csv")
@@ -109,7 +106,6 @@ def test_an_evaluation_set_is_predicted(
     assert len({tuple(row.values()) for row in answers}) == 12  # each clip was heard
 
 
-def test_an_evaluation_set_has_nothing_to_test_by(arguments, monkeypatch):
-    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+def test_an_evaluation_set_has_nothing_to_test_by(arguments):
     with pytest.raises(DataError, match="train predict"):
         main(["test", *arguments])
