@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,29 +49,39 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/esc10_distillation"), help="of the trainings")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    rows, right, groups = [], [], []
-    for fold in FOLDS:
-        models = _train(options.runs, fold, options.seed)
-        row, scored, recordings = _score(models, fold)
-        rows.append(row)
-        right.append(scored)
-        groups += recordings
-        print(json.dumps(row), flush=True)
-    pooled = {name: np.concatenate([scored[name] for scored in right]) for name in right[0]}
-    low, high = interval(pooled["taught"], pooled["student"], groups, options.seed)
+    scored = [_score(_train(options.runs, fold, options.seed), fold) for fold in FOLDS]
+    rows = [{"fold": fold, **_accuracies(answers)} for fold, answers in zip(FOLDS, scored, strict=True)]
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
+    gains = {}
+    for unit in ("clips", "windows"):
+        parts = [of_fold[unit] for of_fold in scored]
+        taught, alone = (np.concatenate([p.right[name] for p in parts]) for name in ("taught", "student"))
+        recordings = [recording for p in parts for recording in p.recordings]
+        low, high = interval(taught, alone, recordings, options.seed)
+        gains[unit] = {"gain": mean[f"taught_{unit}"] - mean[f"student_{unit}"], "interval_95": [low, high]}
+        print(f"{unit}: {gains[unit]['gain']:+.1%}, 95 % interval {low:+.1%} to {high:+.1%}")
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
         "recipes": [str(RECIPE), str(TAUGHT)], "teachers": list(TEACHERS), "seed": options.seed,
-        "runs": len(rows), "folds": rows, "mean": mean,
-        "gain_of_clips": mean["taught_clips"] - mean["student_clips"], "interval_95": [low, high],
-        "interval": f"paired bootstrap over {len(set(groups))} recordings, {_RESAMPLES} resamples",
+        "runs": len(rows), "folds": rows, "mean": mean, "taught_less_student": gains,
+        "interval": f"paired bootstrap over {len(set(recordings))} recordings, {_RESAMPLES} resamples",
         "machine": machine(), "command": "python -m benchmarks.esc10_distillation",
     }  # fmt: skip
-    print(f"gain {result['gain_of_clips']:+.1%} of clips, 95 % interval {low:+.1%} to {high:+.1%}")
     with write_beside(RESULTS / "esc10_distillation.json") as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
     return door.EXIT_OK
+
+
+class Answers(NamedTuple):
+    """How models did on a test fold, clip by clip or window by window.
+
+    Attributes:
+        right: model to bool [clips or windows], whether it was right.
+        recordings: [clips or windows], what each was cut from.
+    """
+
+    right: dict[str, Right]
+    recordings: list[str]
 
 
 def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
@@ -86,8 +96,8 @@ def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
     return {**models, "taught": taught}
 
 
-def _score(models: dict[str, Path], fold: int) -> tuple[dict[str, Any], dict[str, Right], list[str]]:
-    """Accuracies on a fold, which clips every model has right, and of which recording each clip is."""
+def _score(models: dict[str, Path], fold: int) -> dict[str, Answers]:
+    """Clips and windows of a fold as every model, and the teachers together, answered to them."""
     loaded = {name: checkpoint.load(path) for name, path in models.items()}
     data = held_out_windows(loaded["student"], fold)
     clips: list[Clip] = list(data.datasets["test"].clips)
@@ -97,24 +107,36 @@ def _score(models: dict[str, Path], fold: int) -> tuple[dict[str, Any], dict[str
         probabilities[name], places = torch_probabilities(model, data)
     mean_log = np.log(np.stack([probabilities[name] for name in TEACHERS])).mean(axis=0)
     probabilities["teachers"] = softmax(mean_log, axis=1)  # as the mean of their logits gives it
-    row: dict[str, Any] = {"fold": fold}
-    right: dict[str, Right] = {}
+    of_windows: dict[str, Right] = {}
+    of_clips: dict[str, Right] = {}
     for name, answers in probabilities.items():
-        heard, index, of_clips = clip_means(answers, places)
+        heard, index, means = clip_means(answers, places)
         target = np.array([clips[clip].target for clip in heard])
-        right[name] = of_clips.argmax(axis=1) == target
-        row[f"{name}_clips"] = float(right[name].mean())
-        row[f"{name}_windows"] = float((answers.argmax(axis=1) == target[index]).mean())
-    return row, right, [clips[clip].group for clip in heard]
+        of_clips[name] = means.argmax(axis=1) == target
+        of_windows[name] = answers.argmax(axis=1) == target[index]
+    recordings = [clips[clip].group for clip in heard]
+    return {
+        "clips": Answers(of_clips, recordings),
+        "windows": Answers(of_windows, [recordings[place] for place in index]),
+    }
+
+
+def _accuracies(answers: dict[str, Answers]) -> dict[str, float]:
+    """By model and unit, such as ``taught_clips``."""
+    return {
+        f"{name}_{unit}": float(right.mean())
+        for unit, of_unit in answers.items()
+        for name, right in of_unit.right.items()
+    }
 
 
 def interval(taught: Right, alone: Right, groups: list[str], seed: int) -> tuple[float, float]:
     """95 % interval of the difference in accuracy, resampling whole recordings with replacement.
 
     Args:
-        taught: [clips], whether the taught student is right.
-        alone: [clips], whether the other one is.
-        groups: [clips], the recording that each clip was cut from.
+        taught: [clips or windows], whether the taught student is right.
+        alone: the same of the other one.
+        groups: the recording that each clip or window was cut from.
         seed: of the resampling.
     """
     names, member = np.unique(groups, return_inverse=True)
