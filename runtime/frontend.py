@@ -7,6 +7,7 @@ same bits whether it is computed alone or among others: the streaming engine res
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,7 @@ from runtime.spec import FrontEndSpec
 Array = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
 
+_CHUNK = 8  # frames; their spectra stay in a core's cache
 _LOUDEST = 1e9  # 180 dB above full scale; the power spectrum of 1e17 is beyond float32
 
 
@@ -121,6 +123,7 @@ class LogMel:
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
         self._window = analysis_window(spec).astype(np.float32)
+        self._scratch = _Scratch(spec)
         self._mel = SparseRows(band.astype(np.float32) for band in _mel_bands(spec))
         # A shorter window sits in the middle of the FFT frame. Its place in the frame changes only the
         # phase, which the power spectrum drops, so just the samples under it are read.
@@ -159,17 +162,39 @@ class LogMel:
 
     def columns(self, segments: Array) -> Array:
         """Log-mel columns of framed samples: [n, win_length] -> [n_mels, n], each by itself."""
-        framed = np.zeros((len(segments), self.spec.n_fft), np.float32)
-        np.multiply(segments, self._window, out=framed[:, : self.spec.win_length])
-        squares = rfft(framed).view(np.float32)  # real and imaginary parts in turn
-        np.square(squares, out=squares)
-        power = np.empty((self.spec.n_fft // 2 + 1, len(segments)), np.float32)
-        np.add(squares[:, ::2], squares[:, 1::2], out=power.T)
-        if self.spec.power == 1.0:
-            np.sqrt(power, out=power)
-        log_mel: Array = self._mel @ power
+        log_mel = np.empty((self.spec.n_mels, len(segments)), np.float32)
+        for start in range(0, len(segments), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            log_mel[:, chunk] = self._mel @ self._spectrum(segments[chunk])
         log_mel += np.float32(self.spec.log_offset)
         np.log(log_mel, out=log_mel)
         log_mel -= np.float32(self.spec.mean)
         log_mel /= np.float32(self.spec.std)
         return log_mel
+
+    def _spectrum(self, segments: Array) -> Array:
+        """Power or magnitude: [n, win_length] -> [n_fft // 2 + 1, n], overwritten by the next call."""
+        scratch, count = self._scratch, len(segments)
+        np.multiply(segments, self._window, out=scratch.framed[:count, : self.spec.win_length])
+        rfft(scratch.framed[:count], out=scratch.spectrum[:count])
+        squares = scratch.spectrum[:count].view(np.float32)  # real and imaginary parts in turn
+        np.square(squares, out=squares)
+        power = scratch.power[: squares.shape[1] // 2 * count].reshape(-1, count)
+        np.add(squares[:, ::2], squares[:, 1::2], out=power.T)
+        if self.spec.power == 1.0:
+            np.sqrt(power, out=power)
+        return power
+
+
+class _Scratch(threading.local):
+    """What a chunk of frames is worked on in, one for each thread.
+
+    Allocated anew, blocks of this size are given back to the system and fetched again page by page, which
+    takes as long as the FFT.
+    """
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        bins = spec.n_fft // 2 + 1
+        self.framed = np.zeros((_CHUNK, spec.n_fft), np.float32)  # zero after the window, for good
+        self.spectrum = np.empty((_CHUNK, bins), np.complex64)
+        self.power = np.empty(bins * _CHUNK, np.float32)

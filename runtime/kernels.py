@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complex64]
 
 
 def _routine(module_name: str, name: str) -> Any:
@@ -41,15 +42,23 @@ _r2c = _routine("scipy.fft._pocketfft.pypocketfft", "r2c")
 _csr_matvecs = _routine("scipy.sparse._sparsetools", "csr_matvecs")
 
 
-def rfft(frames: Array) -> npt.NDArray[np.complex64]:
-    """`scipy.fft.rfft` along the last axis: [n, samples] -> [n, samples // 2 + 1], each row by itself."""
-    spectrum: npt.NDArray[np.complex64]
+def rfft(frames: Array, out: Spectrum | None = None) -> Spectrum:
+    """`scipy.fft.rfft` along the last axis: [n, samples] -> [n, samples // 2 + 1], each row by itself.
+
+    Args:
+        frames: float32.
+        out: written to and returned, where it is given.
+    """
+    spectrum: Spectrum
     if _r2c is not None:
-        spectrum = _r2c(frames, (1,))
+        spectrum = _r2c(frames, (1,), True, 0, out)
     else:
         import scipy.fft
 
         spectrum = scipy.fft.rfft(frames, axis=1)
+        if out is not None:
+            out[:] = spectrum
+            spectrum = out
     return spectrum
 
 
