@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 from export.arrows import Arrows
 
-BLOCK = 4  # frames; eight gain little more, and would multiply as many zeros as a tenth of CP-Mobile's MACs
+BLOCK = 4  # frames; eight gain little more, and CP-Mobile would execute more than 30 million MACs
 
 
 class _Stem(NamedTuple):
