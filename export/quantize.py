@@ -12,7 +12,7 @@ from export.labels import label_loss, surely_changed
 from export.observers import OBSERVERS, RangeObserver
 from export.rounding import MomentObserver, round_weight
 from export.sensitivity import Sensitivity, rank_values
-from export.signals import hostile_inputs
+from export.signals import hostile_inputs, unlabelled
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
 from train.quantize import PORTABLE, Scheme
@@ -105,6 +105,7 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
     network = checkpoint.build()
     names, signals = hostile_inputs(checkpoint.frontend, checkpoint.clip_samples)
     hostile = torch.from_numpy(signals)
+    unheard = unlabelled(checkpoint.frontend.sample_rate, checkpoint.clip_samples)
     wanted, wanted_of_hostile = _logits(network, windows), _logits(network, hostile)
     calibration = calibrate(network, windows)
     tried: list[str] = []
@@ -114,7 +115,8 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
         loss = label_loss(wanted, _logits(twin, windows), checkpoint)
         kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
         flips = surely_changed(wanted_of_hostile, _logits(twin, hostile), checkpoint)
-        otherwise = [name for name, flipped in zip(names, flips.tolist(), strict=True) if flipped]
+        flipped = [name for name, flips in zip(names, flips.tolist(), strict=True) if flips]
+        otherwise = [name for name in flipped if name not in unheard]
         heard = f" and {', '.join(otherwise)} heard otherwise" if otherwise else ""
         tried.append(f"{observer}{kept}: {loss:.2%} of labels{heard}")
         how = {"method": "ptq", "observer": observer, "windows": len(windows), "tried": tried}

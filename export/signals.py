@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.frontend import LogMel
+from runtime.segments import NO_SIGNAL_DBFS, level_dbfs
 from runtime.spec import FrontEndSpec
 
 Array = npt.NDArray[np.float32]
@@ -37,3 +38,9 @@ def hostile_inputs(frontend: FrontEndSpec, samples: int) -> tuple[list[str], Arr
     waveforms = hostile_waveforms(frontend.sample_rate, samples)
     log_mel = LogMel(frontend)
     return list(waveforms), np.stack([log_mel(waveform) for waveform in waveforms.values()])[:, None]
+
+
+def unlabelled(sample_rate: int, samples: int) -> set[str]:
+    """Names of those that the runtime gives no label to, because there is no signal in them."""
+    waveforms = hostile_waveforms(sample_rate, samples)
+    return {name for name, waveform in waveforms.items() if level_dbfs(waveform) < NO_SIGNAL_DBFS}

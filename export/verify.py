@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.labels import kept_labels, surely_changed
 from export.lint import lint
 from export.sensitivity import Sensitivity, sqnr_db
-from export.signals import hostile_inputs
+from export.signals import hostile_inputs, unlabelled
 from runtime.session import FLOAT_TOLERANCE, Session, run_unoptimized
 from runtime.spec import ModelSpec
 from train.checkpoint import Checkpoint
@@ -198,12 +198,13 @@ def _labels(logits: Array, wanted: Array, hostile: list[str], checkpoint: Checkp
     """Agreement of labels with the float network.
 
     Hostile signals lie outside of what the ranges were chosen for, and a float network may be undecided
-    itself there: a label may only change where float is not sure of it.
+    itself there: a label may only change where float is not sure of it, or the runtime hears no signal.
     """
     count = len(hostile)
     float_logits, int8_logits = torch.from_numpy(wanted), torch.from_numpy(logits)
     changed = surely_changed(float_logits[:count], int8_logits[:count], checkpoint).tolist()
-    flipped = [name for name, flips in zip(hostile, changed, strict=True) if flips]
+    unheard = unlabelled(checkpoint.frontend.sample_rate, checkpoint.clip_samples)
+    flipped = [n for n, flips in zip(hostile, changed, strict=True) if flips and n not in unheard]
     note = f"of {count} hostile signals{': ' + ', '.join(flipped) if flipped else ''}, 0 allowed"
     checks = [Check("sure labels changed", len(flipped), not flipped, note)]
     if len(logits) > count:
