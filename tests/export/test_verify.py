@@ -44,3 +44,9 @@ def test_real_windows_have_to_agree(checkpoint: Checkpoint, task, expected):
     got[:5, :2] *= -1  # two of ten choices in five of fifty windows
     _, share = _labels(np.concatenate([REAL[:1], got]), np.concatenate([REAL[:1], REAL]), ["hum"], model)
     assert share.measured == pytest.approx(expected) and share.passed is (expected >= 0.97)
+
+
+def test_no_label_is_asked_for_where_the_runtime_hears_no_signal(checkpoint: Checkpoint) -> None:
+    sure, other = np.array([[9.0, 0, 0]], np.float32), np.array([[0, 9.0, 0]], np.float32)
+    for name, passed in (("silence", True), ("offset", True), ("faint noise", True), ("noise", False)):
+        assert _labels(other, sure, [name], checkpoint)[0].passed is passed
