@@ -26,7 +26,8 @@ demo: $(VENV)/ready
 	@mkdir -p $(DEMO)
 	$(RUN) -m train fit --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
 	$(RUN) -m train test --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
-	$(RUN) -m export onnx $(DEMO)/model.pt -o $(DEMO)/model.onnx
+	@# trained for two minutes: a student of this size may lose three of 128 labels, see `export onnx --help`
+	$(RUN) -m export onnx $(DEMO)/model.pt -o $(DEMO)/model.onnx --tolerance 0.03
 	$(RUN) -m complexity check $(DEMO)/model.onnx
 	$(RUN) -m export verify $(DEMO)/model.onnx --against $(DEMO)/model.pt
 	$(RUN) -m train render $(DEMO)/scenes.wav

@@ -8,7 +8,7 @@ from torch import Tensor
 from train.checkpoint import Checkpoint
 from train.distill import soften
 
-_SURE = 0.9  # probability from which the float network is held to its label
+_SURE = 0.9  # probability from which a network is held to its label
 
 
 def label_loss(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> float:
@@ -44,12 +44,20 @@ def kept_labels(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
 def surely_changed(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
     """Where INT8 changes a label that the float network is sure of: bool [n].
 
-    For hostile signals, which lie outside of what the ranges were chosen for, and where a float network may
-    be undecided itself.
+    For hostile signals, which lie outside of what the ranges were chosen for. A float network may be sure of
+    nonsense there, so this is what to avoid where one can, and `surely_wrong` what must not happen.
     """
-    probabilities = soften(wanted, checkpoint.temperature, checkpoint.task)
+    return (~kept_labels(wanted, got, checkpoint) & _sure(wanted, checkpoint)).any(dim=1)
+
+
+def surely_wrong(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
+    """Where INT8 is sure of a label that the float network does not give: bool [n]."""
+    return (~kept_labels(wanted, got, checkpoint) & _sure(got, checkpoint)).any(dim=1)
+
+
+def _sure(logits: Tensor, checkpoint: Checkpoint) -> Tensor:
+    """Which labels a network is sure of: bool [n, 1], of several labels a clip [n, classes]."""
+    probabilities = soften(logits, checkpoint.temperature, checkpoint.task)
     if checkpoint.task == "multi_label":
-        sure = torch.maximum(probabilities, 1 - probabilities) >= _SURE
-    else:
-        sure = probabilities.amax(dim=1, keepdim=True) >= _SURE
-    return (~kept_labels(wanted, got, checkpoint) & sure).any(dim=1)
+        return torch.maximum(probabilities, 1 - probabilities) >= _SURE
+    return probabilities.amax(dim=1, keepdim=True) >= _SURE

@@ -90,14 +90,40 @@ def test_tolerance_tries_every_observer_then_float_then_fails(checkpoint: Checkp
         quantize(checkpoint, tolerance=-1.0)
 
 
+# which of the nine hostile signals; the fourth and fifth are clipping and noise
+NONE, SWEEP, MANY = torch.arange(9) > 8, torch.arange(9) == 2, (torch.arange(9) - 3).abs() < 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "marks", "observer"),
+    [
+        ("surely_changed", [SWEEP, NONE], "mse"),
+        ("surely_changed", [SWEEP] * 3, "percentile"),  # nothing is better
+        ("surely_wrong", [SWEEP, SWEEP, NONE], "minmax"),
+        ("surely_wrong", [MANY, SWEEP, MANY], "mse"),
+    ],
+)
 def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    rule: str,
+    marks: list[torch.Tensor],
+    observer: str,
+) -> None:
+    answers = iter(marks)
+    monkeypatch.setattr(f"export.quantize.{rule}", lambda *_: next(answers))
+    how = quantize(checkpoint, tolerance=1.0).how
+    assert how["observer"] == observer and len(how["tried"]) == len(marks)
+    assert "of labels and sweep" in how["tried"][0] and how["tried"][0].endswith("heard otherwise")
+
+
+@pytest.mark.slow
+def test_a_network_that_is_sure_of_other_labels_is_refused(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([torch.arange(9) == 2, torch.zeros(9, dtype=torch.bool)])
-    monkeypatch.setattr("export.quantize.surely_changed", lambda *_: next(answers))
-    how = quantize(checkpoint).how
-    assert how["observer"] == "mse"
-    assert how["tried"][0].endswith("of labels and sweep heard otherwise") and len(how["tried"]) == 2
+    monkeypatch.setattr("export.quantize.surely_wrong", lambda *_: MANY)
+    with pytest.raises(ModelFileError, match="sweep, clipping, noise heard otherwise"):
+        quantize(checkpoint, tolerance=1.0)
 
 
 def test_sensitivity_lists_every_value_worst_first(checkpoint: Checkpoint) -> None:
