@@ -8,7 +8,7 @@ same bits whether it is computed alone or among others: the streaming engine res
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
 
 _CHUNK = 8  # frames; their spectra stay in a core's cache
+_LANES = 4  # frames that the FFT transforms together
 _LOUDEST = 1e9  # 180 dB above full scale; the power spectrum of 1e17 is beyond float32
 
 
@@ -38,7 +39,7 @@ def as_float(waveform: npt.NDArray[Any]) -> Array:
     """
     if waveform.dtype == np.int16:
         return waveform.astype(np.float32) / np.float32(32768)
-    if not np.issubdtype(waveform.dtype, np.floating):
+    if waveform.dtype.kind != "f":
         raise TypeError(f"Audio samples are int16 or float, not {waveform.dtype}: convert them first.")
     samples = waveform.astype(np.float32, copy=False)
     if not is_sound(samples):
@@ -160,30 +161,48 @@ class LogMel:
         padded: Array = np.pad(emphasized, self.spec.pad, mode=self.spec.pad_mode)
         return padded
 
-    def columns(self, segments: Array) -> Array:
-        """Log-mel columns of framed samples: [n, win_length] -> [n_mels, n], each by itself."""
-        log_mel = np.empty((self.spec.n_mels, len(segments)), np.float32)
-        for start in range(0, len(segments), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            log_mel[:, chunk] = self._mel @ self._spectrum(segments[chunk])
+    def columns(self, *runs: Array) -> Array:
+        """Log-mel columns of framed samples, each by itself: runs of [n, win_length] -> [n_mels, all n]."""
+        log_mel = np.empty((self.spec.n_mels, sum(map(len, runs))), np.float32)
+        done = 0
+        for count in self._chunks(runs):
+            log_mel[:, done : done + count] = (self._mel @ self._spectrum(count))[:, :count]
+            done += count
         log_mel += np.float32(self.spec.log_offset)
         np.log(log_mel, out=log_mel)
         log_mel -= np.float32(self.spec.mean)
         log_mel /= np.float32(self.spec.std)
         return log_mel
 
-    def _spectrum(self, segments: Array) -> Array:
-        """Power or magnitude: [n, win_length] -> [n_fft // 2 + 1, n], overwritten by the next call."""
-        scratch, count = self._scratch, len(segments)
-        np.multiply(segments, self._window, out=scratch.framed[:count, : self.spec.win_length])
-        rfft(scratch.framed[:count], out=scratch.spectrum[:count])
-        squares = scratch.spectrum[:count].view(np.float32)  # real and imaginary parts in turn
+    def _chunks(self, runs: Iterable[Array]) -> Iterator[int]:
+        """Window the frames of all runs into the scratch, a chunk at a time; yields how many lie there."""
+        framed, count = self._scratch.framed[:, : self.spec.win_length], 0
+        for run in runs:
+            while len(run):
+                part, run = run[: _CHUNK - count], run[_CHUNK - count :]
+                np.multiply(part, self._window, out=framed[count : count + len(part)])
+                count += len(part)
+                if count == _CHUNK:
+                    yield count
+                    count = 0
+        if count:
+            yield count
+
+    def _spectrum(self, count: int) -> Array:
+        """Power or magnitude of the frames in the scratch: [n_fft // 2 + 1, count or up to 3 more].
+
+        A multiple of four rows is transformed, whatever lies in the last ones: left over, frames would go one
+        by one, at half the speed. Each becomes a column, as the mel matrix takes it, until the next call.
+        """
+        count, bins = -(-count // _LANES) * _LANES, self.spec.n_fft // 2 + 1
+        spectrum = self._scratch.spectrum[: bins * count]
+        rfft(self._scratch.framed[:count], out=spectrum.reshape(bins, count).T)
+        squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         np.square(squares, out=squares)
-        power = scratch.power[: squares.shape[1] // 2 * count].reshape(-1, count)
-        np.add(squares[:, ::2], squares[:, 1::2], out=power.T)
+        power = np.add(squares[::2], squares[1::2], out=self._scratch.power[: bins * count])
         if self.spec.power == 1.0:
             np.sqrt(power, out=power)
-        return power
+        return power.reshape(bins, count)
 
 
 class _Scratch(threading.local):
@@ -196,5 +215,5 @@ class _Scratch(threading.local):
     def __init__(self, spec: FrontEndSpec) -> None:
         bins = spec.n_fft // 2 + 1
         self.framed = np.zeros((_CHUNK, spec.n_fft), np.float32)  # zero after the window, for good
-        self.spectrum = np.empty((_CHUNK, bins), np.complex64)
+        self.spectrum = np.empty(bins * _CHUNK, np.complex64)
         self.power = np.empty(bins * _CHUNK, np.float32)

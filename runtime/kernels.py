@@ -47,7 +47,7 @@ def rfft(frames: Array, out: Spectrum | None = None) -> Spectrum:
 
     Args:
         frames: float32.
-        out: written to and returned, where it is given.
+        out: written to and returned, where it is given; it may be the transpose of an array.
     """
     spectrum: Spectrum
     if _r2c is not None:

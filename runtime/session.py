@@ -177,8 +177,8 @@ def _session(model: bytes, level: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # A plan kept for every batch size saves nothing here. The arena stays: without it as much is resident.
-    options.enable_mem_pattern = False
+    # Arena and memory pattern stay on. Without the one as much is resident, without the other a run takes 2
+    # to 3 % longer; its plans, one for every batch size, cost 64 streams up to 25 MB and one stream nothing.
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_{_ort_name(level)}")
     options.log_severity_level = 4  # what goes wrong comes as an exception; nothing else on stderr
     return ort.InferenceSession(

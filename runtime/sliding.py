@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 
 from runtime.frontend import Array, shared_log_mel
 from runtime.spec import FrontEndSpec
@@ -49,12 +48,13 @@ class SlidingLogMel:
         self._segments = views[:: spec.hop_length][: self._frames]
         self._columns = np.empty((spec.n_mels, self._frames), np.float32)
         self._place = -hop_samples - 1  # of the window in _columns; none yet
-        self._fresh, self._shift = self._plan(filtered)
+        self._shift = self._plan(filtered)
 
-    def _plan(self, filtered: int) -> tuple[npt.NDArray[np.intp], int]:
-        """The frames to compute when the last window lies one hop back, and by how many frames it does."""
+    def _plan(self, filtered: int) -> int:
+        """Decide what is kept when the last window lies one hop back, and by how many frames it moves."""
         spec, every = self._spec, np.arange(self._frames)
-        starts = every * spec.hop_length + self._log_mel.lead - spec.pad
+        first = self._log_mel.lead - spec.pad  # where the first frame starts
+        starts = first + every * spec.hop_length
         interior = every[(starts >= 0) & (starts + spec.win_length <= filtered)]
         shift, rest = divmod(self._hop_samples, spec.hop_length)
         if rest:
@@ -63,10 +63,16 @@ class SlidingLogMel:
                 f"{spec.hop_length}: every window is computed in full, which costs several times as much.",
                 stacklevel=5,
             )
-            return every, 0
+            return 0
         kept = interior[:-shift] if shift < len(interior) else interior[:0]
-        self._kept = slice(int(kept[0]), int(kept[-1]) + 1) if len(kept) else slice(0, 0)
-        return np.setdiff1d(every, kept), shift
+        begin, end = (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, 0)
+        self._kept = slice(begin, end)
+        # What is kept needs no samples. The frames before it end with the last one's, or with the last sample
+        # that is mirrored; the frames after it begin with the first one's.
+        left = max(first + (begin - 1) * spec.hop_length + spec.win_length, spec.pad + 1)
+        right = max(first + end * spec.hop_length, 0)
+        self._edges = slice(0, left), slice(right, None)
+        return shift
 
     def __call__(self, window: Array, place: int) -> Array:
         """Compute the log-mel of the window that starts ``place`` samples into the stream.
@@ -78,24 +84,28 @@ class SlidingLogMel:
         Returns:
             float32 [n_mels, frames], overwritten by the next call.
         """
-        self._fill(window)
         if self._shift and place - self._place == self._hop_samples:
-            kept, shift = self._kept, self._shift
-            self._columns[:, kept] = self._columns[:, kept.start + shift : kept.stop + shift]
-            self._columns[:, self._fresh] = self._log_mel.columns(self._segments[self._fresh])
+            kept, flat = self._kept, self._columns.reshape(-1)
+            flat[: -self._shift] = flat[self._shift :]  # what leaves its row ends up in a fresh column
+            self._fill(window, *self._edges)
+            fresh = self._log_mel.columns(self._segments[: kept.start], self._segments[kept.stop :])
+            self._columns[:, : kept.start] = fresh[:, : kept.start]
+            self._columns[:, kept.stop :] = fresh[:, kept.start :]
         else:
+            self._fill(window, slice(None))
             self._columns[:] = self._log_mel.columns(self._segments)
         self._place = place
         return self._columns
 
-    def _fill(self, window: Array) -> None:
-        """Pre-emphasis and padding, as `LogMel.emphasize` and `LogMel.pad`, into the buffer in place."""
+    def _fill(self, window: Array, *spans: slice) -> None:
+        """Pre-emphasis of spans, then padding, as `LogMel.emphasize` and `LogMel.pad`, in the buffer."""
         inside, pad = self._inside, self._spec.pad
-        if self._spec.preemphasis:
-            np.multiply(window[:-1], np.float32(self._spec.preemphasis), out=inside)
-            np.subtract(window[1:], inside, out=inside)
-        else:
-            inside[:] = window
+        for span in spans:
+            if self._spec.preemphasis:
+                np.multiply(window[:-1][span], np.float32(self._spec.preemphasis), out=inside[span])
+                np.subtract(window[1:][span], inside[span], out=inside[span])
+            else:
+                inside[span] = window[span]
         if pad and self._spec.pad_mode == "reflect":
             self._padded[:pad] = inside[pad:0:-1]
             self._padded[-pad:] = inside[-2 : -pad - 2 : -1]

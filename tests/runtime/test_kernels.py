@@ -32,6 +32,15 @@ def test_the_same_bits_as_scipy(count: int, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(public[1], MEL @ power, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_spectra_as_columns(moved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if moved:
+        monkeypatch.setattr(kernels, "_r2c", None)
+    columns = np.empty((2049, 12), np.complex64)
+    assert np.array_equal(rfft(frames(12, 4096), out=columns.T), rfft(frames(12, 4096)))
+    assert np.array_equal(columns.T, rfft(frames(12, 4096)))
+
+
 def test_what_is_not_there_is_none() -> None:
     assert kernels._routine("scipy.fft._moved.pypocketfft", "r2c") is None
     assert kernels._routine("scipy.fft._pocketfft.pypocketfft", "renamed") is None

@@ -21,6 +21,7 @@ SPECS = {
     "small": SMALL,
     "zeros outside": dataclasses.replace(SMALL, pad_mode="constant", preemphasis=0.0),
     "not centred": dataclasses.replace(SMALL, center=False, power=1.0),
+    "mirrors more than it sees": dataclasses.replace(SMALL, win_length=401, hop_length=300),
     "full window": dataclasses.replace(SMALL, win_length=512, mel_scale="slaney", mel_norm="slaney"),
 }
 
