@@ -9,48 +9,19 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from export.labels import label_loss, surely_changed, surely_wrong
-from export.observers import OBSERVERS, RangeObserver
-from export.rounding import MomentObserver, round_weight
 from export.sensitivity import Sensitivity, rank_values
 from export.signals import MAY_DIFFER, audible, hostile_inputs
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
+from train.observers import OBSERVERS
+from train.ptq import calibrate
 from train.quantize import PORTABLE, Scheme
-from train.scales import Range
-from train.twin import convert, prepare
+from train.twin import convert
 
 TOLERANCE = 0.01
 
 _BATCH = 16
-_ROUNDING_WINDOWS = 32  # second moments of 9 x 216 inputs settle long before all windows are seen
 _MOST_KEPT_FLOAT = 3  # more float layers than that are not worth calling INT8
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What calibration windows tell about a network.
-
-    Attributes:
-        input_shape: of the network at batch 1.
-        observers: name of a value to what was seen of it.
-        moments: name of a layer to the second moments of its inputs, see `export.rounding`.
-    """
-
-    input_shape: tuple[int, ...]
-    observers: dict[str, RangeObserver]
-    moments: dict[str, Tensor]
-
-    def ranges(self, observer: str) -> dict[str, Range]:
-        """The range of every value, chosen by a key of `OBSERVERS`."""
-        return {name: OBSERVERS[observer](seen) for name, seen in self.observers.items()}
-
-    def twin(self, network: nn.Module, observer: str, scheme: Scheme) -> GraphModule:
-        """The INT8 twin of the network with ranges of one observer and weights rounded for their output."""
-
-        def rounding(name: str, weight: Tensor, scales: Tensor) -> Tensor:
-            return round_weight(weight, scales, self.moments[name], scheme.weight_range)
-
-        return convert(network, self.input_shape, self.ranges(observer), scheme, rounding)
 
 
 @dataclass(frozen=True)
@@ -66,24 +37,6 @@ class Quantized:
     network: GraphModule
     scheme: Scheme
     how: dict[str, object]
-
-
-def calibrate(network: nn.Module, windows: Tensor) -> Calibration:
-    """Run calibration windows through a network and look at every value that INT8 needs a range for.
-
-    Args:
-        network: in eval mode.
-        windows: log-mels [n, 1, n_mels, frames].
-    """
-    prepared = prepare(network, tuple(windows.shape), PORTABLE, RangeObserver)
-    observers = {m.name: m for m in prepared.modules() if isinstance(m, RangeObserver)}
-    moments = MomentObserver(prepared)
-    with torch.no_grad():
-        for batch in windows.split(_BATCH):  # first: it refuses what is not finite in one sentence
-            prepared(batch.float())
-        for batch in windows[:: max(1, len(windows) // _ROUNDING_WINDOWS)].split(_BATCH):
-            moments.run(batch.float())
-    return Calibration((1, *windows.shape[1:]), observers, moments.moments)
 
 
 def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float = TOLERANCE) -> Quantized:
@@ -191,7 +144,9 @@ def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
     scheme = Scheme((low, high), tuple(learned["keep_float"]))
     ranges = {name: (low, high) for name, (low, high) in learned["ranges"].items()}
     try:
-        twin = convert(checkpoint.build(), checkpoint.input_shape, ranges, scheme)
+        twin = convert(
+            checkpoint.build(), checkpoint.input_shape, ranges, scheme, scales=learned.get("scales", {})
+        )
     except KeyError as error:
         raise ModelFileError(
             f"The model.pt comes from QAT of another release, which knew no range of {error}: run "

@@ -45,7 +45,7 @@ class Checkpoint:
             so that post-training quantization needs nothing but this file; empty when n is 0.
         calibration_targets: the label index of each of them, int64 [n].
         calibration_ids: the clip and window each of them is.
-        quantization: what QAT learned (scheme and ranges), or an empty dict.
+        quantization: what QAT learned (scheme, ranges, scales of weights), or an empty dict.
     """
 
     student: str

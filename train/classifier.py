@@ -112,10 +112,15 @@ class Classifier(lightning.LightningModule):
         number = batch_idx * self.trainer.world_size + self.trainer.global_rank
         view = self.view(batch, self._train_split, number)
         logits = self._network(view.log_mel)
+        loss = self.loss(batch, view, logits)
+        self._log_step(len(logits), loss=loss)
+        return loss
+
+    def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
+        """What is asked of the answers [batch, classes] to a view of a batch: a scalar."""
         loss = label_loss(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
         if self.lessons is not None:
             loss = self._listen(self.lessons, batch, view, logits, loss)
-        self._log_step(len(logits), loss=loss)
         return loss
 
     def _listen(

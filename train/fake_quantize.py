@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule, Node
 
+from train.ptq import Calibration
 from train.quantize import Observer, Scheme, WeightObserver, aten
 from train.scales import Range
 from train.twin import prepare_training, release, settle
 
 _MOMENTUM = 0.01  # share of a batch's extremes in a range
 _CALIBRATION_BATCH = 16
+_RANGES = "percentile"  # what post-training quantization tries first
 _BATCH_NORM_TRAINING = 5  # position of that argument of aten.batch_norm
 
 
@@ -74,21 +77,36 @@ class FakeWeight(WeightObserver):
     Args:
         name: of the layer.
         weight_range: least and greatest integer.
+
+    Attributes:
+        grid: the scales [out_channels] that it rounds to, once `hold` has fixed them; zeros before.
+        folded: what it last rounded, [out_channels, ...], batch norm folded into it.
     """
+
+    grid: Tensor
 
     def __init__(self, name: str, weight_range: tuple[int, int]) -> None:
         super().__init__(name, weight_range)
-        self.quantizes = True
+        self.register_buffer("grid", torch.zeros(0))
+        self.quantizes, self.holds = True, False
+        self.folded = torch.zeros(0)
 
     def switch(self, *, observe: bool, quantize: bool) -> None:
         """Whether the weight is rounded; there is nothing to observe."""
         self.quantizes = quantize
 
+    def hold(self) -> None:
+        """Keep to one grid from now on: that of the weight last seen, unless there is one already."""
+        if not self.grid.any():
+            self.grid.copy_(self.scales(self.folded))
+        self.holds = True
+
     def forward(self, x: Tensor) -> Tensor:
         """[out_channels, ...] -> the same."""
+        self.folded = x.detach()
         if not self.quantizes:
             return x
-        scales = self.scales(x)
+        scales = self.grid if self.holds else self.scales(x)
         zeros = torch.zeros_like(scales, dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(x, scales, zeros, 0, self.quant_min, self.quant_max)
 
@@ -106,14 +124,23 @@ class FakeQuantized(nn.Module):
         scheme: what varies in INT8.
 
     Attributes:
-        frozen: batch norm and ranges stand still, as they will in the file.
+        frozen: batch norm, ranges and grids stand still, as they will in the file.
     """
 
     def __init__(self, student: nn.Module, input_shape: tuple[int, ...], scheme: Scheme) -> None:
         super().__init__()
         self.scheme, self.frozen = scheme, False
+        self._input_shape = input_shape
         self.graph = prepare_training(student.eval(), input_shape, scheme, FakeActivation, FakeWeight)
         self.values = {m.name: m for m in self.graph.modules() if isinstance(m, FakeActivation)}
+        self._still: list[tuple[nn.Parameter, Tensor]] = []  # what `after_step` keeps as it is
+        self._weights: list[tuple[FakeWeight, nn.Parameter]] = []
+        for node in self.graph.graph.find_nodes(op="call_module"):
+            fake = self.graph.get_submodule(node.target)
+            tensor = _tensor_behind(self.graph, node) if isinstance(fake, FakeWeight) else None
+            if isinstance(tensor, nn.Parameter):  # average pooling's is none
+                fake.grid = torch.zeros(len(tensor))
+                self._weights.append((fake, tensor))
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, n_mels, frames] -> logits [batch, classes]."""
@@ -132,7 +159,9 @@ class FakeQuantized(nn.Module):
         return self
 
     def begin_with(self, log_mels: Tensor) -> None:
-        """Take the first ranges from calibration windows [n, 1, n_mels, frames]."""
+        """Take the first ranges, and nothing else, from calibration windows [n, 1, n_mels, frames]."""
+        training = self.training
+        self.eval()
         for value in self.values.values():
             value.switch(observe=True, quantize=False)
             value.momentum = 1.0
@@ -141,7 +170,58 @@ class FakeQuantized(nn.Module):
                 self(batch.float())
                 for value in self.values.values():
                     value.momentum = _MOMENTUM
+        self.train(training)
+
+    @property
+    def has_grids(self) -> bool:
+        """Whether `freeze` has chosen grids, in this run or in the one that it goes on with."""
+        return all(bool(fake.grid.any()) for fake, _ in self._weights)
+
+    @torch.no_grad()
+    def freeze(self, student: nn.Module, calibration: Calibration | None) -> None:
+        """Let batch norm, ranges and grids stand still, and begin with what post-training quantization gives.
+
+        Args:
+            student: that of the constructor.
+            calibration: of the student as it is; None where there are grids to go on with.
+        """
+        self.frozen = True
+        norms = [m for m in student.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
+        self._still = [(norm.weight, norm.weight.detach().clone()) for norm in norms]
+        for name, value_range in calibration.ranges(_RANGES).items() if calibration else ():
+            if name in self.values:
+                self.values[name].set_range(value_range)
         self.train(self.training)
+        self._look_at_weights()
+        for fake, weight in self._weights:
+            fake.hold()
+            if calibration:
+                folded, grid = fake.folded.cpu(), fake.grid.cpu()
+                rounded = calibration.round(fake.name, folded, grid, self.scheme.weight_range)
+                weight.copy_(_unfold(rounded.to(weight.device), fake, weight))
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Once frozen, put the scales of batch norm back: weights can do what they do, weight by weight.
+
+        A channel's integers would all move at once otherwise. Without gradients DDP would miss them.
+        """
+        for scale, value in self._still:
+            scale.copy_(value)
+
+    def _look_at_weights(self) -> None:
+        """Let every weight pass through its fake quantizer."""
+        device = next(self.graph.parameters()).device
+        self(torch.zeros(2, *self._input_shape[1:], device=device))
+
+    @torch.no_grad()
+    def rounded_weights(self, student: nn.Module) -> dict[str, Tensor]:
+        """The weights that INT8 computes with, by their names in the student; none before `freeze`."""
+        if not self.frozen:
+            return {}
+        self._look_at_weights()
+        names = {parameter: name for name, parameter in student.named_parameters()}
+        return {names[weight]: _unfold(fake(fake.folded), fake, weight) for fake, weight in self._weights}
 
     def copy_statistics_to(self, student: nn.Module) -> None:
         """Give batch norm's statistics to the student: a move to another device parts the two."""
@@ -152,10 +232,29 @@ class FakeQuantized(nn.Module):
 
     def learned(self) -> dict[str, Any]:
         """What ``Checkpoint.quantization`` keeps of it: all that export needs besides the weights."""
-        return {
+        learned: dict[str, Any] = {
             "scheme": "int8",
             "method": "qat",
             "weight_range": list(self.scheme.weight_range),
             "keep_float": list(self.scheme.keep_float),
             "ranges": {name: list(value.range()) for name, value in self.values.items()},
         }
+        if self.frozen:
+            learned["scales"] = {fake.name: fake.grid.tolist() for fake, _ in self._weights}
+        return learned
+
+
+def _tensor_behind(graph: GraphModule, node: Node) -> Tensor:
+    """The parameter or buffer that a fake quantizer of a weight reads, batch norm's scale left out."""
+    while node.op != "get_attr":
+        node = node.all_input_nodes[0]
+    path, _, attribute = node.target.rpartition(".")
+    return getattr(graph.get_submodule(path), attribute)
+
+
+def _unfold(folded: Tensor, fake: FakeWeight, weight: Tensor) -> Tensor:
+    """A weight [out_channels, ...] with batch norm folded into it as the parameter that gives it."""
+    shape = (-1, *[1] * (weight.ndim - 1))
+    pair = (fake.folded * weight).flatten(1).sum(1), weight.square().flatten(1).sum(1)
+    scale = torch.where(pair[1] > 0, pair[0] / pair[1], 1.0).reshape(shape)
+    return torch.where(scale == 0, weight, folded / scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -9,20 +10,31 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from runtime.errors import ConfigError
+from train.augment import View
 from train.checkpoint import Checkpoint, load
 from train.classifier import Classifier
 from train.cli import TrainCLI
 from train.data import Batch
+from train.distill import agreement, binary_distillation, soft_cross_entropy, soften
 from train.fake_quantize import FakeQuantized
+from train.ptq import calibrate
 from train.quantize import WEIGHT_RANGES, Scheme
 
 
 class QuantizedClassifier(Classifier):
     """Goes on training the student of a model.pt with INT8's rounding in its way (Jacob et al., CVPR 2018).
 
+    The float network that it starts from teaches it (Mishra & Marr, "Apprentice", ICLR 2018, scheme C). Once
+    ranges, batch norm and grids stand still, from the start by default, it begins with the integers that
+    post-training quantization would give.
+
     Args:
         checkpoint: the model.pt to start from, of the same student and labels.
-        frozen_share: last part of the training in which batch norm and ranges stand still.
+        float_weight: share of the loss that asks for the answers of that float network to the same view; the
+            rest is the recipe's own loss, on labels and teachers. Null is 1, or half where the recipe has
+            teachers: they go on teaching.
+        frozen_share: last part of the training, above 0, in which batch norm, ranges and grids stand still.
+            It begins with the ranges and the rounding of post-training quantization.
         weight_range: a key of `train.quantize.WEIGHT_RANGES`.
         lr_scale: of the recipe's learning rate, which was for weights that begin at random.
         training: arguments of `Classifier`.
@@ -31,7 +43,8 @@ class QuantizedClassifier(Classifier):
     def __init__(
         self,
         checkpoint: str,
-        frozen_share: float = 0.25,
+        float_weight: float | None = None,
+        frozen_share: float = 1.0,
         weight_range: str = "portable",
         lr_scale: float = 0.05,
         **training: Any,
@@ -40,6 +53,13 @@ class QuantizedClassifier(Classifier):
         self.lr *= lr_scale
         if weight_range not in WEIGHT_RANGES:
             raise ConfigError(f"weight_range is one of {', '.join(WEIGHT_RANGES)}, not '{weight_range}'.")
+        if float_weight is None:
+            float_weight = 0.5 if self.distillation else 1.0
+        if not (0 < frozen_share <= 1 and 0 <= float_weight <= 1):
+            raise ConfigError(
+                f"frozen_share lies in (0, 1] and float_weight in [0, 1], not {frozen_share} and "
+                f"{float_weight}."
+            )
         start = load(checkpoint)
         if (start.student, start.labels) != (self.student_name, self.labels) or not len(start.calibration):
             raise ConfigError(
@@ -48,27 +68,50 @@ class QuantizedClassifier(Classifier):
                 f"{self.student_name} for {', '.join(self.labels)}: give the recipe that trained it."
             )
         self.student.load_state_dict(start.build().state_dict())
-        self.frozen_share = frozen_share
+        self.float_student = start.build().requires_grad_(False)
+        self.float_weight, self.frozen_share = float_weight, frozen_share
         self.fake = FakeQuantized(self.student, start.input_shape, Scheme(WEIGHT_RANGES[weight_range]))
         self.fake.begin_with(start.calibration)
-        self._float_right: list[Tensor] = []
+        self._calibration = start.calibration
+        self._beside_float: list[Tensor] = []
 
     def _network(self, log_mel: Tensor) -> Tensor:
         return self.fake(log_mel)
 
     def on_train_epoch_start(self) -> None:
-        """Freeze batch norm and ranges for the last part."""
+        """Freeze batch norm, ranges and grids for the last part."""
+        self.float_student.eval()
         epochs = self.trainer.max_epochs or 1
-        self.fake.frozen = self.current_epoch >= epochs * (1 - self.frozen_share)
+        first = min(round(epochs * (1 - self.frozen_share)), epochs - 1)  # at least the last one
+        if self.current_epoch >= first and not self.fake.frozen:
+            network = self.to_checkpoint().build()  # on the CPU, wherever the training runs
+            self.fake.freeze(
+                self.student, None if self.fake.has_grids else calibrate(network, self._calibration)
+            )
         self.fake.train()
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, but keep still what is frozen."""
+        super().optimizer_step(*args, **kwargs)
+        self.fake.after_step()
+
+    def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
+        """How far the answers are from the float network's, and what the recipe asks for."""
+        wanted = soften(self.float_student(view.log_mel), 1.0, self.task)
+        distance = soft_cross_entropy if self.task == "single_label" else binary_distillation
+        on_float = distance(logits, wanted)
+        self._log_step(len(logits), loss_float=on_float, float_agreement=agreement(logits, wanted))
+        if self.float_weight == 1:
+            return on_float
+        return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, view, logits)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """As in `Classifier`, and the same windows through the float student."""
+        """As in `Classifier`, and the same windows through the float network that it started from."""
         super().validation_step(batch, batch_idx)
-        self.fake.copy_statistics_to(self.student)
-        answers = self.student(self.log_mel(batch.waveform)).argmax(dim=1)
+        log_mel = self.log_mel(batch.waveform)
+        answers, int8_answers = self.float_student(log_mel).argmax(1), self.fake(log_mel).argmax(1)
         right = answers == batch.target.argmax(dim=1)
-        self._float_right.append(right[batch.labelled > 0])
+        self._beside_float.append(torch.stack([right, answers == int8_answers])[:, batch.labelled > 0])
 
     def on_validation_epoch_end(self) -> None:
         """Log FP32 beside INT8."""
@@ -83,15 +126,18 @@ class QuantizedClassifier(Classifier):
         self._log_float("test")
 
     def _log_float(self, split: str) -> None:
-        right = torch.cat(self._float_right).float()
-        self._float_right.clear()
+        right, agrees = torch.cat(self._beside_float, dim=1).float()
+        self._beside_float.clear()
         if len(right) and self.task == "single_label":
             self.log(f"{split}/float_window_accuracy", right.mean(), prog_bar=True)
+            self.log(f"{split}/float_agreement", agrees.mean())
 
     def to_checkpoint(self, **fields: Any) -> Checkpoint:
-        """The student as it is now, and what INT8 learned with it."""
+        """The student with the weights that INT8 computes with, and what else INT8 learned."""
         self.fake.copy_statistics_to(self.student)
-        return super().to_checkpoint(quantization=self.fake.learned(), **fields)
+        made = super().to_checkpoint(quantization=self.fake.learned(), **fields)
+        rounded = self.fake.rounded_weights(self.student)
+        return dataclasses.replace(made, state_dict={**made.state_dict, **rounded})
 
 
 class QatCLI(TrainCLI):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,18 +112,21 @@ class WeightObserver(ObserverBase):
     Args:
         name: of the layer.
         weight_range: least and greatest integer.
+        scales: [out_channels], where they are known; else they follow from the weight.
 
     Attributes:
         step: scale of the layer's output over that of its input, or None while they are not chosen.
     """
 
-    def __init__(self, name: str, weight_range: tuple[int, int]) -> None:
+    def __init__(
+        self, name: str, weight_range: tuple[int, int], scales: Sequence[float] | None = None
+    ) -> None:
         super().__init__(dtype=torch.int8)
         self.quant_min, self.quant_max = weight_range
         self.qscheme, self.ch_axis = torch.per_channel_symmetric, 0
         self.name = name
         self.step: float | None = None
-        self._scales: Tensor | None = None
+        self._scales = None if scales is None else torch.tensor(scales)
 
     def scales(self, weight: Tensor) -> Tensor:
         """Scales [out_channels] of a weight [out_channels, ...]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -155,6 +155,7 @@ def convert(
     ranges: Ranges,
     scheme: Scheme,
     rounding: Rounding | None = None,
+    scales: Mapping[str, Sequence[float]] | None = None,
 ) -> GraphModule:
     """The INT8 twin of a network: integer values between quantize and dequantize nodes.
 
@@ -164,11 +165,16 @@ def convert(
         ranges: of every value that becomes integer, from calibration or QAT.
         scheme: what varies.
         rounding: rounds the weights of a layer; without it they are rounded to nearest.
+        scales: of weights that lie on their grid already, by layer; the others' follow from the weights.
 
     Raises:
         KeyError: where ``ranges`` lacks a value.
     """
-    prepared = prepare(network, input_shape, scheme, lambda name: _FixedRange(name, ranges[name]))
+
+    def weight(name: str, weight_range: tuple[int, int]) -> WeightObserver:
+        return WeightObserver(name, weight_range, (scales or {}).get(name))
+
+    prepared = prepare(network, input_shape, scheme, lambda name: _FixedRange(name, ranges[name]), weight)
     settle(prepared)
     if rounding is not None:
         _round_weights(prepared, rounding)

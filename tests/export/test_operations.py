@@ -21,6 +21,7 @@ from runtime.errors import ModelFileError
 from runtime.session import run_optimized, run_unoptimized
 from train.checkpoint import Checkpoint
 from train.fake_quantize import FakeQuantized
+from train.ptq import calibrate
 from train.quantize import PORTABLE
 
 
@@ -111,10 +112,41 @@ def test_qat_trains_what_is_exported(shuffle_net: Checkpoint) -> None:
     fake.train()
     nn.functional.cross_entropy(fake(x), shuffle_net.calibration_targets).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
-    fake.frozen = True
+    fake.freeze(student, calibrate(student, x))
     fake.eval()
-    trained = replace(shuffle_net, state_dict=student.state_dict(), quantization=fake.learned())
+    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
     twin = quantize_as_trained(trained).network
     assert lint(to_onnx(twin, shuffle_net.input_shape), (-64, 63)) == []
     with torch.no_grad():
         assert sqnr_db(fake(x), twin(x)) > 30
+
+
+def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint) -> None:
+    student, x = shuffle_net.build(), shuffle_net.calibration.float()
+    fake = FakeQuantized(student, shuffle_net.input_shape, PORTABLE)
+    fake.begin_with(x)
+    network = shuffle_net.build()
+    calibration = calibrate(network, x)
+    fake.freeze(student, calibration)
+    fake.train()
+    with torch.no_grad():
+        after_training = calibration.twin(network, "percentile", PORTABLE)(x)
+        assert sqnr_db(after_training, fake(x)) > 30  # biases are integers in one and not in the other
+    optimizer = torch.optim.Adam((p for p in student.parameters() if p.requires_grad), 1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(fake(x), shuffle_net.calibration_targets).backward()
+        optimizer.step()
+    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
+    twin = quantize_as_trained(trained).network
+    with torch.no_grad():
+        assert sqnr_db(fake(x), after_training) < sqnr_db(fake(x), twin(x)) > 30
+    # a weight that lies on the grid already is not rounded again
+    again = FakeQuantized(trained.build(), shuffle_net.input_shape, PORTABLE)
+    again.graph(x)
+    scales = fake.learned()["scales"]
+    for layer, _ in again._weights:
+        integers = layer.folded / torch.tensor(scales[layer.name]).reshape(-1, *[1] * (layer.folded.ndim - 1))
+        torch.testing.assert_close(integers, integers.round(), rtol=0, atol=1e-3)

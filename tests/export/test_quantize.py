@@ -16,12 +16,15 @@ from export.__main__ import main
 from export.graph import to_onnx
 from export.labels import label_loss
 from export.lint import lint
-from export.quantize import calibrate, quantize, sensitivities
+from export.quantize import quantize, quantize_as_trained, sensitivities
 from export.sensitivity import sqnr_db
 from runtime.errors import ModelFileError
 from runtime.goldens import make_input
 from runtime.session import Session, run_optimized, run_unoptimized
 from train.checkpoint import Checkpoint
+from train.distill import soft_cross_entropy
+from train.fake_quantize import FakeQuantized
+from train.ptq import calibrate
 from train.quantize import PORTABLE, Scheme
 from train.twin import convert, quantized_values
 
@@ -82,6 +85,29 @@ def test_coarser_weights_lose_more(checkpoint: Checkpoint) -> None:
             for limit in (1, 3, 63)
         ]
     assert losses[0] > losses[1] > losses[2] and losses[2] < 0.01 < losses[0]
+
+
+def test_training_brings_int8_nearer_to_the_float_network(checkpoint: Checkpoint, windows: Windows) -> None:
+    """Weights of three bits, so that there is something to mend; judged on windows nobody has seen."""
+    scheme, x = Scheme((-3, 3)), windows(120, 5000)[0]
+    network, student = checkpoint.build(), checkpoint.build()
+    calibration = calibrate(network, checkpoint.calibration)
+    fake = FakeQuantized(student, checkpoint.input_shape, scheme)
+    fake.freeze(student, calibration)
+    fake.train()
+    optimizer = torch.optim.Adam(student.parameters(), 1e-3)
+    for step in range(40):
+        view = windows(24, 2000 + step)[0]
+        optimizer.zero_grad()
+        soft_cross_entropy(fake(view), network(view).detach().softmax(1)).backward()
+        optimizer.step()
+        fake.after_step()
+    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    trained = quantize_as_trained(replace(checkpoint, state_dict=weights, quantization=fake.learned()))
+    with torch.no_grad():
+        wanted = network(x).softmax(1)
+        after_training = soft_cross_entropy(calibration.twin(network, "percentile", scheme)(x), wanted)
+        assert soft_cross_entropy(trained.network(x), wanted) < after_training / 2
 
 
 @pytest.mark.slow

@@ -74,6 +74,24 @@ def test_two_processes_train_one_model(run_room, start, tmp_path):
     assert checkpoint.load(tmp_path / "run_qat" / "model.pt").quantization["method"] == "qat"
 
 
+@pytest.mark.parametrize(
+    ("option", "remedy"), [("frozen_share=0", "frozen_share lies in (0, 1]"), ("float_weight=2", "in [0, 1]")]
+)
+def test_shares_that_make_no_sense_are_refused(run_room, start, tmp_path, option, remedy):
+    done = _qat(run_room, start, tmp_path, f"--model.{option}")
+    assert done.returncode == 2 and remedy in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_a_part_of_the_training_may_move_ranges_and_batch_norm(run_room, start, tmp_path):
+    done = _qat(run_room, start, tmp_path, "--model.frozen_share=0.3", "--model.float_weight=0.5")
+    assert done.returncode == 0, done.stderr
+    trained, before = checkpoint.load(tmp_path / "run_qat" / "model.pt"), checkpoint.load(start)
+    moved = [name for name in before.state_dict if name.endswith("running_var")]
+    assert not any(torch.equal(before.state_dict[name], trained.state_dict[name]) for name in moved)
+    assert trained.quantization["scales"]
+
+
 def test_checkpoint_of_other_labels_is_refused(run_room, tmp_path, tiny_run):
     from dataclasses import replace
 

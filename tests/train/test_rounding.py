@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from export.rounding import round_weight
 from train.quantize import WEIGHT_RANGES
+from train.rounding import round_weight
 from train.scales import weight_scales
 
 

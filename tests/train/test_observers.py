@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.observers import OBSERVERS, RangeObserver, mse, percentile
 from runtime.errors import ModelFileError
+from train.observers import OBSERVERS, RangeObserver, mse, percentile
 from train.scales import activation_parameters
 
 
