@@ -188,9 +188,10 @@ class FakeQuantized(nn.Module):
         self.frozen = True
         norms = [m for m in student.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
         self._still = [(norm.weight, norm.weight.detach().clone()) for norm in norms]
-        for name, value_range in calibration.ranges(_RANGES).items() if calibration else ():
-            if name in self.values:
-                self.values[name].set_range(value_range)
+        if calibration:
+            ranges = calibration.ranges(_RANGES)
+            for name, value in self.values.items():
+                value.set_range(ranges[name])
         self.train(self.training)
         self._look_at_weights()
         for fake, weight in self._weights:

@@ -54,7 +54,7 @@ def test_the_packages_around_them_stay_out_and_can_come_later() -> None:
         "import scipy.fft, scipy.sparse, runtime.kernels as k\n"
         "x = np.arange(8, dtype=np.float32)[None]\n"
         "assert np.array_equal(k.rfft(x), scipy.fft.rfft(x))\n"
-        "assert (scipy.sparse.eye_array(3, format='csr') @ np.ones((3, 2))).all()"
+        "assert (scipy.sparse.csr_array(np.eye(3)) @ np.ones((3, 2))).all()"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
