@@ -131,6 +131,8 @@ def test_a_signal_ends_it_quietly(model_path: Path, noise: np.ndarray, how: sign
     process = subprocess.Popen(
         [sys.executable, "-m", "runtime", "listen", "-", "--json", "--model", str(model_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # tests that a shell runs in its background inherit SIGINT as ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write((noise * 32767).astype("<i2").tobytes())
