@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from export.signals import audible
 from train.checkpoint import Checkpoint
 from train.distill import soften
+
+# Of the hostile signals: for so many INT8 may be sure of a label that float does not give. They lie where
+# nobody trained, and float guesses there, too; a graph that is broken goes wrong on most.
+MAY_DIFFER = 2
 
 _SURE = 0.9  # probability from which a network is held to its label
 
@@ -53,6 +58,19 @@ def surely_changed(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tenso
 def surely_wrong(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> Tensor:
     """Where INT8 is sure of a label that the float network does not give: bool [n]."""
     return (~kept_labels(wanted, got, checkpoint) & _sure(got, checkpoint)).any(dim=1)
+
+
+def heard_otherwise(wanted: Tensor, got: Tensor, checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
+    """Names of the hostile signals that are `surely_wrong`, and of those that are `surely_changed`.
+
+    Args:
+        wanted: logits [signals, classes] of the float network, in the order of `export.signals`.
+        got: of INT8.
+        checkpoint: gives temperature, task, sample rate and length.
+    """
+    rate, samples = checkpoint.frontend.sample_rate, checkpoint.clip_samples
+    wrong, changed = (rule(wanted, got, checkpoint).tolist() for rule in (surely_wrong, surely_changed))
+    return audible(wrong, rate, samples), audible(changed, rate, samples)
 
 
 def _sure(logits: Tensor, checkpoint: Checkpoint) -> Tensor:

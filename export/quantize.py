@@ -8,19 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from export.labels import label_loss, surely_changed, surely_wrong
+from export.labels import MAY_DIFFER, heard_otherwise, label_loss
 from export.sensitivity import Sensitivity, rank_values
-from export.signals import MAY_DIFFER, audible, hostile_inputs
+from export.signals import hostile_inputs
 from runtime.errors import ModelFileError
 from train.checkpoint import Checkpoint
-from train.observers import OBSERVERS
-from train.ptq import calibrate
+from train.observers import FIRST_OBSERVER, OBSERVERS
+from train.ptq import CALIBRATION_BATCH, calibrate
 from train.quantize import PORTABLE, Scheme
 from train.twin import convert
 
 TOLERANCE = 0.01
 
-_BATCH = 16
 _MOST_KEPT_FLOAT = 3  # more float layers than that are not worth calling INT8
 
 
@@ -60,22 +59,16 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
     hostile = torch.from_numpy(hostile_inputs(checkpoint.frontend, checkpoint.clip_samples))
     wanted, wanted_of_hostile = _logits(network, windows), _logits(network, hostile)
     calibration = calibrate(network, windows)
-    rate = checkpoint.frontend.sample_rate
     tried: list[str] = []
     usable: list[tuple[int, int, Quantized]] = []  # signals that INT8 is, or float was, sure of otherwise
 
     def attempt(observer: str, scheme: Scheme) -> None:
         twin = calibration.twin(network, observer, scheme)
         loss = label_loss(wanted, _logits(twin, windows), checkpoint)
-        got = _logits(twin, hostile)
-        wrong, changed = (
-            audible(rule(wanted_of_hostile, got, checkpoint).tolist(), rate, checkpoint.clip_samples)
-            for rule in (surely_wrong, surely_changed)
-        )
+        wrong, changed = heard_otherwise(wanted_of_hostile, _logits(twin, hostile), checkpoint)
         kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
-        heard = (
-            f" and {', '.join(dict.fromkeys(changed + wrong))} heard otherwise" if changed or wrong else ""
-        )
+        otherwise = ", ".join(dict.fromkeys(changed + wrong))
+        heard = f" and {otherwise} heard otherwise" if otherwise else ""
         tried.append(f"{observer}{kept}: {loss:.2%} of labels{heard}")
         how = {"method": "ptq", "observer": observer, "windows": len(windows), "tried": tried}
         if loss <= tolerance and len(wrong) <= MAY_DIFFER:
@@ -86,11 +79,10 @@ def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float
         if usable and usable[-1][:2] == (0, 0):
             break
     if not usable:
-        first = next(iter(OBSERVERS))
-        ranked = rank_values(network, windows, calibration.ranges(first), scheme)
+        ranked = rank_values(network, windows, calibration.ranges(FIRST_OBSERVER), scheme)
         for count in range(1, _MOST_KEPT_FLOAT + 1):
             kept = (*scheme.keep_float, *(row.name for row in ranked[:count]))
-            attempt(first, replace(scheme, keep_float=kept))
+            attempt(FIRST_OBSERVER, replace(scheme, keep_float=kept))
             if usable:
                 break
     if not usable:
@@ -109,7 +101,7 @@ def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sen
         ModelFileError: where the checkpoint holds no calibration windows.
     """
     windows, network = _windows(checkpoint), checkpoint.build()
-    ranges = calibrate(network, windows).ranges(next(iter(OBSERVERS)))
+    ranges = calibrate(network, windows).ranges(FIRST_OBSERVER)
     return rank_values(network, windows, ranges, scheme)
 
 
@@ -125,7 +117,7 @@ def _windows(checkpoint: Checkpoint) -> Tensor:
 def _logits(network: nn.Module, windows: Tensor) -> Tensor:
     """Those of each window, float32 [n, classes]."""
     with torch.no_grad():
-        return torch.cat([network(batch.float()) for batch in windows.split(_BATCH)])
+        return torch.cat([network(batch.float()) for batch in windows.split(CALIBRATION_BATCH)])
 
 
 def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
@@ -145,7 +137,7 @@ def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
     ranges = {name: (low, high) for name, (low, high) in learned["ranges"].items()}
     try:
         twin = convert(
-            checkpoint.build(), checkpoint.input_shape, ranges, scheme, scales=learned.get("scales", {})
+            checkpoint.build(), checkpoint.input_shape, ranges, scheme, scales=learned.get("scales")
         )
     except KeyError as error:
         raise ModelFileError(

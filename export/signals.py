@@ -11,10 +11,6 @@ from runtime.spec import FrontEndSpec
 
 Array = npt.NDArray[np.float32]
 
-# Of all of them: for so many INT8 may be sure of a label that float does not give. It lies where nobody
-# trained, and float guesses there, too; a graph that is broken goes wrong on most.
-MAY_DIFFER = 2
-
 
 def hostile_waveforms(sample_rate: int, samples: int) -> dict[str, Array]:
     """Waveforms float32 [samples] by name, the same for the same arguments."""

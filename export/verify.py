@@ -12,10 +12,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from export.labels import kept_labels, surely_changed, surely_wrong
+from export.labels import MAY_DIFFER, heard_otherwise, kept_labels
 from export.lint import lint
 from export.sensitivity import Sensitivity, sqnr_db
-from export.signals import MAY_DIFFER, audible, hostile_inputs
+from export.signals import hostile_inputs
 from runtime.session import FLOAT_TOLERANCE, Session, run_unoptimized
 from runtime.spec import ModelSpec
 from train.checkpoint import Checkpoint
@@ -201,14 +201,7 @@ def _labels(logits: Array, wanted: Array, count: int, checkpoint: Checkpoint) ->
     another label. Where it only lost one that float is sure of, the note says so.
     """
     float_logits, int8_logits = torch.from_numpy(wanted), torch.from_numpy(logits)
-    wrong, changed = (
-        audible(
-            rule(float_logits[:count], int8_logits[:count], checkpoint).tolist(),
-            checkpoint.frontend.sample_rate,
-            checkpoint.clip_samples,
-        )
-        for rule in (surely_wrong, surely_changed)
-    )
+    wrong, changed = heard_otherwise(float_logits[:count], int8_logits[:count], checkpoint)
     note = f"of {count} hostile signals{': ' + ', '.join(wrong) if wrong else ''}, {MAY_DIFFER} allowed"
     if lost := [name for name in changed if name not in wrong]:
         note += f" (no longer sure: {', '.join(lost)})"

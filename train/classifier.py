@@ -247,8 +247,15 @@ class Classifier(lightning.LightningModule):
         checkpoint_values["tinyscene"] = checkpoint.to_values(self.to_checkpoint())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep probabilities until the epoch's end, where clips are put together; log the agreement."""
-        log_mel = self.log_mel(batch.waveform)
+        """Judge the student on a batch of windows."""
+        self.judge(batch, self.log_mel(batch.waveform))
+
+    def judge(self, batch: Batch, log_mel: Tensor) -> Tensor:
+        """Keep probabilities until the epoch's end, where clips are put together; log the agreement.
+
+        Returns:
+            logits [batch, classes].
+        """
         logits = self._network(log_mel).float()
         self._outputs.append(self._answers(logits, batch))
         if self.lessons is not None:
@@ -258,6 +265,7 @@ class Classifier(lightning.LightningModule):
             if taught is not None:
                 value = agreement(logits, taught)
                 self.log(f"{split}/agreement", value, batch_size=len(logits), sync_dist=True)
+        return logits
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Probabilities [batch, classes], and which clip of the split each window is of."""

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from train.ptq import Calibration
+from train.observers import FIRST_OBSERVER
+from train.ptq import CALIBRATION_BATCH, Calibration
 from train.quantize import Observer, Scheme, WeightObserver, aten
 from train.scales import Range
 from train.twin import prepare_training, release, settle
 
 _MOMENTUM = 0.01  # share of a batch's extremes in a range
-_CALIBRATION_BATCH = 16
-_RANGES = "percentile"  # what post-training quantization tries first
 _BATCH_NORM_TRAINING = 5  # position of that argument of aten.batch_norm
 
 
@@ -79,7 +78,8 @@ class FakeWeight(WeightObserver):
         weight_range: least and greatest integer.
 
     Attributes:
-        grid: the scales [out_channels] that it rounds to, once `hold` has fixed them; zeros before.
+        grid: the scales [out_channels] that it ``holds``; zeros before they are chosen.
+        holds: round to the grid, whatever becomes of the weight.
         folded: what it last rounded, [out_channels, ...], batch norm folded into it.
     """
 
@@ -94,12 +94,6 @@ class FakeWeight(WeightObserver):
     def switch(self, *, observe: bool, quantize: bool) -> None:
         """Whether the weight is rounded; there is nothing to observe."""
         self.quantizes = quantize
-
-    def hold(self) -> None:
-        """Keep to one grid from now on: that of the weight last seen, unless there is one already."""
-        if not self.grid.any():
-            self.grid.copy_(self.scales(self.folded))
-        self.holds = True
 
     def forward(self, x: Tensor) -> Tensor:
         """[out_channels, ...] -> the same."""
@@ -133,14 +127,18 @@ class FakeQuantized(nn.Module):
         self._input_shape = input_shape
         self.graph = prepare_training(student.eval(), input_shape, scheme, FakeActivation, FakeWeight)
         self.values = {m.name: m for m in self.graph.modules() if isinstance(m, FakeActivation)}
-        self._still: list[tuple[nn.Parameter, Tensor]] = []  # what `after_step` keeps as it is
-        self._weights: list[tuple[FakeWeight, nn.Parameter]] = []
+        norms = [m for m in student.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
+        self._norm_scales: list[nn.Parameter] = [norm.weight for norm in norms]
+        self._still: list[Tensor] = []  # what `after_step` keeps them at
+        names = {parameter: name for name, parameter in student.named_parameters()}
+        self._weights: list[tuple[str, FakeWeight, nn.Parameter]] = []  # by their names in the student
         for node in self.graph.graph.find_nodes(op="call_module"):
             fake = self.graph.get_submodule(node.target)
             tensor = _tensor_behind(self.graph, node) if isinstance(fake, FakeWeight) else None
             if isinstance(tensor, nn.Parameter):  # average pooling's is none
                 fake.grid = torch.zeros(len(tensor))
-                self._weights.append((fake, tensor))
+                self._weights.append((names[tensor], fake, tensor))
+        self.register_load_state_dict_post_hook(lambda module, _: module.stand_as_grids_say())
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, n_mels, frames] -> logits [batch, classes]."""
@@ -166,40 +164,40 @@ class FakeQuantized(nn.Module):
             value.switch(observe=True, quantize=False)
             value.momentum = 1.0
         with torch.no_grad():
-            for batch in log_mels.split(_CALIBRATION_BATCH):
+            for batch in log_mels.split(CALIBRATION_BATCH):
                 self(batch.float())
                 for value in self.values.values():
                     value.momentum = _MOMENTUM
         self.train(training)
 
-    @property
-    def has_grids(self) -> bool:
-        """Whether `freeze` has chosen grids, in this run or in the one that it goes on with."""
-        return all(bool(fake.grid.any()) for fake, _ in self._weights)
-
     @torch.no_grad()
-    def freeze(self, student: nn.Module, calibration: Calibration | None) -> None:
+    def freeze(self, calibration: Calibration) -> None:
         """Let batch norm, ranges and grids stand still, and begin with what post-training quantization gives.
 
         Args:
-            student: that of the constructor.
-            calibration: of the student as it is; None where there are grids to go on with.
+            calibration: of the student as it is.
         """
-        self.frozen = True
-        norms = [m for m in student.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine]
-        self._still = [(norm.weight, norm.weight.detach().clone()) for norm in norms]
-        if calibration:
-            ranges = calibration.ranges(_RANGES)
-            for name, value in self.values.items():
-                value.set_range(ranges[name])
-        self.train(self.training)
+        training = self.training
+        ranges = calibration.ranges(FIRST_OBSERVER)
+        for name, value in self.values.items():
+            value.set_range(ranges[name])
+        self.eval()  # settles the scales that the grids follow from
         self._look_at_weights()
-        for fake, weight in self._weights:
-            fake.hold()
-            if calibration:
-                folded, grid = fake.folded.cpu(), fake.grid.cpu()
-                rounded = calibration.round(fake.name, folded, grid, self.scheme.weight_range)
-                weight.copy_(_unfold(rounded.to(weight.device), fake, weight))
+        for _, fake, weight in self._weights:
+            fake.grid.copy_(fake.scales(fake.folded))
+            folded, grid = fake.folded.cpu(), fake.grid.cpu()
+            rounded = calibration.round(fake.name, folded, grid, self.scheme.weight_range)
+            weight.copy_(_unfold(rounded.to(weight.device), fake, weight))
+        self.stand_as_grids_say()
+        self.train(training)
+
+    def stand_as_grids_say(self) -> None:
+        """Stand still where there are grids, and only there: they are what a saved state holds of it."""
+        self.frozen = all(bool(fake.grid.any()) for _, fake, _ in self._weights)
+        for _, fake, _ in self._weights:
+            fake.holds = self.frozen
+        self._still = [scale.detach().clone() for scale in self._norm_scales] if self.frozen else []
+        self.train(self.training)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -207,7 +205,7 @@ class FakeQuantized(nn.Module):
 
         A channel's integers would all move at once otherwise. Without gradients DDP would miss them.
         """
-        for scale, value in self._still:
+        for scale, value in zip(self._norm_scales, self._still, strict=False):
             scale.copy_(value)
 
     def _look_at_weights(self) -> None:
@@ -216,13 +214,12 @@ class FakeQuantized(nn.Module):
         self(torch.zeros(2, *self._input_shape[1:], device=device))
 
     @torch.no_grad()
-    def rounded_weights(self, student: nn.Module) -> dict[str, Tensor]:
+    def rounded_weights(self) -> dict[str, Tensor]:
         """The weights that INT8 computes with, by their names in the student; none before `freeze`."""
         if not self.frozen:
             return {}
         self._look_at_weights()
-        names = {parameter: name for name, parameter in student.named_parameters()}
-        return {names[weight]: _unfold(fake(fake.folded), fake, weight) for fake, weight in self._weights}
+        return {name: _unfold(fake(fake.folded), fake, weight) for name, fake, weight in self._weights}
 
     def copy_statistics_to(self, student: nn.Module) -> None:
         """Give batch norm's statistics to the student: a move to another device parts the two."""
@@ -241,7 +238,7 @@ class FakeQuantized(nn.Module):
             "ranges": {name: list(value.range()) for name, value in self.values.items()},
         }
         if self.frozen:
-            learned["scales"] = {fake.name: fake.grid.tolist() for fake, _ in self._weights}
+            learned["scales"] = {fake.name: fake.grid.tolist() for _, fake, _ in self._weights}
         return learned
 
 

@@ -105,3 +105,4 @@ OBSERVERS: dict[str, Callable[[RangeObserver], Range]] = {
     "mse": mse,
     "minmax": minmax,
 }
+FIRST_OBSERVER = next(iter(OBSERVERS))

@@ -18,7 +18,7 @@ from train.rounding import MomentObserver, round_weight
 from train.scales import Range
 from train.twin import convert, prepare
 
-_BATCH = 16
+CALIBRATION_BATCH = 16  # windows that run at once
 _ROUNDING_WINDOWS = 32  # second moments of 9 x 216 inputs settle long before all windows are seen
 
 
@@ -64,8 +64,8 @@ def calibrate(network: nn.Module, windows: Tensor) -> Calibration:
     observers = {m.name: m for m in prepared.modules() if isinstance(m, RangeObserver)}
     moments = MomentObserver(prepared)
     with torch.no_grad():
-        for batch in windows.split(_BATCH):  # first: it refuses what is not finite in one sentence
+        for batch in windows.split(CALIBRATION_BATCH):  # first: it refuses what is not finite in one sentence
             prepared(batch.float())
-        for batch in windows[:: max(1, len(windows) // _ROUNDING_WINDOWS)].split(_BATCH):
+        for batch in windows[:: max(1, len(windows) // _ROUNDING_WINDOWS)].split(CALIBRATION_BATCH):
             moments.run(batch.float())
     return Calibration((1, *windows.shape[1:]), observers, moments.moments)

@@ -67,8 +67,8 @@ class QuantizedClassifier(Classifier):
                 f"{len(start.calibration)} calibration windows, which does not fit the recipe's "
                 f"{self.student_name} for {', '.join(self.labels)}: give the recipe that trained it."
             )
-        self.student.load_state_dict(start.build().state_dict())
         self.float_student = start.build().requires_grad_(False)
+        self.student.load_state_dict(self.float_student.state_dict())
         self.float_weight, self.frozen_share = float_weight, frozen_share
         self.fake = FakeQuantized(self.student, start.input_shape, Scheme(WEIGHT_RANGES[weight_range]))
         self.fake.begin_with(start.calibration)
@@ -85,9 +85,7 @@ class QuantizedClassifier(Classifier):
         first = min(round(epochs * (1 - self.frozen_share)), epochs - 1)  # at least the last one
         if self.current_epoch >= first and not self.fake.frozen:
             network = self.to_checkpoint().build()  # on the CPU, wherever the training runs
-            self.fake.freeze(
-                self.student, None if self.fake.has_grids else calibrate(network, self._calibration)
-            )
+            self.fake.freeze(calibrate(network, self._calibration))
         self.fake.train()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -105,20 +103,18 @@ class QuantizedClassifier(Classifier):
             return on_float
         return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, view, logits)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def judge(self, batch: Batch, log_mel: Tensor) -> Tensor:
         """As in `Classifier`, and the same windows through the float network that it started from."""
-        super().validation_step(batch, batch_idx)
-        log_mel = self.log_mel(batch.waveform)
-        answers, int8_answers = self.float_student(log_mel).argmax(1), self.fake(log_mel).argmax(1)
-        right = answers == batch.target.argmax(dim=1)
-        self._beside_float.append(torch.stack([right, answers == int8_answers])[:, batch.labelled > 0])
+        logits = super().judge(batch, log_mel)
+        answers = self.float_student(log_mel).argmax(dim=1)
+        right, agrees = answers == batch.target.argmax(dim=1), answers == logits.argmax(dim=1)
+        self._beside_float.append(torch.stack([right, agrees])[:, batch.labelled > 0])
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log FP32 beside INT8."""
         super().on_validation_epoch_end()
         self._log_float("val")
-
-    test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Log FP32 beside INT8."""
@@ -136,8 +132,7 @@ class QuantizedClassifier(Classifier):
         """The student with the weights that INT8 computes with, and what else INT8 learned."""
         self.fake.copy_statistics_to(self.student)
         made = super().to_checkpoint(quantization=self.fake.learned(), **fields)
-        rounded = self.fake.rounded_weights(self.student)
-        return dataclasses.replace(made, state_dict={**made.state_dict, **rounded})
+        return dataclasses.replace(made, state_dict={**made.state_dict, **self.fake.rounded_weights()})
 
 
 class QatCLI(TrainCLI):

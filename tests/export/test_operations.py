@@ -112,9 +112,9 @@ def test_qat_trains_what_is_exported(shuffle_net: Checkpoint) -> None:
     fake.train()
     nn.functional.cross_entropy(fake(x), shuffle_net.calibration_targets).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
-    fake.freeze(student, calibrate(student, x))
+    fake.freeze(calibrate(student, x))
     fake.eval()
-    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
     twin = quantize_as_trained(trained).network
     assert lint(to_onnx(twin, shuffle_net.input_shape), (-64, 63)) == []
@@ -128,7 +128,7 @@ def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint
     fake.begin_with(x)
     network = shuffle_net.build()
     calibration = calibrate(network, x)
-    fake.freeze(student, calibration)
+    fake.freeze(calibration)
     fake.train()
     with torch.no_grad():
         after_training = calibration.twin(network, "percentile", PORTABLE)(x)
@@ -138,7 +138,7 @@ def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint
         optimizer.zero_grad()
         nn.functional.cross_entropy(fake(x), shuffle_net.calibration_targets).backward()
         optimizer.step()
-    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
     twin = quantize_as_trained(trained).network
     with torch.no_grad():
@@ -147,6 +147,25 @@ def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint
     again = FakeQuantized(trained.build(), shuffle_net.input_shape, PORTABLE)
     again.graph(x)
     scales = fake.learned()["scales"]
-    for layer, _ in again._weights:
+    for _, layer, _ in again._weights:
         integers = layer.folded / torch.tensor(scales[layer.name]).reshape(-1, *[1] * (layer.folded.ndim - 1))
         torch.testing.assert_close(integers, integers.round(), rtol=0, atol=1e-3)
+
+
+def test_a_saved_state_says_whether_all_stands_still(shuffle_net: Checkpoint) -> None:
+    """A run that goes on after its last epoch, or whose best one lies before the freeze, trains no more."""
+    student, x = shuffle_net.build(), shuffle_net.calibration.float()
+    fake = FakeQuantized(student, shuffle_net.input_shape, PORTABLE)
+    fake.begin_with(x)
+    before = {name: tensor.clone() for name, tensor in fake.state_dict().items()}
+    fake.freeze(calibrate(shuffle_net.build(), x))
+    frozen = {name: tensor.clone() for name, tensor in fake.state_dict().items()}
+    learned, rounded = fake.learned(), fake.rounded_weights()
+    fake.load_state_dict(before)
+    assert not fake.frozen and not fake.rounded_weights() and "scales" not in fake.learned()
+    assert fake(x).isfinite().all()
+    other = FakeQuantized(shuffle_net.build(), shuffle_net.input_shape, PORTABLE)
+    other.load_state_dict(frozen)
+    assert other.frozen and other.learned() == learned
+    for name, weight in other.rounded_weights().items():
+        torch.testing.assert_close(weight, rounded[name], rtol=0, atol=0)

@@ -99,7 +99,7 @@ def test_training_brings_int8_nearer_to_the_float_network(
     scheme, x = Scheme((-3, 3)), windows(120, 5000)[0]
     network, student = checkpoint.build(), checkpoint.build()
     fake = FakeQuantized(student, checkpoint.input_shape, scheme)
-    fake.freeze(student, calibration)
+    fake.freeze(calibration)
     fake.train()
     optimizer = torch.optim.Adam(student.parameters(), 1e-3)
     for step in range(40):
@@ -108,7 +108,7 @@ def test_training_brings_int8_nearer_to_the_float_network(
         soft_cross_entropy(fake(view), network(view).detach().softmax(1)).backward()
         optimizer.step()
         fake.after_step()
-    weights = {**student.state_dict(), **fake.rounded_weights(student)}
+    weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = quantize_as_trained(replace(checkpoint, state_dict=weights, quantization=fake.learned()))
     with torch.no_grad():
         wanted = network(x).softmax(1)
@@ -142,7 +142,7 @@ def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
     observer: str,
 ) -> None:
     answers = iter(marks)
-    monkeypatch.setattr(f"export.quantize.{rule}", lambda *_: next(answers))
+    monkeypatch.setattr(f"export.labels.{rule}", lambda *_: next(answers))
     how = quantize(checkpoint, tolerance=1.0).how
     assert how["observer"] == observer and len(how["tried"]) == len(marks)
     assert "of labels and sweep" in how["tried"][0] and how["tried"][0].endswith("heard otherwise")
@@ -152,7 +152,7 @@ def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
 def test_a_network_that_is_sure_of_other_labels_is_refused(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.quantize.surely_wrong", lambda *_: MANY)
+    monkeypatch.setattr("export.labels.surely_wrong", lambda *_: MANY)
     with pytest.raises(ModelFileError, match="sweep, clipping, noise heard otherwise"):
         quantize(checkpoint, tolerance=1.0)
 
