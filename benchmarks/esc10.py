@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.pack import default_method, pack
-from runtime import door, load_model
+from export.pipeline import default_method, pack
+from runtime import entry_point, load_model
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
-from train import checkpoint
-from train.calibration import calibrate
+from train.checkpoints import model_pt
 from train.data import ESC50, ClipData
-from train.evaluation import Evaluation, evaluate
-from train.frontend import LogMel
+from train.log_mel import LogMel
+from train.training.calibration import calibrate
+from train.training.evaluation import Evaluation, evaluate
 
 FOLDS = (1, 2, 3, 4)
 RECIPE = Path("train/recipes/esc10_cp_mobile.yaml")
@@ -56,7 +56,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     for fold in FOLDS:
         run, others = runs / f"fold{fold}", [other for other in FOLDS if other != fold]
         float_model = fit(run, others, [fold], seed)
-        model = checkpoint.load(float_model)
+        model = model_pt.load(float_model)
         data = held_out_windows(model, fold)
         probabilities, clips = torch_probabilities(model, data)
         held_out.append((probabilities, data.datasets["test"].targets[clips]))
@@ -69,7 +69,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
     _print_lines("mean", mean)
     probabilities, target = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
-    confidence = calibrate(probabilities, target, checkpoint.load(runs / "fold1" / "model.pt").labels)
+    confidence = calibrate(probabilities, target, model_pt.load(runs / "fold1" / "model.pt").labels)
     print(f"from the pooled held-out windows: {confidence}")
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
@@ -79,7 +79,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     }  # fmt: skip
     with write_beside(RESULTS / "esc10.json") as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 def ship(runs: Path, seed: int) -> int:
@@ -88,7 +88,7 @@ def ship(runs: Path, seed: int) -> int:
     if not results.is_file():
         raise TinysceneError(f"There is no {results}: run `python -m benchmarks.esc10 crossvalidate` first.")
     result = json.loads(results.read_text())
-    model = checkpoint.load(fit(runs / "final", list(FOLDS), [], seed))
+    model = model_pt.load(fit(runs / "final", list(FOLDS), [], seed))
     held_out = {key: result["mean"][key] for key in ("ptq_int8_windows", "ptq_int8_clips")}
     model = dataclasses.replace(
         model,
@@ -99,9 +99,9 @@ def ship(runs: Path, seed: int) -> int:
     packed = pack(model, BOX, method=default_method(model))
     print(packed.verification)
     if not packed.verification.passed:
-        return door.EXIT_NEGATIVE
+        return entry_point.EXIT_NEGATIVE
     print(f"wrote {BOX}: {packed.file_bytes:,} bytes, temperature {model.temperature}")
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 def fit(
@@ -138,7 +138,7 @@ def run_recipe(verb: str, recipe: Path, seed: int, *options: str) -> None:
         raise TinysceneError(f"`python -m train {verb}` failed: its message stands above.")
 
 
-def held_out_windows(model: checkpoint.Checkpoint, fold: int) -> ClipData:
+def held_out_windows(model: model_pt.Checkpoint, fold: int) -> ClipData:
     """The windows of a fold. Raises TinysceneError where the model has learnt from it."""
     learnt_from = model.provenance["data"]["train"]
     if fold in learnt_from:
@@ -152,7 +152,7 @@ def _score(
     path: Path, data: ClipData, float_probabilities: np.ndarray, clips: np.ndarray
 ) -> dict[str, float]:
     """Accuracies of INT8 on a fold, and the share of its windows with the label of the float network."""
-    model = checkpoint.load(path)
+    model = model_pt.load(path)
     onnx = path.with_suffix(".onnx")
     packed = pack(model, onnx, method=default_method(model))
     if not packed.verification.passed:
@@ -175,7 +175,7 @@ def _accuracies(name: str, result: Evaluation) -> dict[str, float]:
     return {f"{name}_windows": result.window_accuracy, f"{name}_clips": result.clip_accuracy}
 
 
-def torch_probabilities(model: checkpoint.Checkpoint, data: ClipData) -> tuple[np.ndarray, np.ndarray]:
+def torch_probabilities(model: model_pt.Checkpoint, data: ClipData) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [windows, classes] and clips [windows] of the test split."""
     network, log_mel = model.build(), LogMel(model.frontend)
     probabilities, clips = [], []
@@ -216,4 +216,4 @@ def machine() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry_point.run(main)

@@ -29,11 +29,11 @@ from benchmarks.esc10 import (
     machine,
     torch_probabilities,
 )
-from runtime import door
+from runtime import entry_point
 from runtime.files import write_beside
-from train import checkpoint
+from train.checkpoints import model_pt
 from train.data import Clip
-from train.evaluation import clip_means
+from train.training.evaluation import clip_means
 
 TAUGHT = Path("train/recipes/esc10_cp_mobile_kd.yaml")
 LARGE = ("--model.student=cp_resnet", "--allow-over-budget")
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     }  # fmt: skip
     with write_beside(RESULTS / "esc10_distillation.json") as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 class Answers(NamedTuple):
@@ -98,7 +98,7 @@ def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
 
 def _score(models: dict[str, Path], fold: int) -> dict[str, Answers]:
     """Clips and windows of a fold as every model, and the teachers together, answered to them."""
-    loaded = {name: checkpoint.load(path) for name, path in models.items()}
+    loaded = {name: model_pt.load(path) for name, path in models.items()}
     data = held_out_windows(loaded["student"], fold)
     clips: list[Clip] = list(data.datasets["test"].clips)
     probabilities = {}
@@ -149,4 +149,4 @@ def interval(taught: Right, alone: Right, groups: list[str], seed: int) -> tuple
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry_point.run(main)

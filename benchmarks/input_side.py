@@ -36,13 +36,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.runtime_cost import machine, spread
-from runtime.door import EXIT_OK, require, run
+from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
-from train.augment import Augmentation, generator_for
 from train.data import Batch, ClipData, Folder, Packed
 from train.data.pack import pack
-from train.frontend import LogMel
+from train.log_mel import LogMel
+from train.training.augmentation import Augmentation, generator_for
 
 RESULT = Path(__file__).parent / "results" / "input_side.json"
 FILE_RATE, CLASSES, BATCH, EPOCHS = 44_100, 10, 64, 50  # the rate of TAU's and ESC-50's files
@@ -210,7 +210,7 @@ def plain(
 
 
 def ours(data: ClipData, augmentation: Augmentation) -> Epoch:
-    """A contestant: as `train.classifier` does it."""
+    """A contestant: as `train.training.lightning_module` does it."""
     log_mel, epochs = LogMel(SPEC), iter(range(1_000_000))
     loader: DataLoader[Batch] = data.train_dataloader()
 

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from runtime import load_model
-from runtime.door import EXIT_OK, run
+from runtime.audio.log_mel import LogMel
+from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
-from runtime.frontend import LogMel
 from train.data import ESC50, ClipData
 
 AARCH64_RELEASES = ("1.22.1", "1.24.4", "1.27.0")  # of onnxruntime

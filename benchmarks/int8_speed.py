@@ -25,13 +25,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.pack import Method, default_method, pack
-from runtime.door import EXIT_OK, run
+from export.pipeline import Method, default_method, pack
+from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
-from runtime.goldens import make_input
-from runtime.session import INPUT, Session
-from train.checkpoint import Checkpoint, load
+from runtime.model.self_test import make_input
+from runtime.model.session import INPUT, Session
+from train.checkpoints.model_pt import Checkpoint, load
 from train.networks import build
 
 _WARM_UP = 50

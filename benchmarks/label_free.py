@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import esc10
-from runtime import door
+from runtime import entry_point
 from runtime.files import write_beside
 
 SHARE = 0.1
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     with write_beside(RESULTS) as partial:
         partial.write_text(json.dumps({**results, options.corpus: result}, indent=2) + "\n")
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 def _students(trial: Trial, runs: Path, split: list[str], seed: int) -> dict[str, float]:
@@ -136,4 +136,4 @@ def _student(trial: Trial, folder: Path, seed: int, *changes: str) -> float:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry_point.run(main)

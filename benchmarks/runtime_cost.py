@@ -28,11 +28,11 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before nu
 
 import numpy as np
 
+from runtime.audio.log_mel import LogMel
 from runtime.classifier import Model, load_model
 from runtime.files import write_beside
-from runtime.frontend import LogMel
-from runtime.stream import Stream
-from runtime.windows import WindowCutter
+from runtime.streaming.framing import WindowCutter
+from runtime.streaming.stream import Stream
 
 RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
 HOP_S, STREAMS, ROUNDS, RUNS = 0.125, 64, 400, 15

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from runtime.frontend import mel_matrix
+from runtime.audio.log_mel import mel_matrix
 from runtime.spec import FrontEndSpec
 
 

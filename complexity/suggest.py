@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from complexity.budget import Budget
-from complexity.count_torch import count_official
+from complexity.counters.torchinfo_count import count_official
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,4 +1,4 @@
-"""What must hold of an INT8 graph, whoever made it: the scheme of `train.quantize`, checked on the file."""
+"""Checks an INT8 file against the scheme of `train.quantization.quantizer`, whoever wrote the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from export.arrows import Arrows
+from export.passes.graph_edges import Arrows
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _FOLLOWERS = ("Relu",)  # run inside the requantization of what they follow

@@ -11,11 +11,11 @@ from typing import Any
 import numpy.typing as npt
 
 from runtime.errors import AudioError, ConfigError, ModelFileError
-from runtime.pace import DEFAULT_HOP_S
-from runtime.prediction import Prediction, clip_mean
-from runtime.session import Session
-from runtime.stream import Stream, Streams
-from runtime.windows import WindowCutter
+from runtime.live.overload import DEFAULT_HOP_S
+from runtime.model.prediction import Prediction, clip_mean
+from runtime.model.session import Session
+from runtime.streaming.framing import WindowCutter
+from runtime.streaming.stream import Stream, Streams
 
 
 class Model:

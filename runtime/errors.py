@@ -1,7 +1,7 @@
 """The errors a user can cause and mend: one sentence with the remedy, never a traceback.
 
 Two levels: ``TinysceneError`` is what a caller catches, its children say which thing was at fault.
-A room's ``__main__`` turns any of them into that sentence on stderr and exit code 2 (`runtime.door`).
+A room's ``__main__`` turns any of them into that sentence on stderr and exit code 2 (`runtime.entry_point`).
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ class Golden:
     """A test input, named by formula and seed, and the logits that exact arithmetic gives for it.
 
     Attributes:
-        formula: a name that `runtime.goldens` knows; it makes the log-mel input of the network.
+        formula: a name that `runtime.model.self_test` knows; it makes the log-mel input of the network.
         seed: integer that the formula starts from.
         logits: the expected output, one number per label.
     """
@@ -250,7 +250,7 @@ class ModelSpec:
         frontend: how a waveform becomes the network's input.
         task: ``single_label`` (softmax) or ``multi_label`` (sigmoid).
         clip_s: length of the window that one answer is for, seconds.
-        complexity: totals of the complexity report (`complexity.report`).
+        complexity: totals of the complexity report (`complexity.report.report`).
         quantization: the scheme: ``{"scheme": "float32"}``, or for INT8 also ``weight_range``,
             ``output_scale`` (one output step in logits) and ``output_zero_point``.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from runtime.errors import ConfigError
-from train.nearest import nearest
 from train.students import STUDENTS
+from train.suggestions import nearest
 from train.teachers import TEACHERS
 
 NETWORKS: dict[str, type[nn.Module]] = {**STUDENTS, **TEACHERS}

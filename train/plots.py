@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime.door import require
+from runtime.entry_point import require
 from runtime.files import write_beside
 
 

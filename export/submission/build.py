@@ -16,16 +16,16 @@ import numpy as np
 import soundfile
 
 from complexity import Budget, Report
-from complexity.weigh import measure_onnx
-from export.pack import default_method, pack
+from complexity.measurement import measure_onnx
+from export.pipeline import default_method, pack
 from export.submission.inference import GENERAL, Twin, save_twin, step_sizes
 from export.submission.vendor import vendor
 from runtime.errors import ConfigError, TinysceneError
-from runtime.session import Session
+from runtime.model.session import Session
 from runtime.spec import ModelSpec
-from train import checkpoint
-from train.checkpoint import Checkpoint
-from train.quantize import Scheme
+from train.checkpoints import model_pt
+from train.checkpoints.model_pt import Checkpoint
+from train.quantization.quantizer import Scheme
 from train.students import STUDENTS
 
 DEVICES = ("a", "b", "c", *(f"s{number}" for number in range(1, 11)))  # those of the organisers' counter
@@ -69,7 +69,7 @@ def build(
     _check(models, name, index)
     output = output.resolve()
     _check_place(output, name)
-    checkpoints = {device: checkpoint.load(path) for device, path in models.items()}
+    checkpoints = {device: model_pt.load(path) for device, path in models.items()}
     _check_agreement(models, checkpoints)
     reports: dict[str, Report] = {}
     with tempfile.TemporaryDirectory() as staging:
@@ -193,7 +193,7 @@ def _write_package(folder: Path, name: str, index: int, reports: Mapping[str, Re
     for old in (package / "tinyscene", package / "ckpts" / submission, folder / "predictions" / submission):
         shutil.rmtree(old, ignore_errors=True)
     vendored = f"{name}.tinyscene"
-    imported = vendor(("export.submission.inference", "runtime.door"), package / "tinyscene", vendored)
+    imported = vendor(("export.submission.inference", "runtime.entry_point"), package / "tinyscene", vendored)
     requirements = [*_as_here(imported | {"torchinfo"}), *_OTHERS]
     files = {
         folder / "pyproject.toml": _PYPROJECT.format(name=name, requirements=json.dumps(requirements)),

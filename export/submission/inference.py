@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
+from runtime.audio.decode import AudioFile
+from runtime.audio.log_mel import LogMel
 from runtime.classifier import load_model as load_onnx
 from runtime.errors import DataError, ModelFileError
-from runtime.frontend import LogMel
-from runtime.prediction import to_scores
-from runtime.sources import AudioFile
-from runtime.windows import WindowCutter
-from train.output import write_output
+from runtime.model.prediction import to_scores
+from runtime.streaming.framing import WindowCutter
 from train.students import STUDENTS
+from train.training.challenge_output import write_output
 
 GENERAL = "general"  # the model of every device that has none of its own
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of zero has no logarithm

@@ -7,20 +7,20 @@ import sys
 
 import pytest
 
-from complexity.__main__ import main
+from complexity.cli import main
 from runtime.errors import ConfigError, MissingExtraError, ModelFileError, TinysceneError
 from runtime.spec import FrontEndSpec
 from tests.complexity.onnx_builder import conv_net, residual_block
 
 torch = pytest.importorskip("torch")
 
-from train import checkpoint  # noqa: E402
+from train.checkpoints import model_pt  # noqa: E402
 from train.students import CPMobile  # noqa: E402
 
 
 def make_checkpoint(**arguments):
     arguments = {"n_classes": 10, **arguments}
-    return checkpoint.Checkpoint(
+    return model_pt.Checkpoint(
         student="cp_mobile",
         arguments=arguments,
         frontend=FrontEndSpec.preset("cp_mel"),
@@ -34,10 +34,10 @@ def folder(tmp_path_factory):
     """A model.pt of the full size, one of 136 K parameters, a small one; Lightning files; damaged ones."""
     folder = tmp_path_factory.mktemp("models")
     full = make_checkpoint()
-    checkpoint.save(full, folder / "model.pt")
-    checkpoint.save(make_checkpoint(expansion_rate=3.2), folder / "over.pt")
-    checkpoint.save(make_checkpoint(base_channels=8, channels_multiplier=1.5), folder / "small.pt")
-    lightning = {"pytorch-lightning_version": "2.6", "tinyscene": checkpoint.to_values(full)}
+    model_pt.save(full, folder / "model.pt")
+    model_pt.save(make_checkpoint(expansion_rate=3.2), folder / "over.pt")
+    model_pt.save(make_checkpoint(base_channels=8, channels_multiplier=1.5), folder / "small.pt")
+    lightning = {"pytorch-lightning_version": "2.6", "tinyscene": model_pt.to_values(full)}
     torch.save(lightning, folder / "ours.ckpt")
     torch.save({"pytorch-lightning_version": "2.6"}, folder / "foreign.ckpt")
     (folder / "truncated.pt").write_bytes((folder / "model.pt").read_bytes()[:10_000])

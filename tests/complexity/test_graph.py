@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from complexity.graph import Graph, Node, Peak, find_peak, live_bytes
+from complexity.operations import Graph, Node, Peak, find_peak, live_bytes
 
 
 @st.composite

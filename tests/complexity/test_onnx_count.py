@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx")
 
-from complexity.weigh import measure_onnx  # noqa: E402
+from complexity.measurement import measure_onnx  # noqa: E402
 from runtime.errors import ConfigError, ModelFileError, TinysceneError  # noqa: E402
 from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
 from tests.complexity.closed_form import expect, layers  # noqa: E402
@@ -205,7 +205,7 @@ def test_an_onnx_file_is_weighed_without_torch(tmp_path):
     path = residual_block(tmp_path / "block.onnx", "qdq")
     program = (
         "import json, sys\n"
-        "from complexity.__main__ import main\n"
+        "from complexity.cli import main\n"
         f"code = main(['check', {str(path)!r}])\n"
         "print(json.dumps([code, sorted({'torch', 'torchinfo', 'train', 'matplotlib'} & set(sys.modules))]))"
     )
@@ -253,7 +253,7 @@ def test_weights_beside_the_file_count_and_need_not_be_there(tmp_path):
 
 
 def test_every_listed_operator_is_a_real_one():
-    from complexity.onnx_ops import COSTS, IN_PLACE, INTEGER, VIEWS
+    from complexity.counters.onnx_operators import COSTS, IN_PLACE, INTEGER, VIEWS
 
     assert set(COSTS) <= {schema.name for schema in onnx.defs.get_all_schemas()}
     assert set(COSTS) >= (IN_PLACE | INTEGER | VIEWS)

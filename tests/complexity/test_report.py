@@ -10,12 +10,12 @@ import pytest
 onnx = pytest.importorskip("onnx")
 
 from complexity import Budget  # noqa: E402
-from complexity.figures import divide  # noqa: E402
-from complexity.markdown import comparison_to_markdown, to_markdown  # noqa: E402
-from complexity.plot import plot  # noqa: E402
-from complexity.render import print_comparison, print_report  # noqa: E402
-from complexity.report import Report  # noqa: E402
-from complexity.weigh import measure, measure_onnx  # noqa: E402
+from complexity.measurement import measure, measure_onnx  # noqa: E402
+from complexity.report.markdown import comparison_to_markdown, to_markdown  # noqa: E402
+from complexity.report.plot import plot  # noqa: E402
+from complexity.report.report import Report  # noqa: E402
+from complexity.report.summary import divide  # noqa: E402
+from complexity.report.terminal import print_comparison, print_report  # noqa: E402
 from runtime.errors import ConfigError  # noqa: E402
 from runtime.spec import FrontEndSpec  # noqa: E402
 from tests.complexity.invariants import check_invariants  # noqa: E402

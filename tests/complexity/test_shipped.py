@@ -14,10 +14,10 @@ from torch import nn
 
 import runtime
 from complexity import measure
-from complexity.weigh import measure_onnx
+from complexity.measurement import measure_onnx
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
-from train.checkpoint import Checkpoint, save
+from train.checkpoints.model_pt import Checkpoint, save
 from train.students import CPMobile
 
 BOXED = sorted((Path(runtime.__file__).parent / "models").glob("*.onnx"))
@@ -31,8 +31,8 @@ def export(folder, run_room, method, **arguments):
     windows = torch.randn(10, 1, 256, 64)
     quantization = {}
     if method == "qat":
-        from train.fake_quantize import FakeQuantized
-        from train.quantize import PORTABLE
+        from train.quantization.fake_quantize import FakeQuantized
+        from train.quantization.quantizer import PORTABLE
 
         fake = FakeQuantized(network, (1, 1, 256, 64), PORTABLE)
         fake.begin_with(windows)

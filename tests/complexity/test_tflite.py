@@ -7,7 +7,7 @@ import pytest
 tflite = pytest.importorskip("tflite")
 flatbuffers = pytest.importorskip("flatbuffers")
 
-from complexity.weigh import measure_tflite  # noqa: E402
+from complexity.measurement import measure_tflite  # noqa: E402
 from runtime.errors import ModelFileError  # noqa: E402
 
 INT8, INT32 = tflite.TensorType.INT8, tflite.TensorType.INT32

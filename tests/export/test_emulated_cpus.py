@@ -11,9 +11,9 @@ import onnx
 import pytest
 
 from runtime.errors import ModelFileError
-from runtime.modelfile import SPEC_KEY
-from runtime.session import Session
-from train.checkpoint import Checkpoint
+from runtime.model.model_file import SPEC_KEY
+from runtime.model.session import Session
+from train.checkpoints.model_pt import Checkpoint
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_self_check_steps_down_where_optimizations_are_wrong(
 
 def test_goldens_are_met_to_the_bit(int8_onnx: Path) -> None:
     """The runtime allows 2.5 output steps, for layers that stay float; integers need none."""
-    from runtime.goldens import make_input
+    from runtime.model.self_test import make_input
 
     session = Session(int8_onnx)
     assert len(session.spec.goldens) >= 3

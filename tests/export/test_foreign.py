@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export.__main__ import main
+from export.cli import main
 from runtime.errors import DataError, ModelFileError
 
 

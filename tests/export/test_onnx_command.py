@@ -15,11 +15,11 @@ import onnx
 import pytest
 import torch
 
-from export.__main__ import main
+from export.cli import main
 from runtime import load_model
 from runtime.errors import TinysceneError
-from runtime.session import Session
-from train.checkpoint import Checkpoint, save
+from runtime.model.session import Session
+from train.checkpoints.model_pt import Checkpoint, save
 from train.students import CPMobile
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
@@ -75,7 +75,7 @@ def test_full_size_student_stays_below_180_kb(tmp_path: Path, checkpoint: Checkp
     with torch.no_grad():  # so that the logits of an untrained network differ from each other
         network.train()(torch.randn(4, *checkpoint.input_shape[1:]))
     full = replace(checkpoint, arguments={"n_classes": 3}, state_dict=network.state_dict())
-    from export.pack import pack
+    from export.pipeline import pack
 
     assert pack(full, tmp_path / "full.onnx", method="ptq", tolerance=1.0).file_bytes <= 180_000
 

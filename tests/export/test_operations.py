@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.graph import to_onnx
 from export.lint import lint
-from export.pack import pack
-from export.quantize import quantize, quantize_as_trained
-from export.sensitivity import sqnr_db
+from export.onnx_graph import to_onnx
+from export.pipeline import pack
 from runtime.errors import ModelFileError
-from runtime.session import run_optimized, run_unoptimized
-from train.checkpoint import Checkpoint
-from train.fake_quantize import FakeQuantized
-from train.ptq import calibrate
-from train.quantize import PORTABLE
+from runtime.model.session import run_optimized, run_unoptimized
+from train.checkpoints.model_pt import Checkpoint
+from train.quantization.choose_ranges import quantize, quantize_as_trained
+from train.quantization.fake_quantize import FakeQuantized
+from train.quantization.ptq import calibrate
+from train.quantization.quantizer import PORTABLE
+from train.quantization.sensitivity import sqnr_db
 
 
 class ShuffleNet(nn.Module):

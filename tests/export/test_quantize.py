@@ -12,21 +12,21 @@ import onnx
 import pytest
 import torch
 
-from export.__main__ import main
-from export.graph import to_onnx
-from export.labels import label_loss
+from export.cli import main
 from export.lint import lint
-from export.quantize import quantize, quantize_as_trained, sensitivities
-from export.sensitivity import sqnr_db
+from export.onnx_graph import to_onnx
 from runtime.errors import ModelFileError
-from runtime.goldens import make_input
-from runtime.session import Session, run_optimized, run_unoptimized
-from train.checkpoint import Checkpoint
-from train.distill import soft_cross_entropy
-from train.fake_quantize import FakeQuantized
-from train.ptq import Calibration, calibrate
-from train.quantize import PORTABLE, Scheme
-from train.twin import convert, quantized_values
+from runtime.model.self_test import make_input
+from runtime.model.session import Session, run_optimized, run_unoptimized
+from train.checkpoints.model_pt import Checkpoint
+from train.distillation.losses import soft_cross_entropy
+from train.quantization.choose_ranges import quantize, quantize_as_trained, sensitivities
+from train.quantization.conversion import convert, quantized_values
+from train.quantization.fake_quantize import FakeQuantized
+from train.quantization.label_agreement import label_loss
+from train.quantization.ptq import Calibration, calibrate
+from train.quantization.quantizer import PORTABLE, Scheme
+from train.quantization.sensitivity import sqnr_db
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 
@@ -142,7 +142,7 @@ def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
     observer: str,
 ) -> None:
     answers = iter(marks)
-    monkeypatch.setattr(f"export.labels.{rule}", lambda *_: next(answers))
+    monkeypatch.setattr(f"train.quantization.label_agreement.{rule}", lambda *_: next(answers))
     how = quantize(checkpoint, tolerance=1.0).how
     assert how["observer"] == observer and len(how["tried"]) == len(marks)
     assert "of labels and sweep" in how["tried"][0] and how["tried"][0].endswith("heard otherwise")
@@ -152,7 +152,7 @@ def test_the_next_observer_is_tried_where_a_hostile_signal_is_heard_otherwise(
 def test_a_network_that_is_sure_of_other_labels_is_refused(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.labels.surely_wrong", lambda *_: MANY)
+    monkeypatch.setattr("train.quantization.label_agreement.surely_wrong", lambda *_: MANY)
     with pytest.raises(ModelFileError, match="sweep, clipping, noise heard otherwise"):
         quantize(checkpoint, tolerance=1.0)
 
@@ -206,7 +206,7 @@ def test_verify_passes_the_right_model_and_fails_another(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from train.checkpoint import save
+    from train.checkpoints.model_pt import save
 
     assert main(["verify", str(int8_onnx)]) == 0
     assert main(["verify", str(int8_onnx), "--against", str(model_pt)]) == 0

@@ -7,7 +7,13 @@ from fractions import Fraction
 import pytest
 import torch
 
-from train.scales import activation_parameters, off_ties, power_of_two, weight_scales, whole_parts
+from train.quantization.qparams import (
+    activation_parameters,
+    off_ties,
+    power_of_two,
+    weight_scales,
+    whole_parts,
+)
 
 _RATIOS = torch.logspace(-6, 1, 4001, dtype=torch.float64)
 

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.int8_speed import compare, without_grn
 from runtime.errors import TinysceneError
-from train.checkpoint import Checkpoint
+from train.checkpoints.model_pt import Checkpoint
 
 
 def test_network_without_grn_has_the_same_weights_and_its_own_statistics(checkpoint: Checkpoint) -> None:

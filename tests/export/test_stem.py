@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.lint import lint
-from export.stem import BLOCK, read_frames_in_blocks
-from runtime.session import INPUT, OUTPUT, run_optimized, run_unoptimized
+from export.passes.space_to_depth import BLOCK, read_frames_in_blocks
+from runtime.model.session import INPUT, OUTPUT, run_optimized, run_unoptimized
 
 CHANNELS, MELS = 3, 10
 

@@ -22,19 +22,19 @@ import torch
 import torchinfo
 
 from complexity import Budget, budget
-from complexity.weigh import measure_onnx
-from export.__main__ import main
-from export.pack import Packed
-from export.pack import pack as really_pack
+from complexity.measurement import measure_onnx
+from export.cli import main
+from export.pipeline import Packed
+from export.pipeline import pack as really_pack
 from export.submission import build
 from export.submission.build import DEVICES
-from export.verify import Verification
+from export.verification import Verification
 from runtime import load_model
 from runtime.errors import TinysceneError
-from runtime.session import Session
+from runtime.model.session import Session
 from tests.conftest import ROOT
-from train.checkpoint import Checkpoint, save
-from train.quantize import Scheme
+from train.checkpoints.model_pt import Checkpoint, save
+from train.quantization.quantizer import Scheme
 
 NAME = "Doe_Lab_task1"
 SUBMISSION = f"{NAME}_1"

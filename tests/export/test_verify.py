@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from export.signals import hostile_waveforms
-from export.verify import _labels
-from train.checkpoint import Checkpoint
+from export.verification import _labels
+from train.checkpoints.model_pt import Checkpoint
+from train.quantization.hostile_signals import hostile_waveforms
 
 SIGNALS = list(hostile_waveforms(8000, 8000))
 REAL = np.tile(np.float32([[5.0, -4.0] + [-6.0] * 8]), (50, 1))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from runtime.classifier import Model, load_model
-from runtime.goldens import make_input
-from runtime.modelfile import seal
+from runtime.model.model_file import seal
+from runtime.model.self_test import make_input
 from runtime.spec import FrontEndSpec, Golden, ModelSpec
 
 LABELS = ("hum", "dog", "clock", "rain")  # from the lowest bands to the highest

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from runtime import commands
-from runtime.__main__ import main
 from runtime.classifier import load_model
+from runtime.cli import classify
+from runtime.cli.main import main
 from runtime.errors import TinysceneError
-from runtime.modelfile import seal
+from runtime.model.model_file import seal
 
 AUDIO_KINDS = (
     ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("wav", "ULAW"),
@@ -93,7 +93,7 @@ def run(count: int, seed: int, model: Path, folder: Path, what: str) -> dict[str
     rng = np.random.default_rng(seed)
     if what == "audio":
         loaded = load_model(model)
-        commands.load_model = lambda *_: loaded  # type: ignore[assignment]
+        classify.load_model = lambda *_: loaded  # type: ignore[assignment]
         bases = audio_files(rng)
     else:
         soundfile.write(folder / "good.wav", rng.normal(scale=0.1, size=16_000), 16_000)

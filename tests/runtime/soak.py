@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from runtime import microphone as microphone_module
 from runtime.classifier import Model, load_model
-from runtime.listener import DeviceChange, Heard, Listener
-from runtime.microphone import BUFFER_S, Microphone
-from runtime.prediction import Prediction, unheard
+from runtime.devices import microphone as microphone_module
+from runtime.devices.microphone import BUFFER_S, Microphone
+from runtime.live.live_loop import DeviceChange, Heard, Listener
+from runtime.model.prediction import Prediction, unheard
 from tests.runtime.fakes import FakeAudio, white
 
 HOP_S = 1.0

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.audio.window_grid import window_starts
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.files import write_beside
-from runtime.goldens import FORMULAS, make_input
-from runtime.segments import window_starts
+from runtime.model.self_test import FORMULAS, make_input
 from runtime.spec import PRESETS, FrontEndSpec, Golden, ModelSpec
 
 SPEC = ModelSpec(
@@ -120,7 +120,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
 )  # fmt: skip
 def test_the_door_turns_ends_into_exit_codes(body: str, code: int, errors: str) -> None:
     program = (
-        "import os, time\nfrom runtime.door import require, run\nfrom runtime.errors import AudioError\n"
+        "import os, time\nfrom runtime.entry_point import require, run\n"
+        "from runtime.errors import AudioError\n"
         f"def command(arguments):\n    {body}\nrun(command)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

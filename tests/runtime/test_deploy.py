@@ -18,8 +18,8 @@ import pytest
 import soundfile
 
 import runtime
-from runtime.__main__ import _parser
-from runtime.microphone import _RETRY_MAX_S
+from runtime.cli.main import _parser
+from runtime.devices.microphone import _RETRY_MAX_S
 from tests.conftest import ROOT
 
 DEPLOY = Path(runtime.__file__).parent / "deploy"

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from runtime.errors import ConfigError
-from runtime.events import Event, EventDetector, EventRules
-from runtime.prediction import Prediction, unheard
+from runtime.model.prediction import Prediction, unheard
 from runtime.spec import FrontEndSpec, ModelSpec
+from runtime.streaming.events import Event, EventDetector, EventRules
 
 PLAIN = EventRules(smoothing_s=0, min_duration_s=0, cooldown_s=0)
 

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 import runtime
-from runtime import microphone
+from runtime.devices import microphone
 from tests.runtime.fakes import FakeAudio, white
 
-MODULES = [f"runtime.{module.name}" for module in pkgutil.iter_modules(runtime.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(runtime.__path__, "runtime.")]
 # results and views, which nobody makes by hand, and errors
 EXEMPT = {
     "Chunk",
@@ -41,11 +41,12 @@ def names(tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     soundfile.write(wav_path, np.random.default_rng(0).normal(scale=0.1, size=64_000), 32_000)
     audio = FakeAudio(white)
     monkeypatch.setattr(microphone, "portaudio", lambda: audio)
-    from runtime.sources import AudioFile
+    from runtime.audio.decode import AudioFile
+    from runtime.devices.file_source import FileSource
 
     return {
         "np": np, "load_model": runtime.load_model, "model_path": model_path, "wav_path": wav_path,
-        "folder": folder, "AudioFile": AudioFile,
+        "folder": folder, "AudioFile": AudioFile, "FileSource": FileSource,
     }  # fmt: skip
 
 

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from runtime import kernels
-from runtime.frontend import mel_matrix
-from runtime.kernels import SparseRows, rfft
+from runtime.audio import kernels
+from runtime.audio.kernels import SparseRows, rfft
+from runtime.audio.log_mel import mel_matrix
 from runtime.spec import FrontEndSpec
 
 MEL = mel_matrix(FrontEndSpec.preset("cp_mel")).astype(np.float32)
@@ -48,10 +48,10 @@ def test_what_is_not_there_is_none() -> None:
 
 def test_the_packages_around_them_stay_out_and_can_come_later() -> None:
     probe = (
-        "import sys, numpy as np, runtime.frontend as f; from runtime.spec import FrontEndSpec\n"
+        "import sys, numpy as np, runtime.audio.log_mel as f; from runtime.spec import FrontEndSpec\n"
         "f.LogMel(FrontEndSpec.preset('cp_mel'))(np.ones(32000, np.float32))\n"
         "assert not {'scipy', 'scipy.fft', 'scipy.special', 'scipy.sparse'} & set(sys.modules)\n"
-        "import scipy.fft, scipy.sparse, runtime.kernels as k\n"
+        "import scipy.fft, scipy.sparse, runtime.audio.kernels as k\n"
         "x = np.arange(8, dtype=np.float32)[None]\n"
         "assert np.array_equal(k.rfft(x), scipy.fft.rfft(x))\n"
         "assert (scipy.sparse.csr_array(np.eye(3)) @ np.ones((3, 2))).all()"

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime import recorder as recorder_module
-from runtime.__main__ import main
 from runtime.classifier import Model
+from runtime.cli.main import main
+from runtime.devices.file_source import FileSource
+from runtime.devices.pcm import Pcm
+from runtime.devices.source import Chunk
 from runtime.errors import ConfigError
-from runtime.recorder import Recorder
-from runtime.sources import AudioFile, Chunk, Pcm
+from runtime.live import recorder as recorder_module
+from runtime.live.recorder import Recorder
 from tests.conftest import ROOT
 
 
@@ -181,14 +183,14 @@ def test_a_recording_keeps_the_channel_that_is_heard(
 def test_recordings_end_at_their_limit(wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "kept"
     for expected in (1, 1):  # a file of 256,044 bytes fits once, whatever a second run asks
-        recorder = Recorder(AudioFile(wav), kept, 300_000)
+        recorder = Recorder(FileSource(wav), kept, 300_000)
         for _ in range(2):
             assert recorder.poll() is not None
         recorder.close()
         assert len(list(kept.iterdir())) == expected
     assert f"recording into {kept} ends: it holds all it may" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="allow more"):
-        Recorder(AudioFile(wav), kept, 0)
+        Recorder(FileSource(wav), kept, 0)
 
 
 def test_every_minute_is_kept_however_fast_it_is_read(wav: Path, tmp_path: Path, noise: np.ndarray) -> None:
@@ -201,7 +203,7 @@ def test_every_minute_is_kept_however_fast_it_is_read(wav: Path, tmp_path: Path,
     assert len(kept) == 3 and np.array_equal(heard, np.tile(soundfile.read(wav)[0], 2))
 
 
-class Twice(AudioFile):
+class Twice(FileSource):
     """A file that is heard two times, each in one chunk."""
 
     def poll(self) -> Chunk:
@@ -228,7 +230,7 @@ def test_a_recording_that_is_deleted_meanwhile_takes_no_room(
 ) -> None:
     glob = Path.glob
     monkeypatch.setattr(Path, "glob", lambda self, pattern: [*glob(self, pattern), self / "gone.wav"])
-    recorder = Recorder(AudioFile(wav), tmp_path / "kept", 300_000)
+    recorder = Recorder(FileSource(wav), tmp_path / "kept", 300_000)
     recorder.poll()
     recorder.close()
     assert len(list((tmp_path / "kept").iterdir())) == 1

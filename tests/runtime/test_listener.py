@@ -7,15 +7,15 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from runtime import microphone as microphone_module
+from runtime.audio.log_mel import Array
 from runtime.classifier import Model
+from runtime.devices import microphone as microphone_module
+from runtime.devices.microphone import BUFFER_S, Microphone
+from runtime.devices.ring_buffer import Ring
+from runtime.devices.source import Chunk
 from runtime.errors import DeviceError
-from runtime.frontend import Array
-from runtime.listener import DeviceChange, Ended, Heard, HopChange, Listener
-from runtime.microphone import BUFFER_S, Microphone
-from runtime.prediction import Prediction
-from runtime.ring import Ring
-from runtime.sources import Chunk
+from runtime.live.live_loop import DeviceChange, Ended, Heard, HopChange, Listener
+from runtime.model.prediction import Prediction
 from tests.runtime.fakes import FakeAudio, white
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.__main__ import main
+from runtime.cli.main import main
 
 KINDS = ("wav", "flac", "ogg", "mp3")
 
@@ -166,7 +166,7 @@ def test_three_hours_in_constant_memory(tmp_path: Path, model_path: Path, noise:
         for _ in range(3 * 3600 // 8):
             file.write(np.stack([noise, noise[::-1]], axis=1))
     code = (
-        "from runtime.__main__ import main\nfrom tests.runtime.fuzz import peak_mb\n"
+        "from runtime.cli.main import main\nfrom tests.runtime.fuzz import peak_mb\n"
         f"main(['classify', {str(path)!r}, '--model', {str(model_path)!r}])\n"
         "print(peak_mb())"
     )

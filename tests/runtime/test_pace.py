@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.pace import Pace
+from runtime.live.overload import Pace
 
 
 class Machine:

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 import runtime
-from runtime.__main__ import main
 from runtime.classifier import Model, load_model
+from runtime.cli.main import main
 
 MODEL = Path(runtime.__file__).parent / "models" / "esc10.onnx"
 pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="this tree carries no model")

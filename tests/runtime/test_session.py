@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import ModelFileError
-from runtime.modelfile import read_model, seal
-from runtime.session import Session
+from runtime.model.model_file import read_model, seal
+from runtime.model.session import Session
 from runtime.spec import Golden, ModelSpec
 from tests.runtime.conftest import build_onnx
 

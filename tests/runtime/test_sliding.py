@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from runtime.frontend import LogMel
-from runtime.sliding import SlidingLogMel
+from runtime.audio.log_mel import LogMel
+from runtime.audio.sliding_log_mel import SlidingLogMel
 from runtime.spec import FrontEndSpec
 
 CP_MEL = FrontEndSpec.preset("cp_mel")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from runtime.classifier import Model
 from runtime.errors import AudioError, ConfigError
-from runtime.prediction import Prediction, clip_mean
-from runtime.session import Session
-from runtime.stream import Stream
+from runtime.model.prediction import Prediction, clip_mean
+from runtime.model.session import Session
+from runtime.streaming.stream import Stream
 
 RATE = 32_000
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.__main__ import main
-from runtime.events import EventRules
-from runtime.modelfile import seal
-from runtime.prediction import Prediction, heard, unheard
+from runtime.cli.formatting import Wording, line
+from runtime.cli.main import main
+from runtime.model.model_file import seal
+from runtime.model.prediction import Prediction, heard, unheard
 from runtime.spec import ModelSpec
-from runtime.timeline import Wording, line
+from runtime.streaming.events import EventRules
 from tests.runtime.conftest import build_onnx, with_goldens
 
 RULES = EventRules(enter_of={"dog": 0.8, "rain": 0.3})

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.__main__ import main
-from runtime.events import Event, EventRules
-from runtime.listener import DeviceChange, Heard, HopChange
-from runtime.prediction import heard
-from runtime.timeline import Wording
-from runtime.view import JsonLines, Lines
+from runtime.cli.formatting import Wording
+from runtime.cli.live_view import JsonLines, Lines
+from runtime.cli.main import main
+from runtime.live.live_loop import DeviceChange, Heard, HopChange
+from runtime.model.prediction import heard
+from runtime.streaming.events import Event, EventRules
 
 WORDING = Wording("single_label", EventRules())
 

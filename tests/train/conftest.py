@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from train.data.synthetic import render
+from train.data.datasets.synthetic import render
 
 # The smallest job that has everything: three epochs of a tiny student on a handful of scenes.
 TINY = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from train.data.synthetic import SCENES
+from train.data.datasets.synthetic import SCENES
 
 
 class Loudness:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runtime.errors import ConfigError
-from train.cli import TrainCLI, _plain
+from train.cli.lightning_cli import TrainCLI, _plain
 
 RECIPE = """
 model:

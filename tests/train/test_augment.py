@@ -11,9 +11,9 @@ import torch
 
 from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec
-from train import augment
-from train.augment import Augmentation, generator_for
-from train.frontend import LogMel
+from train.log_mel import LogMel
+from train.training import augmentation
+from train.training.augmentation import Augmentation, generator_for
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_null_switches_everything_off(log_mel):
 
 def test_mixup_mixes_inputs_and_targets_alike():
     x = torch.eye(5)
-    mixing = augment.draw_mixing(5, 0.4, generator_for(0))
+    mixing = augmentation.draw_mixing(5, 0.4, generator_for(0))
     target = mixing(x)
     assert torch.equal(mixing(x.reshape(5, 1, 5, 1)).flatten(1), target)
     torch.testing.assert_close(target.sum(1), torch.ones(5))
@@ -47,7 +47,7 @@ def test_mixup_mixes_inputs_and_targets_alike():
 
 
 def test_freq_mixstyle_exchanges_band_statistics(log_mel):
-    mixed = augment.freq_mixstyle(log_mel, 0.3, generator_for(0))
+    mixed = augmentation.freq_mixstyle(log_mel, 0.3, generator_for(0))
     assert mixed.shape == log_mel.shape
 
     def normalized(x):
@@ -59,10 +59,10 @@ def test_freq_mixstyle_exchanges_band_statistics(log_mel):
 
 def test_gain_stays_in_its_range_and_roll_keeps_samples():
     wave = torch.ones(500, 4)
-    gain_db = 20 * torch.log10(augment.random_gain(wave, 6.0, generator_for(0))[:, 0])
+    gain_db = 20 * torch.log10(augmentation.random_gain(wave, 6.0, generator_for(0))[:, 0])
     assert -6 <= gain_db.min() < -4 and 4 < gain_db.max() <= 6
     ramp = torch.arange(100.0).repeat(4, 1)
-    rolled = augment.random_roll(ramp, 30, generator_for(0))
+    rolled = augmentation.random_roll(ramp, 30, generator_for(0))
     assert torch.equal(rolled.sort(1).values, ramp)
     assert not torch.equal(rolled, ramp)
 
@@ -76,10 +76,10 @@ def responses_dir(tmp_path):
 
 
 def test_impulse_responses_convolve_without_delay(responses_dir):
-    responses = augment.impulse_responses(str(responses_dir), 8_000)
+    responses = augmentation.impulse_responses(str(responses_dir), 8_000)
     torch.testing.assert_close(responses.norm(dim=1), torch.ones(2))
     wave = torch.randn(40, 100, generator=generator_for(0))
-    heard = augment.random_impulse(wave, responses, torch.ones(40, dtype=torch.bool), generator_for(1))
+    heard = augmentation.random_impulse(wave, responses, torch.ones(40, dtype=torch.bool), generator_for(1))
     later = torch.nn.functional.pad(wave, (1, 0))[:, :100]
     late = (2 * wave + later) / 5**0.5
     passed = [bool(torch.allclose(h, w, atol=1e-4)) for h, w in zip(heard, wave, strict=True)]
@@ -120,17 +120,17 @@ def test_real_impulse_responses_keep_the_level_of_noise():
 
 def test_noise_comes_at_its_ratio():
     wave = torch.randn(300, 4_000, generator=generator_for(0)) * torch.logspace(-3, 0, 300)[:, None]
-    noise = augment.add_noise(wave, 5.0, 20.0, generator_for(1)) - wave
+    noise = augmentation.add_noise(wave, 5.0, 20.0, generator_for(1)) - wave
     snr_db = 20 * (wave.std(dim=1) / noise.std(dim=1)).log10()
     assert 4.5 < snr_db.min() < 6 and 19 < snr_db.max() < 20.5
-    silent = augment.add_noise(torch.zeros(2, 10), 5.0, 20.0, generator_for(1))
+    silent = augmentation.add_noise(torch.zeros(2, 10), 5.0, 20.0, generator_for(1))
     assert torch.equal(silent, torch.zeros(2, 10))
 
 
 @pytest.mark.parametrize("axis", [2, 3])
 def test_masks_are_one_stretch_of_silence_in_each_example(axis):
     x = torch.ones(400, 1, 16, 10)
-    masked = augment.mask(x, axis, 6, -0.5, generator_for(0))
+    masked = augmentation.mask(x, axis, 6, -0.5, generator_for(0))
     rest = tuple(i for i in (1, 2, 3) if i != axis)
     hidden = (masked == -0.5).all(dim=rest)
     assert torch.equal((masked == -0.5).any(dim=rest), hidden)  # whole bands or frames
@@ -138,7 +138,7 @@ def test_masks_are_one_stretch_of_silence_in_each_example(axis):
     edges = (hidden.int().diff(dim=1) != 0).sum(1)
     assert edges.max() <= 2 and hidden[:, 0].any() and hidden[:, -1].any()
     with pytest.raises(ConfigError, match="mask of 17"):
-        augment.mask(x, 2, 17, 0.0, generator_for(0))
+        augmentation.mask(x, 2, 17, 0.0, generator_for(0))
 
 
 def test_masks_are_filled_with_the_front_ends_silence():

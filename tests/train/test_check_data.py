@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from train.data import ESC50, Table
-from train.data.check import examine, main
-from train.data.similar import CANDIDATE, SAME, candidates, correlation, fingerprint
-from train.data.synthetic import SCENES, render
+from train.data.checks import examine, main
+from train.data.datasets.synthetic import SCENES, render
+from train.data.near_duplicates import CANDIDATE, SAME, candidates, correlation, fingerprint
 
 RATE = 8_000
 
@@ -118,7 +118,7 @@ def test_candidates_are_the_same_in_any_block(monkeypatch):
     groups[31] = groups[30]
     found = candidates(prints, groups).tolist()
     assert sorted(found) == [[3, 7], [3, 30], [3, 31], [7, 30], [7, 31]]  # 30 and 31 are of one recording
-    monkeypatch.setattr("train.data.similar._BLOCK", 8)
+    monkeypatch.setattr("train.data.near_duplicates._BLOCK", 8)
     assert sorted(candidates(prints, groups).tolist()) == sorted(found)
 
 

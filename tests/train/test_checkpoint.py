@@ -11,14 +11,15 @@ import torch
 
 from runtime.errors import ModelFileError
 from runtime.spec import FrontEndSpec
-from train import checkpoint, networks, students
+from train import networks, students
+from train.checkpoints import model_pt
 
 SMALL = {"base_channels": 8, "n_blocks": [1], "n_classes": 3}
 
 
 @pytest.fixture
-def model() -> checkpoint.Checkpoint:
-    return checkpoint.Checkpoint(
+def model() -> model_pt.Checkpoint:
+    return model_pt.Checkpoint(
         student="cp_mobile",
         arguments=SMALL,
         frontend=FrontEndSpec.preset("cp_mel"),
@@ -32,8 +33,8 @@ def model() -> checkpoint.Checkpoint:
 
 
 def test_comes_back_as_it_was(model, tmp_path):
-    checkpoint.save(model, tmp_path / "model.pt")
-    found = checkpoint.load(tmp_path / "model.pt")
+    model_pt.save(model, tmp_path / "model.pt")
+    found = model_pt.load(tmp_path / "model.pt")
     x = torch.randn(2, 1, 256, 64)
     torch.testing.assert_close(found.build()(x), model.build()(x), rtol=0, atol=0)
     for field in ("frontend", "labels", "provenance", "arguments", "calibration_ids", "temperature",
@@ -52,7 +53,7 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path, monkeypatch):
     monkeypatch.setenv("BOMB", str(tmp_path / "went-off"))
     torch.save({"model": Bomb()}, tmp_path / "model.pt")
     with pytest.raises(ModelFileError, match="could run code"):
-        checkpoint.load(tmp_path / "model.pt")
+        model_pt.load(tmp_path / "model.pt")
     assert not (tmp_path / "went-off").exists()
 
 
@@ -65,36 +66,36 @@ def test_says_what_a_foreign_file_is(tmp_path):
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelFileError, match=message):
-            checkpoint.load(tmp_path / name)
+            model_pt.load(tmp_path / name)
     torch.save(students.CPMobile().state_dict(), tmp_path / "state.pt")
     with pytest.raises(ModelFileError, match="train import"):
-        checkpoint.load(tmp_path / "state.pt")
+        model_pt.load(tmp_path / "state.pt")
     torch.save({"pytorch-lightning_version": "2", "state_dict": {}}, tmp_path / "lightning.ckpt")
     with pytest.raises(ModelFileError, match="ckpt_path"):
-        checkpoint.load(tmp_path / "lightning.ckpt")
+        model_pt.load(tmp_path / "lightning.ckpt")
     with pytest.raises(ModelFileError, match="There is no file"):
-        checkpoint.load(tmp_path / "nothing")
+        model_pt.load(tmp_path / "nothing")
 
 
 def test_a_truncated_file_is_one_sentence(model, tmp_path):
-    checkpoint.save(model, tmp_path / "model.pt")
+    model_pt.save(model, tmp_path / "model.pt")
     whole = (tmp_path / "model.pt").read_bytes()
     for share in (0.1, 0.5, 0.99):
         (tmp_path / "cut.pt").write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(ModelFileError):
-            checkpoint.load(tmp_path / "cut.pt")
+            model_pt.load(tmp_path / "cut.pt")
 
 
 def test_labels_and_outputs_must_agree(model, tmp_path):
-    checkpoint.save(dataclasses.replace(model, labels=("cat", "dog")), tmp_path / "model.pt")
+    model_pt.save(dataclasses.replace(model, labels=("cat", "dog")), tmp_path / "model.pt")
     with pytest.raises(ModelFileError, match="3 outputs but 2 labels"):
-        checkpoint.load(tmp_path / "model.pt").build()
+        model_pt.load(tmp_path / "model.pt").build()
 
 
 def test_a_newer_schema_is_refused(model, tmp_path):
-    torch.save(checkpoint.to_values(model) | {"schema": 99}, tmp_path / "model.pt")
+    torch.save(model_pt.to_values(model) | {"schema": 99}, tmp_path / "model.pt")
     with pytest.raises(ModelFileError, match="schema 99"):
-        checkpoint.load(tmp_path / "model.pt")
+        model_pt.load(tmp_path / "model.pt")
 
 
 def test_import_makes_a_model_of_a_state_dict(run_room, tmp_path):
@@ -102,7 +103,7 @@ def test_import_makes_a_model_of_a_state_dict(run_room, tmp_path):
     labels = "a,b,c,d,e,f,g,h,i,j"
     done = run_room("train", "import", "state.pt", "--labels", labels, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert checkpoint.load(tmp_path / "model.pt").labels == tuple(labels.split(","))
+    assert model_pt.load(tmp_path / "model.pt").labels == tuple(labels.split(","))
     done = run_room("train", "import", "state.pt", "--labels", "a,b", "-o", "wrong.pt", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

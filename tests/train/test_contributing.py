@@ -12,9 +12,11 @@ import torch
 
 from runtime import spec
 from tests.conftest import ROOT
-from train import augment, checkpoint, networks
-from train.__main__ import main
-from train.augment import generator_for
+from train import networks
+from train.checkpoints import model_pt
+from train.cli.main import main
+from train.training import augmentation
+from train.training.augmentation import generator_for
 
 
 @pytest.fixture
@@ -42,13 +44,13 @@ def test_a_student_a_corpus_and_a_front_end_train(examples, tmp_path, monkeypatc
     ours += ["--data.corpus=pets.Pets", f"--data.corpus.root={tmp_path}", "--data.batch_size=8"]
     few = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
     assert main(["fit", *ours, *few]) == 0
-    model = checkpoint.load(tmp_path / "model.pt")
+    model = model_pt.load(tmp_path / "model.pt")
     assert (model.student, model.labels, model.frontend.n_mels) == ("tiny", ("cat", "dog"), 64)
     assert model.build()(torch.zeros(model.input_shape)).shape == (1, 2)
 
 
 def test_an_augmentation_follows_its_generator(examples):
-    exec(examples[3], namespace := {**vars(augment)})
+    exec(examples[3], namespace := {**vars(augmentation)})
     waves = torch.ones(1000, 2)
     one, same = (namespace["flip"](waves, 0.3, generator_for(7)) for _ in range(2))
     assert torch.equal(one, same) and set(one.unique().tolist()) == {-1, 1}

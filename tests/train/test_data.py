@@ -11,8 +11,8 @@ import soundfile
 from runtime.errors import AudioError, DataError
 from train.data import ESC50, ClipData, Synthetic
 from train.data.corpus import read_audio
-from train.data.module import ClipWindows, sounding_windows
-from train.data.synthetic import SCENES, render
+from train.data.data_module import ClipWindows, sounding_windows
+from train.data.datasets.synthetic import SCENES, render
 
 COLUMNS = ["filename", "fold", "target", "category", "esc10", "src_file", "take"]
 

@@ -12,9 +12,9 @@ import torch
 
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
-from train import checkpoint
+from train.checkpoints import model_pt
 from train.data import ClipData, Synthetic
-from train.data.module import EpochBatches
+from train.data.data_module import EpochBatches
 
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
@@ -68,7 +68,7 @@ def test_two_processes_or_nodes_equal_one(run_room, tmp_path):
             torch.testing.assert_close(other[name], gradient, rtol=1e-4, atol=1e-4)
     for name in ("two", "nodes"):
         assert len(list((tmp_path / name / "csv").rglob("metrics.csv"))) == 1
-    two, nodes = (checkpoint.load(tmp_path / name / "model.pt").state_dict for name in ("two", "nodes"))
+    two, nodes = (model_pt.load(tmp_path / name / "model.pt").state_dict for name in ("two", "nodes"))
     for name, tensor in two.items():
         torch.testing.assert_close(nodes[name], tensor, rtol=0, atol=1e-6)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train import distill
+from train.distillation import losses
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def teacher():
 
 def test_labels_of_all_give_cross_entropy(logits):
     target = torch.tensor([0, 1, 2, 3, 4, 0])
-    loss = distill.label_loss(logits, F.one_hot(target, 5).float(), torch.ones(6), "single_label")
+    loss = losses.label_loss(logits, F.one_hot(target, 5).float(), torch.ones(6), "single_label")
     torch.testing.assert_close(loss, F.cross_entropy(logits, target))
 
 
@@ -36,58 +36,58 @@ def test_unlabelled_examples_do_not_count(logits):
         ("single_label", F.cross_entropy(logits[rows], target[rows])),
         ("multi_label", F.binary_cross_entropy_with_logits(logits[rows], target[rows])),
     ):
-        torch.testing.assert_close(distill.label_loss(logits, told, labelled, task), reference)
-        assert distill.label_loss(logits, torch.zeros(6, 5), torch.zeros(6), task) == 0
+        torch.testing.assert_close(losses.label_loss(logits, told, labelled, task), reference)
+        assert losses.label_loss(logits, torch.zeros(6, 5), torch.zeros(6), task) == 0
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_a_mixture_costs_the_mixture_of_its_parts(logits, task):
     one, other = torch.eye(5)[[0, 1, 2, 3, 4, 0]], torch.eye(5)[[1, 1, 0, 0, 2, 3]]
     ones = torch.ones(6)
-    parts = [distill.label_loss(logits, target, ones, task) for target in (one, other)]
-    mixed = distill.label_loss(logits, 0.7 * one + 0.3 * other, ones, task)
+    parts = [losses.label_loss(logits, target, ones, task) for target in (one, other)]
+    mixed = losses.label_loss(logits, 0.7 * one + 0.3 * other, ones, task)
     torch.testing.assert_close(mixed, 0.7 * parts[0] + 0.3 * parts[1])
 
 
 def test_soft_cross_entropy_is_kl_and_its_gradient_keeps_its_size(logits, teacher):
     for temperature in (1.0, 2.0, 4.0):
-        taught = distill.soften(teacher, temperature, "single_label")
+        taught = losses.soften(teacher, temperature, "single_label")
         p = torch.softmax(logits / temperature, 1)
         kl = (taught * (taught.log() - p.log())).sum(1).mean() * temperature**2
-        torch.testing.assert_close(distill.soft_cross_entropy(logits, taught, temperature), kl)
-        same = distill.soften(logits, temperature, "single_label")
-        assert distill.soft_cross_entropy(logits, same, temperature).abs() < 1e-5
+        torch.testing.assert_close(losses.soft_cross_entropy(logits, taught, temperature), kl)
+        same = losses.soften(logits, temperature, "single_label")
+        assert losses.soft_cross_entropy(logits, same, temperature).abs() < 1e-5
 
     def gradient(temperature):
         small = (logits / 100).requires_grad_()
-        taught = distill.soften(teacher / 100, temperature, "single_label")
-        return torch.autograd.grad(distill.soft_cross_entropy(small, taught, temperature), small)[0].norm()
+        taught = losses.soften(teacher / 100, temperature, "single_label")
+        return torch.autograd.grad(losses.soft_cross_entropy(small, taught, temperature), small)[0].norm()
 
     assert gradient(8.0) / gradient(4.0) == pytest.approx(1, abs=0.05)  # Hinton's reason for T^2
 
 
 def test_binary_distillation_is_least_where_both_agree(logits, teacher):
-    taught = distill.soften(teacher, 2.0, "multi_label")
-    best = distill.binary_distillation(teacher, taught, 2.0)
-    assert best < distill.binary_distillation(logits, taught, 2.0)
+    taught = losses.soften(teacher, 2.0, "multi_label")
+    best = losses.binary_distillation(teacher, taught, 2.0)
+    assert best < losses.binary_distillation(logits, taught, 2.0)
     start = teacher.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(distill.binary_distillation(start, taught, 2.0), start)
+    (gradient,) = torch.autograd.grad(losses.binary_distillation(start, taught, 2.0), start)
     assert gradient.abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_the_kept_logits_keep_their_probability(teacher, task):
-    values, indices, rest = distill.keep_top_k(teacher, 2, task)
-    dense = distill.expand_top_k(values, indices, rest, 5)
-    before, after = (distill.soften(x, 1.0, task) for x in (teacher, dense))
+    values, indices, rest = losses.keep_top_k(teacher, 2, task)
+    dense = losses.expand_top_k(values, indices, rest, 5)
+    before, after = (losses.soften(x, 1.0, task) for x in (teacher, dense))
     torch.testing.assert_close(after.gather(1, indices), before.gather(1, indices))
     torch.testing.assert_close(after.sum(1), before.sum(1), rtol=1e-4, atol=1e-4)
-    everything = distill.expand_top_k(*distill.keep_top_k(teacher, 5, task), 5)
+    everything = losses.expand_top_k(*losses.keep_top_k(teacher, 5, task), 5)
     torch.testing.assert_close(everything, teacher)
 
 
 def test_similarity_matching_needs_no_common_width():
     features = torch.randn(6, 8, 3, 2)
     wider = torch.cat([features, features], dim=1) * math.sqrt(0.5)
-    assert distill.similarity_matching(features, wider) == pytest.approx(0, abs=1e-6)
-    assert distill.similarity_matching(features, torch.randn(6, 20)) > 0.01
+    assert losses.similarity_matching(features, wider) == pytest.approx(0, abs=1e-6)
+    assert losses.similarity_matching(features, torch.randn(6, 20)) > 0.01

@@ -9,9 +9,9 @@ import pytest
 from scipy.special import expit
 
 from runtime.errors import DataError
-from train.calibration import HIGHEST, LOWEST, calibrate, fit_temperature, fit_thresholds
 from train.data import Clip
-from train.evaluation import calibration_error, evaluate
+from train.training.calibration import HIGHEST, LOWEST, calibrate, fit_temperature, fit_thresholds
+from train.training.evaluation import calibration_error, evaluate
 
 
 def test_windows_and_clips_are_scored_apart():

@@ -14,13 +14,13 @@ import torch
 from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
-from train import checkpoint
-from train.__main__ import main
+from train.checkpoints import model_pt
+from train.cli.main import main
 from train.data import render
 
 
 def test_a_run_leaves_a_model_and_its_report(tiny_run):
-    model = checkpoint.load(tiny_run / "model.pt")
+    model = model_pt.load(tiny_run / "model.pt")
     assert len(model.labels) == 10
     assert model.calibration.shape == (40, 1, 256, 64) and len(model.calibration_ids) == 40
     assert model.provenance["data"]["corpus"] == "synthetic scenes"
@@ -60,7 +60,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
     assert not (tmp_path / "model.pt").exists()
     done = run_room("train", "fit", *TINY, root, "--ckpt_path=last", cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    resumed, whole = (checkpoint.load(run / "model.pt") for run in (tmp_path, tiny_run))
+    resumed, whole = (model_pt.load(run / "model.pt") for run in (tmp_path, tiny_run))
     assert resumed.provenance["checkpoint"] == whole.provenance["checkpoint"]
     for name, tensor in whole.state_dict.items():
         torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
@@ -68,7 +68,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
 
 @pytest.mark.slow
 def test_averaged_weights_are_resumed_as_well(run_room, tmp_path):
-    average = ["--trainer.callbacks+=train.averaging.EpochAverage"]
+    average = ["--trainer.callbacks+=train.training.weight_averaging.EpochAverage"]
     kill = ["--trainer.callbacks+=tests.train.kill.KillInEpoch", "--trainer.callbacks.epoch=2"]
     whole, cut = (f"--trainer.default_root_dir={tmp_path / name}" for name in ("whole", "cut"))
     for more, code in (([whole], 0), ([cut, *kill], -signal.SIGKILL), ([cut, "--ckpt_path=last"], 0)):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.frontend import LogMel as NumpyLogMel
-from runtime.frontend import mel_matrix
+from runtime.audio.log_mel import LogMel as NumpyLogMel
+from runtime.audio.log_mel import mel_matrix
 from runtime.spec import PRESETS, FrontEndSpec
-from train.frontend import LogMel as TorchLogMel
+from train.log_mel import LogMel as TorchLogMel
 
 
 @pytest.fixture(scope="module")

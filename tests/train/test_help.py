@@ -10,11 +10,11 @@ import yaml
 
 from tests.conftest import ROOT
 from train import data
-from train.__main__ import main
-from train.augment import Augmentation
-from train.averaging import EpochAverage
-from train.schedule import Schedule
-from train.teaching import Distillation
+from train.cli.main import main
+from train.distillation.config import Distillation
+from train.training.augmentation import Augmentation
+from train.training.schedule import Schedule
+from train.training.weight_averaging import EpochAverage
 
 CORPORA = [getattr(data, name) for name in data.__all__]
 CLASSES = {

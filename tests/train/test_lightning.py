@@ -16,11 +16,11 @@ from lightning_utilities.core.imports import RequirementCache
 
 from runtime.errors import ConfigError, MissingExtraError
 from tests.train.conftest import TINY
-from train import checkpoint
-from train.__main__ import main
-from train.calibration import calibrate
+from train.checkpoints import model_pt
+from train.cli.main import main
 from train.data import ClipData, Synthetic
-from train.frontend import LogMel
+from train.log_mel import LogMel
+from train.training.calibration import calibrate
 
 EVERYTHING = """
 trainer:
@@ -59,7 +59,7 @@ def run(tmp_path_factory) -> Path:
 
     (root / "recipe.yaml").write_text(EVERYTHING.replace("ROOT", str(root)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.cli.calibrate", kept)
+        patch.setattr("train.cli.lightning_cli.calibrate", kept)
         fit(root, patch, "--config", str(root / "recipe.yaml"), "--data.batch_size=10")
     return root
 
@@ -67,7 +67,7 @@ def run(tmp_path_factory) -> Path:
 def test_model_pt_holds_the_averaged_weights_of_the_best_epoch(run):
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     averaged, trained = best["state_dict"], best["current_model_state"]
-    model = checkpoint.load(run / "model.pt")
+    model = model_pt.load(run / "model.pt")
     name = "in_c.0.0.weight"
     assert torch.equal(model.state_dict[name], averaged[f"student.{name}"])
     assert not torch.equal(model.state_dict[name], trained[f"student.{name}"])
@@ -75,7 +75,7 @@ def test_model_pt_holds_the_averaged_weights_of_the_best_epoch(run):
 
 
 def test_the_temperature_is_fitted_to_the_weights_of_model_pt(run):
-    model = checkpoint.load(run / "model.pt")
+    model = model_pt.load(run / "model.pt")
     assert "epoch 0" in model.provenance["checkpoint"]  # the average went on for an epoch
     data = ClipData(Synthetic(train_clips=40, val_clips=10, test_clips=20))
     data.setup("validate")
@@ -106,7 +106,10 @@ class KeepEpochs(Callback):
 
 
 def test_the_mean_over_epochs_is_what_is_saved(tmp_path, monkeypatch):
-    average = ["--trainer.callbacks+=train.averaging.EpochAverage", "--trainer.callbacks.first_epoch=1"]
+    average = [
+        "--trainer.callbacks+=train.training.weight_averaging.EpochAverage",
+        "--trainer.callbacks.first_epoch=1",
+    ]
     fit(tmp_path, monkeypatch, *average, "--trainer.callbacks+=tests.train.test_lightning.KeepEpochs")
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     first, second, third = KeepEpochs.weights

@@ -9,12 +9,12 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.__main__ import main as export
-from runtime.__main__ import main as classify
+from export.cli import main as export
+from runtime.cli.main import main as classify
 from runtime.spec import ModelSpec
 from tests.train.conftest import TINY
-from train import checkpoint
-from train.__main__ import main
+from train.checkpoints import model_pt
+from train.cli.main import main
 
 NAMES = ("alarm", "rain", "siren")
 
@@ -37,7 +37,7 @@ def run(tagged, tmp_path_factory) -> Path:
 
 
 def test_training_leaves_a_model_and_a_report_of_ranking(run):
-    model = checkpoint.load(run / "model.pt")
+    model = model_pt.load(run / "model.pt")
     assert (model.task, model.labels) == ("multi_label", NAMES)
     assert "best of val/map" in model.provenance["checkpoint"] and model.temperature != 1
     report = json.loads((run / "test_report.json").read_text())
@@ -58,7 +58,7 @@ def test_the_exported_model_says_what_it_is_and_scores_labels_apart(run, tagged,
     path = tmp_path / "model.onnx"
     assert export(["onnx", str(run / "model.pt"), "-o", str(path)]) == 0
     spec = ModelSpec.from_json({p.key: p.value for p in onnx.load(path).metadata_props}["model_spec"])
-    assert spec.task == "multi_label" and spec.thresholds == checkpoint.load(run / "model.pt").thresholds
+    assert spec.task == "multi_label" and spec.thresholds == model_pt.load(run / "model.pt").thresholds
     capsys.readouterr()
     assert classify(["classify", str(tagged.parent / "0.wav"), "--model", str(path), "--json"]) == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[0])["scores"]

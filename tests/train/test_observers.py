@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from runtime.errors import ModelFileError
-from train.observers import OBSERVERS, RangeObserver, mse, percentile
-from train.scales import activation_parameters
+from train.quantization.observers import OBSERVERS, RangeObserver, mse, percentile
+from train.quantization.qparams import activation_parameters
 
 
 def _observe(values: torch.Tensor, batches: int) -> RangeObserver:

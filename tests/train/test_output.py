@@ -12,11 +12,11 @@ import soundfile
 
 from runtime.errors import DataError
 from tests.train.conftest import TINY
-from train import checkpoint
-from train.__main__ import main
-from train.data.synthetic import SCENES, render
-from train.data.tau2022 import SCENES as TAU_SCENES
-from train.output import file_names, write_output
+from train.checkpoints import model_pt
+from train.cli.main import main
+from train.data.datasets.synthetic import SCENES, render
+from train.data.datasets.tau2022 import SCENES as TAU_SCENES
+from train.training.challenge_output import file_names, write_output
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -70,9 +70,9 @@ def evaluation_set(tmp_path_factory) -> Path:
 def scenes_run(tmp_path_factory, tiny_run) -> Path:
     """The folder of a run whose model has the challenge's ten labels; the weights are those of a tiny run."""
     root = tmp_path_factory.mktemp("run")
-    model = checkpoint.load(tiny_run / "model.pt")
-    model = checkpoint.Checkpoint(**{**vars(model), "labels": TAU_SCENES, "thresholds": {}})
-    checkpoint.save(model, root / "model.pt")
+    model = model_pt.load(tiny_run / "model.pt")
+    model = model_pt.Checkpoint(**{**vars(model), "labels": TAU_SCENES, "thresholds": {}})
+    model_pt.save(model, root / "model.pt")
     return root
 
 
@@ -97,7 +97,7 @@ def test_an_evaluation_set_is_predicted(listed_in, form, named, evaluation_set, 
     finally:
         (evaluation_set / listed_in).rename(official)
     answers = rows(scenes_run / "output.csv")
-    labels = checkpoint.load(scenes_run / "model.pt").labels
+    labels = model_pt.load(scenes_run / "model.pt").labels
     assert list(answers[0]) == ["filename", "scene_label", *labels]
     assert [row["filename"] for row in answers] == [named.format(number) for number in range(12)]
     for row in answers:

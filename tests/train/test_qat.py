@@ -8,12 +8,12 @@ import signal
 import pytest
 import torch
 
-from export.quantize import quantize_as_trained
 from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
-from train import checkpoint
-from train.qat import QuantizedClassifier
+from train.checkpoints import model_pt
+from train.quantization.choose_ranges import quantize_as_trained
+from train.quantization.qat import QuantizedClassifier
 
 QAT = [*TINY, "--epochs=3"]
 
@@ -40,8 +40,8 @@ def qat_run(run_room, start, tmp_path_factory):
 
 @pytest.mark.slow
 def test_what_was_trained_is_what_is_exported(qat_run, start):
-    trained = checkpoint.load(qat_run / "model.pt")
-    before = checkpoint.load(start)
+    trained = model_pt.load(qat_run / "model.pt")
+    before = model_pt.load(start)
     assert any(not torch.equal(trained.state_dict[n], t) for n, t in before.state_dict.items())
     assert str(start) not in str(trained.provenance)
     assert trained.quantization["method"] == "qat"
@@ -60,7 +60,7 @@ def test_killed_and_resumed_equals_uninterrupted(qat_run, run_room, start, tmp_p
     assert done.returncode == -signal.SIGKILL, done.stderr
     done = _qat(run_room, start, tmp_path, "--ckpt_path=last")
     assert done.returncode == 0, done.stderr
-    resumed, whole = (checkpoint.load(run / "model.pt") for run in (tmp_path / "run_qat", qat_run))
+    resumed, whole = (model_pt.load(run / "model.pt") for run in (tmp_path / "run_qat", qat_run))
     for name, tensor in whole.state_dict.items():
         torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
     for name, limits in whole.quantization["ranges"].items():
@@ -73,7 +73,7 @@ def test_two_processes_train_one_model(run_room, start, tmp_path):
     done = _qat(run_room, start, tmp_path, *two)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("wrote ") == 1
-    assert checkpoint.load(tmp_path / "run_qat" / "model.pt").quantization["method"] == "qat"
+    assert model_pt.load(tmp_path / "run_qat" / "model.pt").quantization["method"] == "qat"
 
 
 @pytest.mark.parametrize("share", [{"frozen_share": 0}, {"float_weight": 2}])
@@ -88,7 +88,7 @@ def test_a_part_of_the_training_may_move_ranges_and_batch_norm(run_room, start, 
     parts = ["--model.frozen_share=0.3", "--model.float_weight=0.5", "--trainer.check_val_every_n_epoch=3"]
     done = _qat(run_room, start, tmp_path, *parts)
     assert done.returncode == 0, done.stderr
-    trained, before = checkpoint.load(tmp_path / "run_qat" / "model.pt"), checkpoint.load(start)
+    trained, before = model_pt.load(tmp_path / "run_qat" / "model.pt"), model_pt.load(start)
     moved = [name for name in before.state_dict if name.endswith("running_var")]
     assert not any(torch.equal(before.state_dict[name], trained.state_dict[name]) for name in moved)
     assert trained.quantization["scales"]
@@ -98,8 +98,8 @@ def test_a_part_of_the_training_may_move_ranges_and_batch_norm(run_room, start, 
 def test_checkpoint_of_other_labels_is_refused(run_room, tmp_path, tiny_run):
     from dataclasses import replace
 
-    other = checkpoint.load(tiny_run / "model.pt")
-    checkpoint.save(replace(other, labels=tuple(reversed(other.labels))), tmp_path / "other.pt")
+    other = model_pt.load(tiny_run / "model.pt")
+    model_pt.save(replace(other, labels=tuple(reversed(other.labels))), tmp_path / "other.pt")
     done = _qat(run_room, tmp_path / "other.pt", tmp_path)
     assert done.returncode == 2, done.stderr
     assert "give the recipe that trained it" in done.stderr

@@ -11,8 +11,9 @@ import torch
 
 from runtime.spec import FrontEndSpec
 from tests.conftest import ROOT
-from train import checkpoint, networks
-from train.data.synthetic import SCENES
+from train import networks
+from train.checkpoints import model_pt
+from train.data.datasets.synthetic import SCENES
 
 RECIPES = sorted((ROOT / "train" / "recipes").glob("*.yaml"))
 FEW = [
@@ -35,7 +36,7 @@ def untrained(tmp_path_factory) -> Path:
     """A full-size student to go on from."""
     path = tmp_path_factory.mktemp("untrained") / "model.pt"
     arguments = {"n_classes": len(SCENES)}
-    student = checkpoint.Checkpoint(
+    student = model_pt.Checkpoint(
         student="cp_mobile",
         arguments=arguments,
         frontend=FrontEndSpec.preset("cp_mel"),
@@ -43,7 +44,7 @@ def untrained(tmp_path_factory) -> Path:
         state_dict=networks.build("cp_mobile", arguments).state_dict(),
         calibration=torch.randn(4, 1, 256, 64).half(),
     )
-    checkpoint.save(student, path)
+    model_pt.save(student, path)
     return path
 
 

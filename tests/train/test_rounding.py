@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.quantize import WEIGHT_RANGES
-from train.rounding import round_weight
-from train.scales import weight_scales
+from train.quantization.gptq import round_weight
+from train.quantization.qparams import weight_scales
+from train.quantization.quantizer import WEIGHT_RANGES
 
 
 @pytest.mark.parametrize("name", WEIGHT_RANGES)
@@ -47,8 +47,8 @@ def test_scales_stay_usable_for_a_channel_of_zeros() -> None:
 
 
 def test_strided_average_pool_is_the_convolution_that_replaces_it() -> None:
-    from train.quantize import replace_average_pools
-    from train.twin import capture
+    from train.quantization.conversion import capture
+    from train.quantization.quantizer import replace_average_pools
 
     pool = torch.nn.AvgPool2d(3, (2, 1), padding=1)
     graph = replace_average_pools(capture(pool.eval(), (1, 4, 8, 8)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runtime.errors import ConfigError
-from train.schedule import Schedule
+from train.training.schedule import Schedule
 
 
 def test_a_cosine_to_zero_after_an_exponential_warm_up():

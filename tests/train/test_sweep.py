@@ -10,8 +10,8 @@ import pytest
 
 from runtime.errors import ConfigError, TinysceneError
 from tests.conftest import ROOT
-from train import sweep
-from train.sweep import complete, plan, summarize, to_text
+from train.cli import sweep
+from train.cli.sweep import complete, plan, summarize, to_text
 
 FIGURES = ("clip_accuracy", "macro_accuracy", "window_accuracy", "log_loss", "ece")
 

@@ -17,16 +17,17 @@ import torch
 from runtime.errors import ConfigError, DataError, TinysceneError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
-from train import checkpoint, distill, store, teach
-from train.augment import Augmentation
-from train.classifier import Classifier
+from train.checkpoints import model_pt
 from train.data import ClipData, Synthetic
-from train.data.synthetic import SCENES, render
-from train.import_logits import main as import_logits
-from train.store import AT_REST, Header, Rows, Store
-from train.teach import Teaching
-from train.teachers.ask import Teacher, find_teacher
-from train.teaching import Distillation, Lessons
+from train.data.datasets.synthetic import SCENES, render
+from train.distillation import logit_store, losses, precompute
+from train.distillation.config import Distillation, Lessons
+from train.distillation.import_logits import main as import_logits
+from train.distillation.logit_store import AT_REST, Header, Rows, Store
+from train.distillation.precompute import Teaching
+from train.distillation.teachers import Teacher, find_teacher
+from train.training.augmentation import Augmentation
+from train.training.lightning_module import Classifier
 
 SMALL = {"base_channels": 8, "channels_multiplier": 1.0, "expansion_rate": 1.0, "n_blocks": [1]}
 EVERYTHING = Augmentation(
@@ -89,7 +90,7 @@ def taught(tmp_path_factory):
     work = Teaching(_student(data).eval(), data, [spy], views=2, splits=["train"])
     rows = Rows.concatenate([work.score(job) for job in work.jobs])
     path = tmp_path_factory.mktemp("store") / "logits.h5"
-    store.write(path, work.header(), work.clip_ids, rows)
+    logit_store.write(path, work.header(), work.clip_ids, rows)
     return path, spy
 
 
@@ -111,7 +112,7 @@ def test_a_store_teaches_what_its_teacher_would(taught, tiny_run, tmp_path):
     work = Teaching(_student(data).eval(), data, [find_teacher(str(teacher))], views=1, splits=["train"])
     path = tmp_path / "logits.h5"
     rows = Rows.concatenate([work.score(job) for job in work.jobs])
-    store.write(path, work.header(), work.clip_ids, rows)
+    logit_store.write(path, work.header(), work.clip_ids, rows)
     weights = []
     for source in (Distillation(stores=(str(path),)), Distillation(teachers=(str(teacher),))):
         fresh = _data()
@@ -165,7 +166,7 @@ def test_the_best_epoch_and_the_report_know_the_teachers(tiny_run, run_room, tmp
     for name in ("loss_labels", "loss_teachers", "teacher_accuracy", "agreement"):
         assert f"train/{name}" in metrics
     assert "val/agreement" in metrics
-    provenance = checkpoint.load(tmp_path / "run" / "model.pt").provenance
+    provenance = model_pt.load(tmp_path / "run" / "model.pt").provenance
     assert provenance["teachers"][0]["network"] == "cp_mobile" and provenance["teachers"][0]["sha256"]
 
 
@@ -186,7 +187,7 @@ def test_a_folder_without_labels_teaches(tiny_run, run_room, tmp_path):
     root = f"--trainer.default_root_dir={tmp_path / 'run'}"
     done = run_room("train", "fit", *recipe, *taught, root, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    model = checkpoint.load(tmp_path / "run" / "model.pt")
+    model = model_pt.load(tmp_path / "run" / "model.pt")
     assert "best of val/agreement" in model.provenance["checkpoint"]
     assert len(model.calibration) == 16 and (model.calibration_targets == -1).all()
     done = run_room("train", "validate", *recipe, *taught, root, cwd=ROOT)
@@ -241,7 +242,9 @@ def test_two_processes_one_of_them_killed_equal_one(tmp_path):
 def test_top_k_and_many_seconds_at_rest(tiny_run, tmp_path):
     output = tmp_path / "rest.h5"
     ten = ["--data.corpus.seconds=3", "--window=3", "--top-k=2"]
-    assert teach.main([*RECIPE, *ten, "--teacher", "tests.train.teacher:loudness", "-o", str(output)]) == 0
+    assert (
+        precompute.main([*RECIPE, *ten, "--teacher", "tests.train.teacher:loudness", "-o", str(output)]) == 0
+    )
     found = Store(output)
     assert found.rows.logits.shape == (50, 2) and (found.rows.view == AT_REST).all()
     places = found.find(["train-3", "train-3", "train-7"])
@@ -264,7 +267,9 @@ def answered(header):
         clips = np.arange(len(ids))
         header_ = Header(**{**vars(header), **changes})
         logits = torch.randn(len(ids), len(header_.labels))
-        store.write(path, header_, ids, Rows.of(clips, clips * 0, AT_REST, -1, logits, None, "single_label"))
+        logit_store.write(
+            path, header_, ids, Rows.of(clips, clips * 0, AT_REST, -1, logits, None, "single_label")
+        )
         return path
 
     return write
@@ -363,9 +368,9 @@ def test_a_recipe_that_makes_no_sense_is_refused(options):
 
 
 def test_an_exported_file_teaches_as_its_model_does(tmp_path, tiny_run):
-    from export.pack import pack
+    from export.pipeline import pack
 
-    model = checkpoint.load(tiny_run / "model.pt")
+    model = model_pt.load(tiny_run / "model.pt")
     pack(model, tmp_path / "model.onnx", method="none")
     data = _data()
     data.setup("fit")
@@ -397,4 +402,4 @@ def test_published_tensors_become_a_store(tmp_path):
 
 
 def test_agreement_counts_equal_answers():
-    assert distill.agreement(torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]) == 0.5
+    assert losses.agreement(torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]) == 0.5

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, Dataset
 
-from train import waiting
-from train.waiting import DataWait
+from train.training import data_wait
+from train.training.data_wait import DataWait
 
 DATA_S, STEP_S, VALIDATION_S = 3.0, 1.0, 100.0
 
@@ -57,7 +57,7 @@ def fit(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, data_s: float = DATA_S, step_s: float = STEP_S
 ) -> DataWait:
     clock, wait = Clock(), DataWait()
-    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(data_wait, "time", clock)
     trainer = lightning.Trainer(
         default_root_dir=folder, max_epochs=2, accelerator="cpu", callbacks=[wait],
         logger=[CSVLogger(folder, "first"), CSVLogger(folder, "second")], val_check_interval=0.5,

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime import door
+from runtime import entry_point
 from runtime.errors import AudioError, DataError
 from runtime.files import write_beside
-from train.data import packed
 from train.data.corpus import Clip, Corpus, Samples, Split
+from train.data.datasets import packed
 from train.data.recipe import corpus_parser, parse
-from train.parts import Parts
+from train.partial_results import Parts
 
 _PART = 128  # clips; what a killed run loses for each worker
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     print("train with it: --data.corpus=train.data.Packed --data.corpus.path=" + options.output)
     if left_out:
         print(f"{left_out} clips could not be read and were left out", file=sys.stderr)
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 def pack(

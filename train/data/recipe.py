@@ -12,7 +12,7 @@ from jsonargparse.typing import PositiveInt
 
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
-from train.arguments import Parser
+from train.cli.argument_parser import Parser
 from train.data.corpus import Corpus
 
 

@@ -7,10 +7,10 @@ import argparse
 import numpy as np
 import soundfile
 
-from runtime import door
+from runtime import entry_point
 from runtime.errors import ConfigError
 from runtime.files import write_beside
-from train.data.synthetic import DEVICES, SCENES, render
+from train.data.datasets.synthetic import DEVICES, SCENES, render
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         soundfile.write(partial, np.concatenate(parts), options.sample_rate, subtype="PCM_16", format="WAV")
     for index, name in enumerate(scenes):
         print(f"{index * options.seconds:7.2f} s  {name}")
-    return door.EXIT_OK
+    return entry_point.EXIT_OK
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Networks too large to ship: one file per family, trained by the same ``fit`` and asked by `train.teach`.
+"""Networks too large to ship, one file per family, trained by the same ``fit`` as students.
 
 A teacher takes and gives what a student does, so model.pt, recipes and reports serve both.
 """

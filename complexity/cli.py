@@ -1,0 +1,161 @@
+"""``python -m complexity check MODEL...``: may it be submitted, and what does it cost?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from complexity import network_files
+from complexity.budget import BUDGETS, DEFAULT, Budget
+from complexity.measurement import STORED_BYTES, measure, measure_onnx, measure_tflite
+from complexity.report.markdown import comparison_to_markdown, to_markdown
+from complexity.report.plot import plot
+from complexity.report.report import Report
+from complexity.report.terminal import print_comparison, print_report
+from complexity.suggest import Suggestion, suggest
+from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
+from runtime.errors import ConfigError
+
+_GRAPHS = (".onnx", ".tflite")
+_ROOMY = 0.2  # with --suggest: a model that leaves this share of every limit could be wider
+
+
+def main(arguments: list[str]) -> int:
+    """Run the door; returns 0 where every model is within its limits, 1 where one is over."""
+    options = _parser().parse_args(arguments)
+    budget = _budget(options)
+    reports = [_measure_file(path, budget, options) for path in options.models]
+    options.show(reports, options)
+    return EXIT_OK if all(report.within for report in reports) else EXIT_NEGATIVE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m complexity", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="hold models against limits; exit code 0 within, 1 over")
+    check.set_defaults(show=_show_each)
+    check.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw where everything goes (.png, .svg, .pdf)"
+    )
+    check.add_argument(
+        "--suggest", action="store_true", help="say which width of the same family would fit (model.pt only)"
+    )
+    compare = commands.add_parser("compare", help="models side by side; the same exit codes")
+    compare.set_defaults(show=_show_side_by_side)
+    for command in (check, compare):
+        _add_shared_arguments(command)
+    return parser
+
+
+def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", nargs="+", type=Path, metavar="MODEL", help="model.pt, .ckpt, .onnx or .tflite"
+    )
+    parser.add_argument("--rules", choices=BUDGETS, help=f"rules of a challenge (default {DEFAULT.name})")
+    parser.add_argument("--max-params", type=int, metavar="N", help="limits of your own instead")
+    parser.add_argument("--max-bytes", type=int, metavar="N", help="bytes of all parameters")
+    parser.add_argument("--max-macs", type=int, metavar="N", help="MACs of the network per clip")
+    parser.add_argument(
+        "--dtype",
+        choices=STORED_BYTES,
+        default="int8",
+        help="what a model.pt will be stored in (default int8)",
+    )
+    parser.add_argument(
+        "--input-shape", type=_shape, metavar="1,1,256,64", help="for an .onnx that leaves its input's open"
+    )
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--json", action="store_true", help="one JSON object a line for every model")
+    text.add_argument("--markdown", action="store_true", help="for a technical report")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in text.split(","))
+    if min(sizes) < 1:
+        raise ValueError
+    return sizes
+
+
+def _budget(options: argparse.Namespace) -> Budget:
+    own = {
+        "max_params": options.max_params,
+        "max_param_bytes": options.max_bytes,
+        "max_macs": options.max_macs,
+    }
+    if all(limit is None for limit in own.values()):
+        return Budget.named(options.rules or DEFAULT.name)
+    if options.rules:
+        raise ConfigError("--rules brings its own limits: give either --rules or --max-... .")
+    return Budget.custom(**own)
+
+
+def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Report:
+    if path.suffix == ".onnx":
+        return measure_onnx(path, input_shape=options.input_shape, budget=budget)
+    if options.input_shape:
+        raise ConfigError(f"--input-shape is for .onnx files; {path} tells its own: leave it out.")
+    if path.suffix == ".tflite":
+        return measure_tflite(path, budget=budget)
+    loaded = network_files.load(path)
+    report = measure(
+        loaded.build(),
+        loaded.input_shape,
+        stored_dtype=options.dtype,
+        budget=budget,
+        frontend=loaded.frontend,
+    )
+    return dataclasses.replace(report, model=path.name, file_bytes=path.stat().st_size)
+
+
+def _show_each(reports: Sequence[Report], options: argparse.Namespace) -> None:
+    if options.plot:
+        _plot(reports, options.plot)
+    for path, report in zip(options.models, reports, strict=True):
+        suggestions = _suggest(path, report, options) if options.suggest else None
+        if options.json:
+            more = {} if suggestions is None else {"suggestions": list(map(dataclasses.asdict, suggestions))}
+            print(json.dumps(report.to_dict() | more))
+            continue
+        if options.markdown:
+            print(to_markdown(report))
+        else:
+            print_report(report)
+        for suggestion in suggestions or []:
+            print(f"Suggestion: {suggestion}")
+
+
+def _plot(reports: Sequence[Report], path: Path) -> None:
+    if len(reports) > 1:
+        raise ConfigError("--plot draws one model: give one.")
+    plot(reports[0], path)
+
+
+def _show_side_by_side(reports: Sequence[Report], options: argparse.Namespace) -> None:
+    if options.json:
+        for report in reports:
+            print(json.dumps(report.to_dict()))
+    elif options.markdown:
+        print(comparison_to_markdown(reports))
+    else:
+        print_comparison(reports)
+
+
+def _suggest(path: Path, report: Report, options: argparse.Namespace) -> list[Suggestion]:
+    """Which widths would fit, where the model is over its limits or far under them."""
+    if path.suffix in _GRAPHS:
+        raise ConfigError(f"--suggest builds other widths of a student, not of {path}: give its model.pt.")
+    limits = report.budget.limits
+    roomy = all(left > _ROOMY * limits[name] for name, left in report.headroom.items())
+    if report.within and not roomy:
+        return []
+    loaded = network_files.load(path)
+    return suggest(
+        loaded.build_variant,
+        loaded.arguments,
+        loaded.input_shape,
+        budget=report.budget,
+        element_bytes=STORED_BYTES[options.dtype],
+    )

@@ -1,0 +1,223 @@
+"""What every known ONNX operator costs. An operator that is not listed here is an error, never a zero.
+
+Sources: the operator definitions of onnx.ai and, for domain ``com.microsoft``, of ONNX Runtime's
+ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from complexity.operations import Work, words
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What a cost formula sees of a node: shapes of its operands, and which of them are parameters.
+
+    Attributes:
+        inputs: shape of every input; None where an optional one is absent.
+        outputs: shape of every output.
+        constant: whether each input is a constant of the graph.
+        attributes: of the node.
+    """
+
+    inputs: Sequence[Shape | None]
+    outputs: Sequence[Shape]
+    constant: Sequence[bool]
+    attributes: dict[str, Any]
+
+    def shape(self, index: int) -> Shape:
+        """Shape of an input; () where it is absent."""
+        return (self.inputs[index] if index < len(self.inputs) else None) or ()
+
+    def size(self, index: int) -> int:
+        """Elements of an input; 0 where it is absent."""
+        present = index < len(self.inputs) and self.inputs[index] is not None
+        return prod(self.shape(index)) if present else 0
+
+    def parameters(self, *indices: int) -> int:
+        """Elements of those inputs that are constants."""
+        return sum(self.size(i) for i in indices if i < len(self.constant) and self.constant[i])
+
+
+Cost = Callable[[Operands], Work]
+
+
+def _conv(x: Operands) -> Work:
+    positions = prod(x.outputs[0][2:])
+    return Work(
+        macs=prod(x.outputs[0]) * prod(x.shape(1)[1:]), official=positions * (x.size(1) + x.parameters(2))
+    )
+
+
+def _conv_integer(x: Operands) -> Work:
+    return Work(macs=prod(x.outputs[0]) * prod(x.shape(1)[1:]), official=prod(x.outputs[0][2:]) * x.size(1))
+
+
+def _conv_transpose(x: Operands) -> Work:
+    positions = prod(x.outputs[0][2:])
+    return Work(
+        macs=prod(x.shape(0)) * prod(x.shape(1)[1:]), official=positions * (x.size(1) + x.parameters(2))
+    )
+
+
+def _gemm(x: Operands) -> Work:
+    inner = x.shape(0)[0 if x.attributes.get("transA") else 1]
+    return Work(macs=prod(x.outputs[0]) * inner, official=x.parameters(0, 1, 2))
+
+
+def _matmul(x: Operands) -> Work:
+    return Work(macs=prod(x.outputs[0]) * x.shape(0)[-1], official=x.parameters(0, 1))
+
+
+def _einsum(x: Operands) -> Work:
+    terms = x.attributes["equation"].decode().replace(" ", "").partition("->")[0].split(",")
+    if len(terms) > 2 or "." in "".join(terms):
+        raise NotImplementedError
+    lengths = {
+        letter: n for term, shape in zip(terms, x.inputs, strict=True)
+        for letter, n in zip(term, shape or (), strict=True)
+    }  # fmt: skip
+    if len(terms) == 1:
+        return Work(elementwise=prod(lengths.values()))
+    return Work(macs=prod(lengths.values()), official=x.parameters(0, 1))
+
+
+def _recurrent(x: Operands) -> Work:
+    steps = prod(x.shape(0)[:2])  # [time, batch, features], or batch first: the product is the same
+    weights = x.size(1) + x.size(2)
+    return Work(macs=steps * weights, official=steps * (weights + x.parameters(3)))
+
+
+def _attention(x: Operands) -> Work:
+    """``Attention`` of opset 23: two products, queries with keys and weights with values."""
+    query, key, value = (x.shape(i) for i in range(3))
+    if len(query) == 3:  # [batch, time, heads * width]
+        query_heads = x.attributes["q_num_heads"]
+        wide = x.shape(2)[-1] * query_heads // x.attributes["kv_num_heads"]
+        pairs = query[0] * query[1] * key[1]
+        return Work(macs=pairs * (query[2] + wide), **_per(pairs * query_heads, 4, 1))
+    pairs = prod(query[:3]) * key[2]  # [batch, heads, time, width]
+    return Work(macs=pairs * (query[3] + value[3]), **_per(pairs, 4, 1))
+
+
+def _per(elements: int, operations: int, multiplies: int) -> dict[str, int]:
+    return {"elementwise": elements * operations, "multiplies": elements * multiplies}
+
+
+def _of_output(operations: int, multiplies: int = 0) -> Cost:
+    return lambda x: Work(**_per(prod(x.outputs[0]), operations, multiplies))
+
+
+def _of_input(operations: int, multiplies: int = 0) -> Cost:
+    return lambda x: Work(**_per(prod(x.shape(0)), operations, multiplies))
+
+
+def _norm(operations: int, multiplies: int) -> Cost:
+    """Normalizations with scale and shift, which the rule counts once for the whole layer."""
+    return lambda x: Work(
+        **_per(prod(x.shape(0)), operations, multiplies), official=x.parameters(1) + x.parameters(2)
+    )
+
+
+def _pool(x: Operands) -> Work:
+    return Work(elementwise=prod(x.outputs[0]) * prod(x.attributes["kernel_shape"]))
+
+
+def _nothing(x: Operands) -> Work:
+    return Work()
+
+
+def _table(names: str, cost: Cost) -> dict[str, Cost]:
+    return dict.fromkeys(words(names), cost)
+
+
+COSTS: dict[str, Cost] = {
+    "Conv": _conv,
+    "ConvInteger": _conv_integer,
+    "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "Attention": _attention,
+    "BatchNormalization": _norm(2, 1),
+    **_table("MatMul MatMulInteger", _matmul),
+    **_table("LSTM GRU RNN", _recurrent),
+    # mean, centre, square, sum, divide, scale, shift
+    **_table("LayerNormalization InstanceNormalization GroupNormalization", _norm(7, 3)),
+    "RMSNormalization": _norm(4, 3),
+    "LpNormalization": _of_output(3, 2),
+    **_table("AveragePool MaxPool LpPool", _pool),
+    **_table("GlobalAveragePool GlobalMaxPool", _of_input(1)),
+    **_table(
+        "ReduceSum ReduceMean ReduceMax ReduceMin ReduceL1 ReduceLogSum ReduceLogSumExp ArgMax ArgMin "
+        "CumSum TopK",
+        _of_input(1),
+    ),
+    **_table("ReduceProd ReduceL2 ReduceSumSquare", _of_input(2, 1)),
+    # maximum, exponential, sum, divide
+    **_table("Softmax LogSoftmax", _of_output(4, 1)),
+    **_table("Mul Div Pow Reciprocal PRelu LeakyRelu Elu Celu Selu", _of_output(1, 1)),
+    **_table("HardSigmoid Gelu Swish Mish", _of_output(2, 1)),
+    "HardSwish": _of_output(3, 2),
+    **_table("QuantizeLinear DequantizeLinear DynamicQuantizeLinear", _of_output(2, 1)),
+    **_table(
+        "Add Sub Neg Abs Max Min Relu Clip ThresholdedRelu Ceil Floor Round Sign Not And Or Xor Greater Less "
+        "Equal GreaterOrEqual LessOrEqual Where Exp Log Sqrt Sigmoid Tanh Erf Softplus Softsign Sin Cos Mod "
+        "IsNaN IsInf",
+        _of_output(1),
+    ),
+    **_table(
+        "Concat Split Slice Gather GatherElements GatherND ScatterND ScatterElements Transpose Pad Expand "
+        "Tile Cast CastLike DepthToSpace SpaceToDepth Reshape Flatten Squeeze Unsqueeze Identity Dropout "
+        "Shape Size Constant ConstantOfShape Range EyeLike Trilu",
+        _nothing,
+    ),
+}  # fmt: skip
+
+VIEWS = words("Reshape Flatten Squeeze Unsqueeze Identity Dropout")
+
+# elementwise operators may write over an input that nobody else reads
+IN_PLACE = words(
+    "BatchNormalization Mul Div Pow Reciprocal PRelu LeakyRelu Elu Celu Selu HardSigmoid Gelu Swish "
+    "Mish HardSwish Add Sub Neg Abs Max Min Relu Clip ThresholdedRelu Ceil Floor Round Sign Where Exp Log "
+    "Sqrt Sigmoid Tanh Erf Softplus Softsign Sin Cos Softmax LogSoftmax"
+)
+
+# inputs that hold running statistics, not parameters
+STATISTICS = {"BatchNormalization": (3, 4)}
+
+# operators that ONNX Runtime executes on integers when they stand between DequantizeLinear and
+# QuantizeLinear (its QDQ node units)
+INTEGER = words(
+    "Conv ConvTranspose Gemm MatMul Add Sub Mul Div AveragePool GlobalAveragePool MaxPool Concat Split Slice "
+    "Gather Transpose Pad Expand Tile DepthToSpace SpaceToDepth Reshape Flatten Squeeze Unsqueeze Identity "
+    "Relu Clip Sigmoid Tanh LeakyRelu HardSigmoid HardSwish Softmax ReduceMean ReduceMax ReduceMin Max Min "
+    "Where"
+)
+
+# activations that an integer operator swallows: they stand between it and its QuantizeLinear
+FUSED = words("Relu Clip")
+
+# QOperator forms -> the operator that they quantize and where its data inputs stand;
+# what stands between are scales and zero points. QLinearConcat repeats (data, scale, zero point) from 2 on.
+QUANTIZED_FORMS: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {
+    ("", "QLinearConv"): ("Conv", (0, 3, 8)),
+    ("", "QLinearMatMul"): ("MatMul", (0, 3)),
+    ("", "ConvInteger"): ("ConvInteger", (0, 1)),
+    ("", "MatMulInteger"): ("MatMulInteger", (0, 1)),
+    ("com.microsoft", "QuantizeLinear"): ("QuantizeLinear", (0, 1, 2)),
+    ("com.microsoft", "DequantizeLinear"): ("DequantizeLinear", (0, 1, 2)),
+    ("com.microsoft", "QGemm"): ("Gemm", (0, 3, 6)),
+    ("com.microsoft", "QLinearAdd"): ("Add", (0, 3)),
+    ("com.microsoft", "QLinearMul"): ("Mul", (0, 3)),
+    **{
+        ("com.microsoft", f"QLinear{name}"): (name, (0,))
+        for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax", "ReduceMean")
+    },
+}

@@ -1,0 +1,216 @@
+"""What a float network will execute: one run on zeros, every ATen call written down.
+
+torchinfo sees modules; a product or a multiplication that a ``forward`` calls as a function escapes it.
+Here each call is seen, with the module that made it, and batch norm behind a convolution counts nothing
+because every exporter folds it into the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from complexity.counters.aten_operators import BATCH_NORMS, cost_of, is_product, is_view, name_of
+from complexity.operations import Graph, Node, Work
+from runtime.entry_point import require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run of a network.
+
+    Attributes:
+        graph: the operations; a node's name is the path of the module that called it.
+        weighted: for every node, whether a parameter takes part.
+    """
+
+    graph: Graph
+    weighted: tuple[bool, ...]
+
+
+def trace(model: nn.Module, input_shape: Sequence[int], *, element_bytes: float) -> Trace:
+    """Run a network on zeros at batch 1 and write down what it calls.
+
+    Args:
+        model: a float32 network in eval mode (`complexity.counters.torchinfo_count.float_twin`); it gets
+            hooks.
+        input_shape: [batch, ...]; the batch is taken as 1.
+        element_bytes: what one element of an activation will take.
+
+    Raises:
+        ConfigError: where a torch operator is unknown.
+    """
+    torch = require("torch", extra="train")
+    example = torch.zeros(1, *input_shape[1:])
+    recorder = _Recorder(model, example, element_bytes)
+    with torch.no_grad(), _plain_attention(), _dispatch_to(recorder.record):
+        output = model(example)
+    return recorder.finish(output)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Take fused attention apart, so that its products are seen."""
+    torch = require("torch", extra="train")
+    attention = require("torch.nn.attention", extra="train")
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with attention.sdpa_kernel(attention.SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _dispatch_to(record: Any) -> Any:
+    base = require("torch.utils._python_dispatch", extra="train").TorchDispatchMode
+
+    class Mode(base):  # type: ignore[misc, valid-type]  # torch is imported only when it is needed
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # torch's own switch; the guard against compilation takes 2 s to import
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            output = func(*args, **(kwargs or {}))
+            record(func, args, kwargs or {}, output)
+            return output
+
+    return Mode()
+
+
+class _Recorder:
+    """Writes down calls; an activation is known by its storage, so that views are what they view."""
+
+    def __init__(self, model: nn.Module, example: torch.Tensor, element_bytes: float) -> None:
+        self._element_bytes = element_bytes
+        self._path: list[str] = [""]
+        self._alive: list[Any] = []  # a freed storage would give its name to another tensor
+        self._nodes: list[Node] = []
+        self._weighted: list[bool] = []
+        self._sizes: dict[str, int] = {}
+        self._labels: Counter[str] = Counter()
+        self._names: dict[int, str] = {}  # storage -> activation
+        self._unseen_params = {_storage(p): p for p in model.parameters()}
+        self._params = frozenset(self._unseen_params)
+        self._input = self._hold(example)
+        self._follow(model)
+
+    def _follow(self, model: nn.Module) -> None:
+        """Know, while the network runs, which module is calling."""
+        for name, module in model.named_modules():
+            module.register_forward_pre_hook(lambda m, x, name=name: self._path.append(name))
+            module.register_forward_hook(lambda m, x, y: self._leave(), always_call=True)
+
+    def record(self, operator: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Any) -> None:
+        """Write down one call, unless it only looks at memory in another way or makes a constant."""
+        read = [_storage(t) for t in _tensors((args, kwargs))]
+        inputs = tuple(dict.fromkeys(self._names[s] for s in read if s in self._names))
+        written = [t for t in _tensors(output) if t.numel()]
+        self._alive.extend(written)
+        if is_view(operator) or not (inputs or self._is_computed(operator, read)):
+            return
+        work = cost_of(operator, args, written[0] if written else None)
+        fresh = {_storage(t): t for t in written if _storage(t) not in self._names}
+        if not fresh and work == Work():
+            return
+        params, param_bytes = self._take_params(read)
+        self._nodes.append(
+            Node(
+                name=self._path[-1],
+                op=name_of(operator, args),
+                inputs=inputs,
+                outputs=tuple(self._hold(t) for t in fresh.values()),
+                output_shape=tuple(written[0].shape),
+                work=work,
+                params=params,
+                param_bytes=param_bytes,
+                reuse="in_place" if _writes_in_place(operator) else "none",
+            )
+        )
+        self._weighted.append(not self._params.isdisjoint(read))
+
+    def finish(self, output: Any) -> Trace:
+        """The trace of a run that returned ``output``."""
+        held = {self._names[_storage(t)]: None for t in _tensors(output) if _storage(t) in self._names}
+        nodes = _fold_batch_norms(_drop_unread(self._nodes, frozenset(held)))
+        return Trace(Graph(nodes, self._sizes, (self._input,), tuple(held)), tuple(self._weighted))
+
+    def _is_computed(self, operator: Any, read: list[int]) -> bool:
+        """Whether a call that reads no activation is executed all the same.
+
+        What is made of parameters alone is a constant of the exported graph, but the product with the
+        zeros that a recurrence starts from is not.
+        """
+        return is_product(operator) and not self._params.issuperset(read)
+
+    def _leave(self) -> None:
+        self._path.pop()
+
+    def _hold(self, tensor: Any) -> str:
+        label = self._path[-1] or ("forward" if self._names else "input")
+        self._labels[label] += 1
+        name = label if self._labels[label] == 1 else f"{label} ({self._labels[label]})"
+        self._names[_storage(tensor)] = name
+        elements = tensor.untyped_storage().nbytes() // tensor.element_size()
+        self._sizes[name] = ceil(elements * self._element_bytes)
+        self._alive.append(tensor)
+        return name
+
+    def _take_params(self, read: list[int]) -> tuple[int, int]:
+        """Elements and bytes of the parameters that this call is the first to read."""
+        new = [self._unseen_params.pop(s) for s in read if s in self._unseen_params]
+        elements = sum(p.numel() for p in new)
+        return elements, ceil(elements * self._element_bytes)
+
+
+def _drop_unread(nodes: list[Node], held: frozenset[str]) -> list[Node]:
+    """Forget second outputs that only training reads, such as the indices of a maximum."""
+    read = held.union(*(node.inputs for node in nodes))
+    return [
+        dataclasses.replace(node, outputs=node.outputs[:1] + tuple(n for n in node.outputs[1:] if n in read))
+        for node in nodes
+    ]
+
+
+def _fold_batch_norms(nodes: list[Node]) -> tuple[Node, ...]:
+    """Batch norm costs nothing where a convolution or a linear layer made its input for it alone."""
+    makers = {name: node for node in nodes for name in node.outputs}
+    readers = Counter(name for node in nodes for name in node.inputs)
+    return tuple(
+        dataclasses.replace(node, work=Work())
+        if node.op in BATCH_NORMS
+        and readers[node.inputs[0]] == 1
+        and node.inputs[0] in makers
+        and makers[node.inputs[0]].op in ("convolution", "addmm", "mm")
+        else node
+        for node in nodes
+    )
+
+
+def _writes_in_place(operator: Any) -> bool:
+    name = name_of(operator)
+    pointwise = any(tag.name == "pointwise" for tag in operator.tags) and name != "clone"
+    return pointwise or name in BATCH_NORMS or "softmax" in name
+
+
+def _tensors(values: Any) -> Iterator[Any]:
+    if hasattr(values, "untyped_storage"):
+        yield values
+    elif isinstance(values, (list, tuple)):
+        for value in values:
+            yield from _tensors(value)
+    elif isinstance(values, dict):
+        yield from _tensors(list(values.values()))
+
+
+def _storage(tensor: Any) -> int:
+    return int(tensor.untyped_storage()._cdata)

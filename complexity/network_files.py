@@ -1,0 +1,58 @@
+"""Files that hold a network to build, such as model.pt: other packages register who reads them.
+
+This package imports nothing to its right, so it cannot build a student. Whoever can registers a loader as an
+entry point of the group ``tinyscene.network_files``, named after the file's suffix (pyproject.toml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from runtime.entry_point import require
+from runtime.errors import ConfigError
+from runtime.spec import FrontEndSpec
+
+GROUP = "tinyscene.network_files"
+
+
+class NetworkFile(Protocol):
+    """What a loader returns: a network that is built on request, and what it was trained with."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the network at batch 1."""
+
+    @property
+    def frontend(self) -> FrontEndSpec:
+        """The front end whose output it reads."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Keyword arguments of the network's class, defaults included."""
+
+    def build(self) -> Any:
+        """The network as a torch module, with its weights."""
+
+    def build_variant(self, arguments: Mapping[str, Any]) -> Any:
+        """The same class with other arguments, and random weights."""
+
+
+def load(path: Path) -> NetworkFile:
+    """Read a network from a file by the loader that is registered for its suffix.
+
+    Raises:
+        ConfigError: where no loader is registered for it.
+        MissingExtraError: where torch is not installed.
+        ModelFileError: where the file cannot be used.
+    """
+    loaders = {entry.name: entry for entry in entry_points(group=GROUP)}
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in loaders:
+        known = ", ".join(f".{name}" for name in sorted({*loaders, "onnx", "tflite"}))
+        raise ConfigError(f"{path} cannot be measured: give a file that ends in one of {known}.")
+    require("torch", extra="train")
+    loader: Callable[[Path], NetworkFile] = loaders[suffix].load()
+    return loader(path)

@@ -1,0 +1,1 @@
+"""Graph passes over the exported ONNX model."""

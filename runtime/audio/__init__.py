@@ -1,0 +1,1 @@
+"""Audio as samples: scale, level, resampling, and the log-mel front end in numpy."""

@@ -1,0 +1,111 @@
+"""Log-mels of overlapping windows, each bit-equal to the log-mel of that window alone.
+
+Every window is a clip of its own: its first and last frames see padding made from its own edges, so
+those are computed for each window. The frames between them read samples only. Where the hop is a
+multiple of the front end's hop, the next window has most of them in common with the last, and only
+the new ones are computed: `LogMel` treats each frame by itself, so they have the same bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from runtime.audio.log_mel import Array, shared_log_mel
+from runtime.spec import FrontEndSpec
+
+
+class SlidingLogMel:
+    """The front end for windows that come one after the other.
+
+    Args:
+        spec: the front end.
+        window_samples: samples of a window.
+        hop_samples: samples from one window to the next.
+
+    Raises:
+        ConfigError: where the window is too short for one frame.
+
+    Example:
+        >>> from runtime.spec import FrontEndSpec
+        >>> sliding = SlidingLogMel(FrontEndSpec.preset("cp_mel"), 32000, 8000)
+        >>> noise = np.random.default_rng(0).normal(size=40000).astype(np.float32)
+        >>> first, second = sliding(noise[:32000], 0).copy(), sliding(noise[8000:], 8000)
+        >>> np.array_equal(first[:, 20:61], second[:, 4:45])
+        True
+    """
+
+    def __init__(self, spec: FrontEndSpec, window_samples: int, hop_samples: int) -> None:
+        self._spec = spec
+        self._log_mel = shared_log_mel(spec)
+        self._frames = spec.frames(window_samples)
+        self._hop_samples = hop_samples
+        filtered = spec.filtered_samples(window_samples)
+        self._padded = np.zeros(filtered + 2 * spec.pad, np.float32)
+        self._inside = self._padded[spec.pad : spec.pad + filtered]
+        views = np.lib.stride_tricks.sliding_window_view(self._padded[self._log_mel.lead :], spec.win_length)
+        self._segments = views[:: spec.hop_length][: self._frames]
+        self._columns = np.empty((spec.n_mels, self._frames), np.float32)
+        self._place = -hop_samples - 1  # of the window in _columns; none yet
+        self._shift = self._plan(filtered)
+
+    def _plan(self, filtered: int) -> int:
+        """Decide what is kept when the last window lies one hop back, and by how many frames it moves."""
+        spec, every = self._spec, np.arange(self._frames)
+        first = self._log_mel.lead - spec.pad  # where the first frame starts
+        starts = first + every * spec.hop_length
+        interior = every[(starts >= 0) & (starts + spec.win_length <= filtered)]
+        shift, rest = divmod(self._hop_samples, spec.hop_length)
+        if rest:
+            warnings.warn(
+                f"A hop of {self._hop_samples} samples is not a multiple of the front end's "
+                f"{spec.hop_length}: every window is computed in full, which costs several times as much.",
+                stacklevel=5,
+            )
+            return 0
+        kept = interior[:-shift] if shift < len(interior) else interior[:0]
+        begin, end = (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, 0)
+        self._kept = slice(begin, end)
+        # What is kept needs no samples. The frames before it end with the last one's, or with the last sample
+        # that is mirrored; the frames after it begin with the first one's.
+        left = max(first + (begin - 1) * spec.hop_length + spec.win_length, spec.pad + 1)
+        right = max(first + end * spec.hop_length, 0)
+        self._edges = slice(0, left), slice(right, None)
+        return shift
+
+    def __call__(self, window: Array, place: int) -> Array:
+        """Compute the log-mel of the window that starts ``place`` samples into the stream.
+
+        Args:
+            window: float32 [window_samples] at the spec's sample rate.
+            place: of its first sample in the stream; one hop after the last call's reuses frames.
+
+        Returns:
+            float32 [n_mels, frames], overwritten by the next call.
+        """
+        if self._shift and place - self._place == self._hop_samples:
+            kept, flat = self._kept, self._columns.reshape(-1)
+            flat[: -self._shift] = flat[self._shift :]  # what leaves its row ends up in a fresh column
+            self._fill(window, *self._edges)
+            fresh = self._log_mel.columns(self._segments[: kept.start], self._segments[kept.stop :])
+            self._columns[:, : kept.start] = fresh[:, : kept.start]
+            self._columns[:, kept.stop :] = fresh[:, kept.start :]
+        else:
+            self._fill(window, slice(None))
+            self._columns[:] = self._log_mel.columns(self._segments)
+        self._place = place
+        return self._columns
+
+    def _fill(self, window: Array, *spans: slice) -> None:
+        """Pre-emphasis of spans, then padding, as `LogMel.emphasize` and `LogMel.pad`, in the buffer."""
+        inside, pad = self._inside, self._spec.pad
+        for span in spans:
+            if self._spec.preemphasis:
+                np.multiply(window[:-1][span], np.float32(self._spec.preemphasis), out=inside[span])
+                np.subtract(window[1:][span], inside[span], out=inside[span])
+            else:
+                inside[span] = window[span]
+        if pad and self._spec.pad_mode == "reflect":
+            self._padded[:pad] = inside[pad:0:-1]
+            self._padded[-pad:] = inside[-2 : -pad - 2 : -1]

@@ -1,0 +1,1 @@
+"""The commands of ``python -m runtime``: classify, listen, devices, doctor."""

@@ -1,0 +1,130 @@
+"""Predictions as text: lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.model.prediction import Prediction, State
+from runtime.spec import Task
+from runtime.streaming.events import Event, EventRules
+
+STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
+
+
+def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:
+    """One line of JSON with the prediction's fields, the smoothed ones, and others such as a file's name."""
+    fields = {**more, **dataclasses.asdict(prediction)}
+    if smoothed is not None:
+        names = ("label", "probability", "scores", "state")
+        fields["smoothed"] = {name: getattr(smoothed, name) for name in names}
+    return json.dumps(fields, allow_nan=False)
+
+
+def event_to_json(event: Event, **more: Any) -> str:
+    """One line of JSON with the event's fields, its kind as ``event``."""
+    fields = dataclasses.asdict(event)
+    return json.dumps({**more, "event": fields.pop("kind"), **fields}, allow_nan=False)
+
+
+def event_line(event: Event) -> str:
+    """A line such as ``12.25 s  onset   dog 0.93``."""
+    at_s = event.start_s if event.end_s is None else event.end_s
+    return f"{at_s:9.2f} s  {event.kind:6}  {event.label} {event.probability:.2f}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring windows that say the same.
+
+    Attributes:
+        start_s: where the first of them begins, seconds.
+        end_s: where the last of them ends; overlapping windows end after the next run begins.
+        state: of all of them.
+        means: mean probability of each label that they say, the most probable first; empty where none is.
+    """
+
+    start_s: float
+    end_s: float
+    state: State
+    means: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Which labels are told, of one a clip or of several.
+
+    Attributes:
+        task: of the model. ``single_label``: the label of the prediction. ``multi_label``: all that reach
+            their thresholds.
+        rules: the thresholds.
+
+    Example:
+        >>> from runtime.model.prediction import heard
+        >>> wording = Wording("multi_label", EventRules(enter_of={"rain": 0.3}))
+        >>> wording.describe(heard({"rain": 0.4, "dog": 0.9, "hum": 0.2}, 0.0, 1.0))
+        'dog 0.90  rain 0.40'
+    """
+
+    task: Task
+    rules: EventRules
+
+    def labels(self, prediction: Prediction) -> list[str]:
+        """What a prediction says, the most probable first; nothing where it is in doubt."""
+        if self.task == "multi_label":
+            return self.rules.reached(prediction.scores)
+        return [] if prediction.label is None else [prediction.label]
+
+    def likeliest(self, prediction: Prediction, top: int) -> list[str]:
+        """``top`` labels, those that it says before all others."""
+        said, scores = self.labels(prediction), prediction.scores
+        return sorted(scores, key=lambda label: (label not in said, -scores[label]))[:top]
+
+    def describe(self, prediction: Prediction, top: int = 1) -> str:
+        """What a prediction says, in words.
+
+        Args:
+            prediction: raw or smoothed.
+            top: so many labels where one label belongs to a clip or none is sure; of several that are sure,
+                all are told and no others.
+        """
+        if not prediction.scores:
+            return STATES[prediction.state]
+        said = self.labels(prediction)
+        several = self.task == "multi_label" and said
+        shown = said if several else self.likeliest(prediction, top)
+        doubt = "" if said else f"{STATES['unknown']}  "
+        return doubt + "  ".join(f"{label} {prediction.scores[label]:.2f}" for label in shown)
+
+    def runs(self, predictions: Iterable[Prediction]) -> Iterator[Run]:
+        """Join neighbours that say the same."""
+        for (state, labels), windows in itertools.groupby(predictions, self._said):
+            yield _join(windows, state, labels)
+
+    def _said(self, prediction: Prediction) -> tuple[State, tuple[str, ...]]:
+        labels = tuple(sorted(self.labels(prediction)))
+        return "unknown" if prediction.scores and not labels else prediction.state, labels
+
+
+def _join(windows: Iterator[Prediction], state: State, labels: Iterable[str]) -> Run:
+    """One run of windows; keeps sums only, so that it may be hours long."""
+    sums = dict.fromkeys(labels, 0.0)
+    start_s, end_s = math.inf, 0.0
+    count = 0
+    for window in windows:
+        start_s, end_s, count = min(start_s, window.start_s), window.end_s, count + 1
+        for label in sums:
+            sums[label] += window.scores[label]
+    means = {label: sums[label] / count for label in sorted(sums, key=lambda label: -sums[label])}
+    return Run(start_s, end_s, state, means)
+
+
+def line(run: Run) -> str:
+    """A line of the time line, such as ``0.0 -    3.0 s  dog 0.98``."""
+    what = "  ".join(f"{label} {mean:.2f}" for label, mean in run.means.items()) or STATES[run.state]
+    return f"{run.start_s:9.2f} - {run.end_s:9.2f} s  {what}"

@@ -1,0 +1,197 @@
+"""How a live input looks: JSON lines, plain lines, or a calm picture in a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from argparse import Namespace
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any, Protocol
+
+from runtime.cli.formatting import STATES, Wording, event_line, event_to_json, to_json
+from runtime.errors import ConfigError
+from runtime.live.live_loop import DeviceChange, Heard, HopChange, Item
+from runtime.streaming.events import Event
+
+_METER_DB = 60.0  # of the level meter: from -60 dBFS to 0
+_BAR = 30  # characters
+
+
+class View(Protocol):
+    """Shows what a listener yields; a context manager."""
+
+    def show(self, item: Item) -> None:
+        """Show one item."""
+
+    def __enter__(self) -> View: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+def choose_view(arguments: Namespace, wording: Wording, *, several: bool) -> View:
+    """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere.
+
+    Args:
+        arguments: of ``listen``.
+        wording: which labels are told.
+        several: whether there is more than one input, so that lines have to name theirs.
+
+    Raises:
+        ConfigError: where no label would be shown.
+    """
+    if arguments.top < 1:
+        raise ConfigError(f"--top {arguments.top} shows nothing: give a number from 1 up.")
+    if arguments.json:
+        return JsonLines(events_only=arguments.events)
+    if sys.stdout.isatty() and not arguments.events:
+        try:
+            return Picture(wording, arguments.top)
+        except ModuleNotFoundError:  # rich is an extra
+            pass
+    return Lines(wording, arguments.top, events_only=arguments.events, named=several)
+
+
+class JsonLines:
+    """One JSON object a line: a window's, an event's, a device's or the hop's.
+
+    Each says when by the clock on the wall, too: ``utc`` of a window's last sample, of an event's onset or
+    offset, of a change.
+    """
+
+    def __init__(self, *, events_only: bool) -> None:
+        self._events_only = events_only
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def show(self, item: Item) -> None:
+        """Print the item."""
+        if isinstance(item, DeviceChange | HopChange):
+            print(json.dumps({**dataclasses.asdict(item), "utc": _utc(0.0)}), flush=True)
+            return
+        if isinstance(item, Heard) and not self._events_only:
+            print(_window_json(item), flush=True)
+        for event in item.events:
+            at_s = event.start_s if event.end_s is None else event.end_s
+            ago_s = item.late_s + item.raw.end_s - at_s if isinstance(item, Heard) else 0.0
+            print(event_to_json(event, source=item.source, utc=_utc(ago_s)), flush=True)
+
+
+def _utc(ago_s: float) -> str:
+    """The time so many seconds ago, ISO 8601; from the clock as it stands now, since it may have been set."""
+    return datetime.fromtimestamp(time.time() - ago_s, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _window_json(item: Heard) -> str:
+    level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
+    more = {
+        "utc": _utc(item.late_s), "gap": item.raw.state == "gap", "late_s": round(item.late_s, 3),
+        "dropped": round(item.dropped_s, 3), "level_dbfs": level,
+    }  # fmt: skip
+    return to_json(item.raw, item.smoothed, source=item.source, **more)
+
+
+class Lines:
+    """A line per window, or per event; changes of a device and of the hop go to stderr."""
+
+    def __init__(self, wording: Wording, top: int, *, events_only: bool, named: bool) -> None:
+        self._wording, self._top = wording, top
+        self._events_only, self._named = events_only, named
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def show(self, item: Item) -> None:
+        """Print the item."""
+        if isinstance(item, DeviceChange):
+            print(f"{item.event}: {item.source}: {item.detail}", file=sys.stderr, flush=True)
+            return
+        if isinstance(item, HopChange):
+            print(f"{item.event}: {item.detail}", file=sys.stderr, flush=True)
+            return
+        name = f"  {item.source}" if self._named else ""
+        if self._events_only:
+            for event in item.events:
+                print(event_line(event) + name, flush=True)
+        elif isinstance(item, Heard):
+            lost = f"  ({item.dropped_s:.1f} s lost)" if item.dropped_s else ""
+            what = self._wording.describe(item.smoothed, self._top)
+            print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}{name}", flush=True)
+
+
+class Picture:
+    """Level meter, the most probable labels as bars, lag and losses; drawn in place by rich.
+
+    Raises:
+        ModuleNotFoundError: where rich is not installed.
+    """
+
+    def __init__(self, wording: Wording, top: int) -> None:
+        from rich.live import Live
+
+        self._wording, self._top = wording, top
+        self._panels: dict[str, str] = {}
+        self._last: dict[str, str] = {}
+        self._live = Live(refresh_per_second=8, transient=False)
+
+    def __enter__(self) -> Picture:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, item: Item) -> None:
+        """Redraw the input's part of the picture."""
+        from rich.text import Text
+
+        if isinstance(item, Heard):
+            self._panels[item.source] = _panel(item, self._wording, self._top)
+            self._note(item.source, item.events)
+        elif isinstance(item, DeviceChange):
+            self._last[item.source] = f"{item.event}: {item.detail}"
+        elif isinstance(item, HopChange):
+            self._last |= dict.fromkeys(self._panels, f"{item.event}: {item.detail}")
+        lines = [
+            f"{source}\n{panel}\n  last {self._last.get(source, '')}"
+            for source, panel in self._panels.items()
+        ]
+        self._live.update(Text("\n".join(lines)))
+
+    def _note(self, source: str, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._last[source] = event_line(event).strip()
+
+
+def _panel(item: Heard, wording: Wording, top: int) -> str:
+    """A meter, ``top`` bars whether or not there is something to show, and a line of state.
+
+    A star stands before the labels that are told.
+    """
+    level = 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB
+    lines = [f"  {'level':16} {_bar(level)} {item.level_dbfs:.0f} dBFS"]
+    smoothed = item.smoothed
+    told = wording.labels(smoothed)
+    for label in wording.likeliest(smoothed, top):
+        score = smoothed.scores[label]
+        lines.append(f"{'*' if label in told else ' '} {label[:16]:16} {_bar(score)} {score:4.2f}")
+    lines += [""] * (1 + top - len(lines))
+    state = STATES.get(smoothed.state, "")
+    return "\n".join([*lines, f"  late {item.late_s:.2f} s   lost {item.dropped_s:.1f} s   {state}"])
+
+
+def _bar(part: float) -> str:
+    full = round(min(max(part, 0.0), 1.0) * _BAR)
+    return "█" * full + "·" * (_BAR - full)

@@ -1,0 +1,1 @@
+"""Where live audio comes from: microphones, pipes and files."""

@@ -1,0 +1,1 @@
+"""The live loop: polls devices, adapts the hop under overload, records, and notifies systemd."""

@@ -1,0 +1,210 @@
+"""The only file that touches ONNX Runtime: threads, telemetry, and the check against the goldens.
+
+The same INT8 file can give other numbers on another CPU, without an error: 16-bit intermediates
+saturate in AVX2 kernels, and some releases miscompute on aarch64. So a session computes the goldens of
+its model before it answers anything, and steps down ONNX Runtime's graph optimizations until they fit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.errors import ConfigError, ModelFileError, TinysceneError
+from runtime.model.model_file import ModelFile, read_model
+from runtime.model.self_test import make_input
+
+Array = npt.NDArray[np.float32]
+
+INPUT, OUTPUT = "log_mel", "logits"
+_LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
+_OUTPUT_STEPS = 2.5  # fused requantization rounds otherwise: up to 2 output steps were measured
+FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+# It would quantize the weights of a layer that export kept in float, where its neighbours are integer.
+_DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
+
+
+def _onnxruntime() -> Any:
+    """Import ONNX Runtime with its telemetry off, which it only reads at import (1.29 and later)."""
+    if "onnxruntime" in sys.modules and os.environ.get(_TELEMETRY) != "1":
+        warnings.warn(
+            "onnxruntime was imported before runtime, with its telemetry on: "
+            f"set {_TELEMETRY}=1 in the environment.",
+            stacklevel=3,
+        )
+    os.environ[_TELEMETRY] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise TinysceneError(
+            f"onnxruntime cannot be imported ({error}): see `python -m runtime doctor`."
+        ) from error
+    return onnxruntime
+
+
+def probe_import() -> list[str]:
+    """A command line that imports ONNX Runtime and nothing else, telemetry off."""
+    code = f"import os; os.environ['{_TELEMETRY}'] = '1'; import onnxruntime"
+    return [sys.executable, "-c", code]
+
+
+class Session:
+    """A model that is loaded, checked and ready to answer.
+
+    Args:
+        path: an .onnx file of `python -m export onnx`.
+
+    Attributes:
+        spec: what the file says about the model.
+        optimization: ONNX Runtime's graph optimization level in use; ``ALL`` unless the goldens
+            came out wrong with it.
+
+    Raises:
+        ModelFileError: where the file cannot be used, its graph does not fit its spec, or its goldens
+            come out wrong on this machine whatever the optimization level. An INT8 model must have
+            goldens; a float32 model without them is taken, because float kernels do not saturate.
+
+    Example:
+        >>> session = Session(model_path)
+        >>> log_mel = np.zeros(session.spec.input_shape, np.float32)
+        >>> session.logits(log_mel).shape == (1, len(session.spec.labels))
+        True
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        file = read_model(path)
+        self.path = file.path
+        self.spec = file.spec
+        tolerance = _tolerance(file)
+        for level in _LEVELS:
+            self.optimization = level
+            self._session = _start(file, level)
+            error = self._golden_error()
+            if error <= tolerance:
+                break
+            if level == _LEVELS[0]:
+                warnings.warn(
+                    f"{file.path} gives other numbers here than when it was exported (a logit is off by "
+                    f"{error:.2g}, at most {tolerance:.2g} is fine): trying with fewer graph optimizations.",
+                    stacklevel=2,
+                )
+        else:
+            raise ModelFileError(
+                f"{file.path} gives wrong answers with this CPU and this release of onnxruntime (a logit is "
+                f"off by {error:.2g}, at most {tolerance:.2g} is fine): install another release of "
+                "onnxruntime, or export the model again with `--quantize none`."
+            )
+
+    def logits(self, log_mel: Array) -> Array:
+        """Run the network: float32 [batch, 1, n_mels, frames] -> float32 [batch, classes]."""
+        try:
+            result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
+        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+            raise ModelFileError(
+                f"{self.path} is damaged: it loads, but does not run; export it again."
+            ) from error
+        return result
+
+    def _golden_error(self) -> float:
+        """The largest difference from a golden logit; infinite where a logit is not finite."""
+        worst = 0.0
+        for golden in self.spec.goldens:
+            logits = self.logits(make_input(golden.formula, golden.seed, self.spec.input_shape))[0]
+            if not np.isfinite(logits).all():
+                return float("inf")
+            worst = max(worst, float(np.abs(logits - np.array(golden.logits)).max()))
+        return worst
+
+
+def _tolerance(file: ModelFile) -> float:
+    """How far a logit may be from its golden, by the model's number format."""
+    quantization = file.spec.quantization
+    if quantization.get("scheme") == "float32":
+        return FLOAT_TOLERANCE
+    step = quantization.get("output_scale")
+    if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.goldens:
+        raise ModelFileError(
+            f"{file.path} is an INT8 model without goldens, so nothing tells whether this CPU computes it "
+            "right: export it again."
+        )
+    return _OUTPUT_STEPS * step
+
+
+def run_unoptimized(
+    model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,), input_name: str = INPUT
+) -> list[Array]:
+    """Run a serialized model as it is written, without any graph optimization: what export compares with.
+
+    Args:
+        model: an ONNX ModelProto; it needs no ModelSpec.
+        log_mel: float32 [batch, 1, n_mels, frames].
+        outputs: names of the graph outputs to return.
+        input_name: of a model that is not ours.
+    """
+    return list(_session(model, _LEVELS[-1]).run(list(outputs), {input_name: log_mel}))
+
+
+def run_optimized(model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,)) -> list[Array]:
+    """The same with all graph optimizations, as a `Session` runs it where its goldens fit."""
+    return list(_session(model, _LEVELS[0]).run(list(outputs), {INPUT: log_mel}))
+
+
+def _start(file: ModelFile, level: str) -> Any:
+    """A session for a file that was read, held against its spec."""
+    try:
+        session = _session(file.data, level)
+    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        raise ModelFileError(
+            f"{file.path} cannot be run by onnxruntime {_onnxruntime().__version__}: install a newer "
+            "onnxruntime, or export the model again."
+        ) from error
+    _check_shapes(session, file)
+    return session
+
+
+def _session(model: bytes, level: str) -> Any:
+    """A session on one thread that does not spin while it waits."""
+    ort = _onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Arena and memory pattern stay on. Without the one as much is resident, without the other a run takes 2
+    # to 3 % longer; its plans, one for every batch size, cost 64 streams up to 25 MB and one stream nothing.
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_{_ort_name(level)}")
+    options.log_severity_level = 4  # what goes wrong comes as an exception; nothing else on stderr
+    return ort.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED_OPTIMIZERS
+    )
+
+
+def _ort_name(level: str) -> str:
+    return level if level == "DISABLE_ALL" else f"ENABLE_{level}"
+
+
+def _check_shapes(session: Any, file: ModelFile) -> None:
+    """Hold the graph's input and output against the spec."""
+    spec = file.spec
+    try:
+        wanted = (INPUT, "tensor(float)", list(spec.input_shape[1:]))
+    except ConfigError as error:
+        raise ModelFileError(f"{file.path} has a front end that does not fit its clips: {error}") from error
+    found = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_inputs()]
+    if found != [wanted]:
+        raise ModelFileError(
+            f"{file.path} takes {found} where its front end makes {wanted}: export it again."
+        )
+    outputs = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_outputs()]
+    if outputs != [(OUTPUT, "tensor(float)", [len(spec.labels)])]:
+        raise ModelFileError(
+            f"{file.path} has {len(spec.labels)} labels, but its outputs are {outputs}: its label list has "
+            "the wrong length; export it again."
+        )

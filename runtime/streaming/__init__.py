@@ -1,0 +1,1 @@
+"""From chunks of any size to predictions and events, one state machine for files and microphones."""

@@ -1,0 +1,1 @@
+"""model.pt, and the import of published weights into it."""

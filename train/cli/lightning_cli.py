@@ -1,0 +1,309 @@
+"""LightningCLI as this room uses it: flat recipes, results in one folder, the budget checked first."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    ModelCheckpoint,
+    RichProgressBar,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+import complexity
+from runtime.errors import ConfigError, DataError
+from runtime.files import write_beside
+from runtime.spec import FrontEndSpec
+from train.checkpoints import model_pt
+from train.cli.argument_parser import Parser
+from train.data import ClipData
+from train.training.calibration import calibrate, calibration_windows
+from train.training.challenge_output import FileNames, file_names, write_output
+from train.training.data_wait import DataWait
+from train.training.evaluation import CHOSEN_BY, clip_means
+from train.training.lightning_module import Classifier
+
+_VERBS = ("fit", "validate", "test", "predict")
+
+
+class SaveRecipe(SaveConfigCallback):
+    """Writes the resolved recipe as config.yaml, and into every logger, where runs are compared by it."""
+
+    def save_config(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        """On the first process alone."""
+        for logger in trainer.loggers:
+            logger.log_hyperparams(_plain(self.config, "seed_everything", "model", "data", "trainer"))
+
+
+class TrainCLI(LightningCLI):
+    """``fit``, ``validate``, ``test`` and ``predict`` of a `Classifier` on `ClipData`.
+
+    All results of a run lie in ``trainer.default_root_dir``: model.pt, checkpoints, logs, reports.
+    """
+
+    def __init__(self, model: type[Classifier] = Classifier, arguments: list[str] | None = None) -> None:
+        # Lightning's own messages at this level are advertisements and what the recipe says anyway
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+        for message in (
+            ".*LeafSpec.*",  # its use of torch
+            "Total length of .list. across ranks is zero",  # a corpus without val
+            "LightningCLI's args parameter",  # of QAT, which is a fit
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        super().__init__(
+            model,
+            ClipData,
+            args=arguments,
+            seed_everything_default=0,
+            parser_class=Parser,
+            save_config_callback=SaveRecipe,
+            save_config_kwargs={"overwrite": True},  # a resumed run writes into the same folder
+            parser_kwargs={
+                verb: {"usage": f"python -m train {verb} --config RECIPE [--KEY VALUE ...]"}
+                for verb in _VERBS
+            },
+            trainer_defaults={
+                "default_root_dir": ".",
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,  # ClipData shards by itself, and by epoch
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+            },
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs that this release has."""
+        verbs = LightningCLI.subcommands()
+        return {verb: verbs[verb] for verb in _VERBS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The limits that a student is held against, and the form of the answers."""
+        link_recipe(parser)
+        parser.add_argument(
+            "--rules",
+            default="dcase2024",
+            help="limits checked before the first epoch; see `python -m complexity`",
+        )
+        parser.add_argument(
+            "--allow-over-budget", action="store_true", help="train although the limits are exceeded"
+        )
+        parser.add_argument(
+            "--file-names",
+            type=FileNames,
+            default="listed",
+            help="of predict's output.csv: listed is as the corpus has them (DCASE 2022, 2023, 2025), bare "
+            "without folders (the baseline of 2024)",
+        )
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Loggers and the checkpoint callback where the recipe names none."""
+        config = self.config_init[self.config_init["subcommand"]]
+        root = Path(config["trainer"]["default_root_dir"])
+        trainer = config["trainer"]
+        if trainer.get("logger") in (None, True):
+            kwargs["logger"] = [
+                TensorBoardLogger(root, "tensorboard", default_hp_metric=False),
+                CSVLogger(root, "csv"),
+            ]
+        # Two: the one that watches a figure writes nothing, not even its "last", where that is no better
+        self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
+        last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints, last, DataWait()]
+        if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
+            kwargs["enable_progress_bar"] = sys.stderr.isatty()
+        if kwargs.get("enable_progress_bar"):
+            kwargs["callbacks"].append(RichProgressBar(console_kwargs={"stderr": True}))
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def root(self) -> Path:
+        """The run's folder."""
+        return Path(self.trainer.default_root_dir)
+
+    def before_fit(self) -> None:
+        """Weigh the student; stop before the first epoch where it is over the limits."""
+        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):
+            raise ConfigError(
+                "Lightning's StochasticWeightAveraging neither validates nor saves its average, so model.pt "
+                "would be without it: take train.training.weight_averaging.EpochAverage."
+            )
+        report = self._weigh()
+        rank_zero_only(print)(
+            f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
+            f"({report.budget.name}: {'within' if report.within else 'over'} the limits)",
+            file=sys.stderr,
+        )
+        if not report.within and not self.config[self.subcommand]["allow_over_budget"]:
+            raise ConfigError(
+                f"{report.excess()} Make the student smaller, or train it all the same with "
+                "--allow-over-budget."
+            )
+        self.datamodule.setup("fit")
+        if chosen_by := self._chosen_by():
+            self._checkpoints.monitor, self._checkpoints.save_top_k = f"val/{chosen_by}", 1
+
+    def _chosen_by(self) -> str | None:
+        """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
+        if self.datamodule.datasets["val"].labelled.any():
+            return CHOSEN_BY[self.model.task]
+        return "agreement" if self.model.judges_by_agreement(self.datamodule.datasets["val"]) else None
+
+    def _weigh(self) -> complexity.Report:
+        rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
+        model = self.model.to_checkpoint().build()
+        return complexity.measure(model, self.model.input_shape, budget=rules, frontend=self.model.spec)
+
+    def after_fit(self) -> None:
+        """Write model.pt from the best epoch, or from the last one where nothing was validated."""
+        if self.trainer.interrupted:
+            return
+        chosen, confidence = self._choose()  # all processes judge together
+        if not self.trainer.is_global_zero:
+            return
+        windows = calibration_windows(self.datamodule.datasets["train"], self.model.log_mel)
+        model = self.model.to_checkpoint(provenance=self._provenance(chosen), **confidence, **windows)
+        model_pt.save(model, self.root / "model.pt")
+        print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
+
+    def _choose(self) -> tuple[str, dict[str, Any]]:
+        """Load the best epoch's weights; say which they are and how far their confidence can be trusted."""
+        if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
+            return "last epoch", {}
+        best = None
+        if self.trainer.is_global_zero:  # another node may not see the file
+            best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+            best = {name: best[name] for name in ("state_dict", "epoch")}
+        best = self.trainer.strategy.broadcast(best)
+        self.model.load_state_dict(best["state_dict"])
+        # it would judge the average at the end of the training in place of the best epoch's, which is loaded
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
+        self.trainer.validate(self.model, self.datamodule, verbose=False)
+        chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
+        if self.model.judged is None:  # nobody labelled the split
+            return chosen, {}
+        return chosen, calibrate(*self.model.judged, self.model.labels, self.model.task)
+
+    def _provenance(self, chosen: str) -> dict[str, Any]:
+        packages = ("tinyscene", "torch", "lightning", "numpy")
+        return {
+            "data": self.datamodule.corpus.describe(),
+            "licence": self.datamodule.corpus.licence,
+            "seed": self.model.seed,
+            "epochs": self.trainer.current_epoch,
+            "checkpoint": chosen,
+            **({"teachers": self.model.lessons.describe()} if self.model.lessons else {}),
+            "recipe": _plain(self.config[self.subcommand], "seed_everything", "model", "data"),
+            "versions": {name: metadata.version(name) for name in packages}
+            | {"python": platform.python_version()},
+        }
+
+    def before_validate(self) -> None:
+        """Judge the model.pt of the run's folder."""
+        self._load_model()
+
+    before_test = before_predict = before_validate
+
+    def _load_model(self) -> None:
+        if self.config[self.subcommand].get("ckpt_path"):
+            return  # Lightning loads it
+        model = model_pt.load(self.root / "model.pt")
+        if model.labels != self.model.labels:
+            raise ConfigError(
+                f"{self.root / 'model.pt'} knows the labels {', '.join(model.labels)}, but the data has "
+                f"{', '.join(self.model.labels)}: give the recipe that trained it."
+            )
+        self.model.student.load_state_dict(model.build().state_dict())
+        self.model.temperature = model.temperature  # reports tell what users will see
+        self.model.thresholds = model.thresholds
+
+    def after_test(self) -> None:
+        """Print the report and write it beside the model as JSON and PNG."""
+        self._report("test")
+
+    def after_predict(self) -> None:
+        """Write the answers for the test split as DCASE's output.csv."""
+        probabilities, windows = self.model.gather(self.trainer.predict_loop.predictions)
+        if not self.trainer.is_global_zero:
+            return
+        heard, _, of_clips = clip_means(probabilities, windows)
+        clips = self.datamodule.datasets["test"].clips
+        names = file_names([clips[place].id for place in heard], self.config[self.subcommand]["file_names"])
+        output, model = self.root / "output.csv", self.model
+        write_output(output, names, of_clips, model.labels, model.task, model.thresholds)
+        print(f"wrote {output}: {len(names)} clips", file=sys.stderr)
+
+    def after_validate(self) -> None:
+        """As `after_test`, of the validation split."""
+        self._report("val")
+
+    def _report(self, split: str) -> None:
+        """By labels where there are any, and by agreement with the teachers where they have answered."""
+        evaluation = self.model.evaluation
+        agreed = self.trainer.callback_metrics.get(f"{split}/agreement")
+        if evaluation is None and agreed is None:
+            raise DataError(
+                f"Nobody has labelled a clip of the {split} split, so there is nothing to hold the answers "
+                "against: `python -m train predict` writes them down."
+            )
+        if not self.trainer.is_global_zero:
+            return
+        values: dict[str, Any] = {"split": split, "data": self.datamodule.corpus.describe()}
+        written = f"{self.root / f'{split}_report'}.json"
+        if evaluation is not None:
+            print(evaluation.to_text())
+            values |= evaluation.to_dict()
+            evaluation.to_csv(self.root / f"{split}_report.csv")
+            evaluation.plot(self.root / f"{split}_{evaluation.drawn}.png")
+            written += f", .csv and {split}_{evaluation.drawn}.png"
+        if agreed is not None:
+            print(f"{agreed:.1%} of windows answered as the teachers do")
+            values["teacher_agreement"] = float(agreed)
+        with write_beside(self.root / f"{split}_report.json") as partial:
+            partial.write_text(json.dumps(values, indent=2) + "\n")
+        print(f"wrote {written}", file=sys.stderr)
+
+
+def link_recipe(parser: LightningArgumentParser) -> None:
+    """What belongs together in a recipe is said once."""
+    parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+    parser.link_arguments("data.task", "model.task", apply_on="instantiate")
+    parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
+    parser.link_arguments("model.clip_s", "data.clip_s")
+    parser.link_arguments("seed_everything", "model.seed")
+    parser.link_arguments("seed_everything", "data.seed")
+
+
+def _sample_rate(frontend: str) -> int:
+    return FrontEndSpec.preset(frontend).sample_rate
+
+
+def _plain(config: Any, *keys: str) -> dict[str, Any]:
+    """Parts of the resolved recipe as JSON values, without the paths of the machine that trained."""
+    recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
+    recipe = json.loads(json.dumps(recipe, default=str))
+    recipe.get("model", {}).pop("checkpoint", None)  # of QAT
+    return {key: _nameless(recipe[key]) for key in keys if key in recipe}
+
+
+def _nameless(value: Any) -> Any:
+    """JSON values with the last part alone of every absolute path: a model travels, a folder does not."""
+    if isinstance(value, dict):
+        return {key: _nameless(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nameless(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

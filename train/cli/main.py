@@ -1,0 +1,67 @@
+"""The door of the training room: ``python -m train fit``, ``test``, ``pack`` and so on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from runtime import entry_point
+
+_USAGE = """usage: python -m train COMMAND ...
+
+  fit         train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
+  qat         go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
+  validate    score a run's model.pt on the validation split
+  test        score a run's model.pt on the test split
+  predict     write a run's answers for the test split as DCASE's output.csv
+  teach       let teachers answer for a corpus; their logits are what distillation learns from
+  sweep       repeat a recipe with several seeds and values; one table
+  pack        decode and resample a recipe's corpus once, into one HDF5 file
+  check-data  find unreadable, silent, clipped and doubled clips, and splits that leak
+  import      make a model.pt from a published state_dict
+  import-logits  make a store from a published .pt tensor of a teacher's logits
+  render      write a WAV file of synthetic scenes
+
+`python -m train COMMAND --help` tells the rest; any value of a recipe can be overridden on the command
+line (--model.lr 1e-3), and --print_config shows all of them.
+"""
+
+_MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
+    "check-data": "train.data.checks",
+    "import": "train.checkpoints.published",
+    "import-logits": "train.distillation.import_logits",
+    "pack": "train.data.pack",
+    "render": "train.data.render",
+    "sweep": "train.cli.sweep",
+    "teach": "train.distillation.precompute",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Hand over to the command named first."""
+    # onnxruntime may be imported by a library further down; it must never phone home
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    command = arguments[0] if arguments else ""
+    if command in ("", "-h", "--help"):
+        print(_USAGE)
+        return entry_point.EXIT_OK if command else entry_point.EXIT_UNUSABLE
+    entry_point.require("lightning", extra="train")
+    if command in _MODULES:
+        main_of: Callable[[list[str]], int] = importlib.import_module(_MODULES[command]).main
+        return main_of(arguments[1:])
+    if command == "qat":
+        from train.quantization.qat import QatCLI
+
+        sys.argv = ["python -m train", *arguments]  # what a second process is started with
+        QatCLI(["fit", *arguments[1:]])
+        return entry_point.EXIT_OK
+    if command not in ("fit", "validate", "test", "predict"):
+        print(f"error: there is no command '{command}'.\n\n{_USAGE}", file=sys.stderr)
+        return entry_point.EXIT_UNUSABLE
+    from train.cli.lightning_cli import TrainCLI
+
+    sys.argv = ["python -m train", *arguments]  # where LightningCLI looks
+    TrainCLI()
+    return entry_point.EXIT_OK

@@ -1,0 +1,1 @@
+"""Corpora in their official layouts, one file each, and data of one's own."""

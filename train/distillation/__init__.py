@@ -1,0 +1,1 @@
+"""Knowledge distillation: teachers, stored logits, losses and their configuration."""

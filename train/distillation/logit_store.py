@@ -1,0 +1,256 @@
+"""The teacher-logit store: what teachers answered, by clip id, in one HDF5 file.
+
+A row is one window of a clip, named by the clip's id and where the window begins, never by a position in a
+list. Rows at rest (view -1) are windows as they are; a row of view ``v`` is a window as the student will be
+shown it in epoch ``v``: ``seed``, ``v`` and ``batch`` are all that its crop, augmentation and mixup partner
+follow from (`train.training.lightning_module.Classifier.view`). Logits are float16: all of them, or the k
+largest with one for the rest (`train.distillation.losses.keep_top_k`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from runtime.entry_point import require
+from runtime.errors import ConfigError, DataError
+from runtime.files import write_beside
+from runtime.spec import Task
+from train.distillation.losses import expand_top_k, keep_top_k
+
+SCHEMA = 1
+_MAGIC = "tinyscene.logits"
+_LARGEST = 65_504.0  # of float16
+AT_REST = -1
+
+Ints = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all rows of a store have in common.
+
+    Attributes:
+        labels: class names in the order of the logits.
+        task: how logits become probabilities.
+        sample_rate: Hz, of the clips as the student reads them; window starts count its samples.
+        window: samples of a window.
+        view: what the views follow from, as JSON values; empty where all rows are at rest.
+        views: number of views.
+        mixed: whether the teacher was shown windows that MixUp had mixed; else its answers are to be mixed.
+        top_k: how many logits were kept; None is all.
+        provenance: the teachers, as JSON values.
+    """
+
+    labels: tuple[str, ...]
+    task: Task
+    sample_rate: int
+    window: int
+    view: dict[str, Any] = field(default_factory=dict)
+    views: int = 0
+    mixed: bool = False
+    top_k: int | None = None
+    provenance: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Rows(NamedTuple):
+    """Windows and what was answered: the columns of a store.
+
+    Attributes:
+        clip: int32 [rows], position in the store's own list of clip ids.
+        start: int64 [rows], first sample.
+        view: int16 [rows], `AT_REST` or the epoch.
+        batch: int32 [rows], number of the batch within the epoch, -1 at rest.
+        logits: float16 [rows, classes]; or values [rows, k], where only the largest were kept.
+        indices: int32 [rows, k], their classes; [rows, 0] where all were kept.
+        rest: float16 [rows], the logit of all other classes.
+    """
+
+    clip: Ints
+    start: Ints
+    view: Ints
+    batch: Ints
+    logits: npt.NDArray[np.float16]
+    indices: Ints
+    rest: npt.NDArray[np.float16]
+
+    @classmethod
+    def of(
+        cls, clip: Ints, start: Ints, view: int, batch: int, logits: Tensor, top_k: int | None, task: Task
+    ) -> Rows:
+        """The rows of one batch, from logits [batch, classes]."""
+        count = len(logits)
+        indices, rest = torch.zeros(count, 0), torch.zeros(count)
+        if top_k is not None:
+            logits, indices, rest = keep_top_k(logits, top_k, task)
+        return cls(
+            np.asarray(clip, np.int32),
+            np.asarray(start, np.int64),
+            np.full(count, view, np.int16),
+            np.full(count, batch, np.int32),
+            _half(logits),
+            indices.cpu().numpy().astype(np.int32),
+            _half(rest),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Rows]) -> Rows:
+        """Put rows one after the other."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _half(values: Tensor) -> npt.NDArray[np.float16]:
+    return values.float().clamp(-_LARGEST, _LARGEST).cpu().numpy().astype(np.float16)
+
+
+def write(path: str | Path, header: Header, clip_ids: Sequence[str], rows: Rows) -> None:
+    """Write a store, whole or not at all."""
+    h5py = require("h5py", extra="train")
+    with write_beside(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["magic"], file.attrs["schema"] = _MAGIC, SCHEMA
+        file.attrs["header"] = json.dumps(dataclasses.asdict(header))
+        file["clip_id"] = np.array(clip_ids, h5py.string_dtype())
+        for name, column in rows._asdict().items():
+            file[name] = column
+
+
+class Store:
+    """A store that is read.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: where it is missing, damaged, cut short or of another kind.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        h5py = require("h5py", extra="train")
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise DataError(f"There is no file {path}: `python -m train teach` makes a store of logits.")
+        try:
+            with h5py.File(self.path, "r") as file:
+                if file.attrs.get("magic") != _MAGIC or file.attrs.get("schema") != SCHEMA:
+                    raise DataError(
+                        f"{path} is no store of logits of this release: make one with "
+                        "`python -m train teach`, or from a .pt tensor with `python -m train import-logits`."
+                    )
+                values = json.loads(file.attrs["header"])
+                self.header = Header(**{**values, "labels": tuple(values["labels"])})
+                self.clip_ids: list[str] = file["clip_id"].asstr()[:].tolist()
+                rows = Rows(*(file[name][:] for name in Rows._fields))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} is damaged or cut short, or no HDF5 file: make it again with "
+                "`python -m train teach`."
+            ) from error
+        order = np.lexsort((rows.start, rows.view, rows.clip))
+        self.rows = Rows(*(column[order] for column in rows))
+        self._group = self._group_of(self.rows.clip, self.rows.view)
+
+    def _group_of(self, clip: Ints, view: Ints | int) -> Ints:
+        """One number for a clip in a view; rows are sorted by it."""
+        return np.asarray(clip, np.int64) * (self.header.views + 1) + np.asarray(view, np.int64) + 1
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.clip_ids)}
+
+    def find(self, clip_ids: Sequence[str]) -> Ints:
+        """Where clips stand in this store: int64 [clips], -1 where it does not know one."""
+        return np.array([self._place.get(name, -1) for name in clip_ids], np.int64)
+
+    def knows_at_rest(self, clip: Ints) -> bool:
+        """Whether every one of these clips, [n] as `find` gave them, is known and has rows at rest."""
+        group = self._group_of(clip, AT_REST)
+        first, last = (np.searchsorted(self._group, group, side) for side in ("left", "right"))
+        return bool((clip >= 0).all() and (first < last).all())
+
+    def lookup(self, clip: Ints, start: Ints, view: int, window: int) -> Tensor:
+        """What was answered to windows.
+
+        Args:
+            clip: [batch], as `find` gave them.
+            start: [batch], first samples of the windows.
+            view: of the training, or `AT_REST`; at rest the row counts whose middle is nearest, so a teacher
+                who heard clips of 10 s answers for every second in them.
+            window: samples of a window.
+
+        Returns:
+            Logits, float32 [batch, classes].
+
+        Raises:
+            DataError: where a clip has no rows, or a view was never scored.
+        """
+        group = self._group_of(clip, view)
+        first = np.searchsorted(self._group, group, "left")
+        last = np.searchsorted(self._group, group, "right")
+        middle = np.asarray(start) + (window - self.header.window) / 2  # of a row that would begin there
+        places = np.empty(len(group), np.int64)
+        for i, (begin, end) in enumerate(zip(first, last, strict=True)):
+            starts = self.rows.start[begin:end]
+            nearest = int(np.abs(starts - middle[i]).argmin()) if end > begin else -1
+            if nearest < 0 or (view != AT_REST and starts[nearest] != start[i]):
+                where = "at rest" if view == AT_REST else f"in view {view}"
+                raise DataError(
+                    f"{self.path} has no answer for {self.clip_ids[clip[i]]} at sample {start[i]} {where}: "
+                    "make the store again with this recipe."
+                )
+            places[i] = begin + nearest
+        logits = torch.from_numpy(self.rows.logits[places]).float()
+        if self.header.top_k is None:
+            return logits
+        indices = torch.from_numpy(self.rows.indices[places]).long()
+        rest = torch.from_numpy(self.rows.rest[places]).float()
+        return expand_top_k(logits, indices, rest, len(self.header.labels))
+
+    def check(self, labels: Sequence[str], sample_rate: int, view: dict[str, Any]) -> None:
+        """Make sure that the store was made for this training.
+
+        Args:
+            labels: of the student.
+            sample_rate: of the student's clips, Hz.
+            view: what the student's views follow from.
+
+        Raises:
+            ConfigError: naming what differs.
+        """
+        ours, theirs = set(labels), set(self.header.labels)
+        if ours != theirs:
+            only = [f"{', '.join(sorted(ours - theirs))} is not in the store"] if ours - theirs else []
+            only += [f"{', '.join(sorted(theirs - ours))} is not in the data"] if theirs - ours else []
+            raise ConfigError(
+                f"{self.path} was made for other labels ({'; '.join(only)}): make it again with a teacher "
+                "of these labels."
+            )
+        if sample_rate != self.header.sample_rate:
+            raise ConfigError(
+                f"{self.path} was made at {self.header.sample_rate} Hz and the student hears "
+                f"{sample_rate} Hz: make it again with this recipe."
+            )
+        for key in self.header.view:
+            if self.header.view[key] != view.get(key):
+                raise ConfigError(
+                    f"{self.path} holds views made with {key} = {_short(self.header.view[key])}, but the "
+                    f"recipe has {_short(view.get(key))}: make the store again with this recipe."
+                )
+
+    def order_of(self, labels: Sequence[str]) -> list[int]:
+        """The columns that put the logits into the order of ``labels``."""
+        return [self.header.labels.index(label) for label in labels]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,284 @@
+"""``python -m train teach``: teachers answer for a recipe's corpus; their logits become a store.
+
+At rest, every window is scored once, as it is. With --views V the teachers are shown exactly what the
+student will be shown in its epochs 0 to V-1 (crop, augmentation, MixUp partner), and the student goes
+through them again from epoch V on.
+
+Several processes share the work (``torchrun --nproc-per-node 2 -m train teach ...``), and a run that was
+killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from torch import Tensor
+from tqdm import tqdm
+
+from runtime import entry_point
+from runtime.errors import ConfigError, TinysceneError
+from runtime.files import write_beside
+from train.cli.argument_parser import Parser
+from train.cli.lightning_cli import link_recipe
+from train.data import Batch, ClipData, ClipWindows
+from train.data.corpus import Split
+from train.data.data_module import EpochBatches
+from train.distillation import logit_store
+from train.distillation.logit_store import AT_REST, Header, Rows
+from train.distillation.teachers import Teacher, find_teacher
+from train.partial_results import Parts
+from train.training.augmentation import View
+from train.training.lightning_module import Classifier
+
+_PART = 16  # batches; what a killed run loses for each process
+
+
+class Job(NamedTuple):
+    """A batch to be scored.
+
+    Attributes:
+        split: of the corpus.
+        view: an epoch of the training, or `AT_REST`.
+        number: of the batch within it.
+        windows: what it is cut of.
+    """
+
+    split: Split
+    view: int
+    number: int
+    windows: list[int]
+
+
+class TeachCLI(LightningCLI):
+    """Reads a recipe as training does, and builds its data and student without training it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Classifier,
+            ClipData,
+            run=False,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"description": __doc__, "usage": _USAGE},
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What a recipe knows, and who teaches."""
+        link_recipe(parser)
+        parser.add_argument(
+            "--teacher", nargs="+", required=True,
+            help="model.pt, .onnx or package.module:name; the logits of several are averaged",
+        )  # fmt: skip
+        parser.add_argument("--checkpoint", help="weights of a package.module:name")
+        parser.add_argument(
+            "--views", type=int, default=0, help="epochs of the training to score; 0: at rest"
+        )
+        parser.add_argument(
+            "--splits", nargs="+", default=["train", "val"], help="scored at rest, but for train with --views"
+        )
+        parser.add_argument("--top-k", type=int, help="keep only the k largest logits of a window")
+        parser.add_argument("--window", type=float, help="seconds that a callable teacher hears at a time")
+        parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+        parser.add_argument("--output", "-o", default="logits.h5", help="the store to write")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Nothing is trained."""
+
+
+_USAGE = "python -m train teach --config RECIPE --teacher model.pt [...] [--views V] [-o logits.h5]"
+
+
+def main(arguments: list[str]) -> int:
+    """Score what is missing; the first process puts all together. Returns an exit code."""
+    sys.argv = ["python -m train teach", *arguments]  # where LightningCLI looks
+    cli = TeachCLI()
+    options = cli.config
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    for split in options.splits:
+        if split not in get_args(Split):
+            raise ConfigError(f"There is no split '{split}': the splits are train, val and test.")
+    device = _device(options.device)
+    teachers = [find_teacher(name, options.checkpoint, device) for name in options.teacher]
+    work = Teaching(
+        cli.model.to(device).eval(), cli.datamodule, teachers,
+        views=options.views, splits=options.splits, top_k=options.top_k, window_s=options.window,
+    )  # fmt: skip
+    output = Path(options.output)
+    parts = Parts(output, work.key(), -(-len(work.jobs) // _PART))
+    mine = [index for index in parts.missing() if index % world == rank]
+    for index in tqdm(mine, desc="teaching", unit="part", disable=None if rank == 0 else True):
+        _write_part(parts.paths[index], [work.score(job) for job in work.jobs[index * _PART :][:_PART]])
+    if rank:
+        return entry_point.EXIT_OK
+    if left := parts.missing():
+        print(f"waiting for the other processes: {len(left)} parts are theirs", file=sys.stderr)
+    while parts.missing():
+        time.sleep(0.2)
+    rows = Rows.concatenate([_read_part(path) for path in parts.paths])
+    logit_store.write(output, work.header(), work.clip_ids, rows)
+    parts.clear()
+    print(f"wrote {output}: {len(rows.clip):,} answers to {len(work.clip_ids):,} clips", file=sys.stderr)
+    return entry_point.EXIT_OK
+
+
+class Teaching:
+    """All that has to be scored, in an order that no number of processes changes.
+
+    Args:
+        student: whose views the teachers are shown.
+        data: the corpus.
+        teachers: whose logits are averaged.
+        views: epochs of the training split to score; 0 scores it at rest.
+        splits: what to score.
+        top_k: how many logits to keep; None keeps all.
+        window_s: seconds of a window at rest; None takes the teachers' own.
+
+    Attributes:
+        jobs: the batches.
+        clip_ids: of all clips, in the order of the rows' ``clip``.
+
+    Raises:
+        ConfigError: where the teachers do not fit the data or each other.
+    """
+
+    def __init__(
+        self,
+        student: Classifier,
+        data: ClipData,
+        teachers: Sequence[Teacher],
+        *,
+        views: int = 0,
+        splits: Sequence[Split] = ("train", "val"),
+        top_k: int | None = None,
+        window_s: float | None = None,
+    ) -> None:
+        self.student, self.teachers, self.views, self.top_k = student, teachers, views, top_k
+        self.labels = _common("labels", [teacher.labels for teacher in teachers])
+        self.task = _common("task", [teacher.task for teacher in teachers])
+        self.sees_mixing = _common("sight of MixUp", [teacher.sees_mixing for teacher in teachers])
+        if set(self.labels) != set(student.labels):
+            differing = sorted(set(self.labels) ^ set(student.labels))
+            raise ConfigError(
+                f"The teachers know other labels than the corpus ({', '.join(differing)} on one side alone): "
+                "take teachers of these labels."
+            )
+        if top_k is not None and not 1 <= top_k <= len(self.labels):
+            raise ConfigError(f"--top-k lies between 1 and the number of labels, {len(self.labels)}.")
+        if views < 0:
+            raise ConfigError(f"--views is a number of epochs, 0 or more, not {views}.")
+        rate = student.spec.sample_rate
+        windows_s = {t.window_s for t in teachers} - {None} | ({window_s} if window_s else set())
+        if len(windows_s) > 1 or (views and windows_s - {student.clip_s}):
+            lengths = " and ".join(f"{seconds} s" for seconds in sorted(windows_s))
+            raise ConfigError(
+                f"The teachers hear {lengths} at a time and the student {student.clip_s} s: such teachers "
+                "answer at rest alone (--views 0), one length at a time."
+            )
+        self.window = round((windows_s.pop() if windows_s else student.clip_s) * rate)
+        data.setup("fit" if "test" not in splits else None)
+        self.datasets: dict[Split, ClipWindows] = {split: data.datasets[split] for split in splits}
+        self.view_key = student.view_key(data.datasets["train"], data.batch_size) if views else {}
+        self.jobs, self.clip_ids, self._first_clip = [], [], {}
+        for split, dataset in self.datasets.items():
+            self._first_clip[split] = len(self.clip_ids)
+            self.clip_ids += [clip.id for clip in dataset.clips]
+            self._plan(split, dataset, data.batch_size)
+
+    def _plan(self, split: Split, dataset: ClipWindows, batch_size: int) -> None:
+        if split == "train" and self.views:
+            batches = EpochBatches(dataset, batch_size)
+            for view in range(self.views):
+                batches.set_epoch(view)
+                self.jobs += [Job(split, view, number, windows) for number, windows in enumerate(batches)]
+            return
+        if dataset.length != self.window:
+            dataset = ClipWindows(dataset.clips, dataset.samples, self.window, len(self.labels))
+            self.datasets[split] = dataset
+        starts = range(0, len(dataset), batch_size)
+        self.jobs += [
+            Job(split, AT_REST, -1, list(range(start, min(start + batch_size, len(dataset)))))
+            for start in starts
+        ]
+
+    def header(self) -> Header:
+        """Of the store."""
+        return Header(
+            labels=self.labels,
+            task=self.task,
+            sample_rate=self.student.spec.sample_rate,
+            window=self.window,
+            view=self.view_key,
+            views=self.views,
+            mixed=bool(self.views) and self.sees_mixing,
+            top_k=self.top_k,
+            provenance=[teacher.describe() for teacher in self.teachers],
+        )
+
+    def key(self) -> Any:
+        """What an earlier run must agree in for its parts to be used."""
+        header = self.header()
+        return [vars(header), self.clip_ids, len(self.jobs)]
+
+    @torch.inference_mode()
+    def score(self, job: Job) -> Rows:
+        """Let the teachers answer to a batch."""
+        dataset = self.datasets[job.split]
+        if job.view == AT_REST:
+            batch = self._moved(dataset.at_rest(job.windows))
+            view = View(batch.waveform, self.student.log_mel(batch.waveform), None)
+        else:
+            dataset.epoch = job.view
+            batch = self._moved(dataset[job.windows])
+            view = self.student.view(batch, dataset, job.number)
+        answers = [self._in_order(teacher, view) for teacher in self.teachers]
+        clips = batch.clip.cpu().numpy() + self._first_clip[job.split]
+        logits = torch.stack(answers).mean(dim=0)
+        if not logits.isfinite().all():
+            raise TinysceneError(
+                f"A teacher's answers are not finite to {dataset.clips[int(batch.clip[0])].id} or another "
+                "clip of its batch: take another teacher, or run `python -m train check-data`."
+            )
+        return Rows.of(clips, batch.start.cpu().numpy(), job.view, job.number, logits, self.top_k, self.task)
+
+    def _moved(self, batch: Batch) -> Batch:
+        return Batch(*(tensor.to(self.student.device) for tensor in batch))
+
+    def _in_order(self, teacher: Teacher, view: View) -> Tensor:
+        """A teacher's logits in the order of the first one's labels."""
+        logits = teacher.logits(view, self.student.spec)
+        return logits[:, [teacher.labels.index(label) for label in self.labels]]
+
+
+def _common(what: str, values: Sequence[Any]) -> Any:
+    """The one value that all teachers have."""
+    if len({frozenset(value) if isinstance(value, tuple) else value for value in values}) > 1:
+        raise ConfigError(f"The teachers differ in their {what}: make a store of each.")
+    return values[0]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"There is no device '{name}' here: give --device cpu.") from error
+
+
+def _write_part(path: Path, rows: Sequence[Rows]) -> None:
+    with write_beside(path) as partial:
+        np.savez(partial, **Rows.concatenate(rows)._asdict())
+
+
+def _read_part(path: Path) -> Rows:
+    with np.load(path) as part:
+        return Rows(*(part[name] for name in Rows._fields))

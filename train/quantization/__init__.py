@@ -1,0 +1,1 @@
+"""INT8: the quantizer, ranges, rounding, conversion, PTQ, QAT and the sensitivity of layers."""

@@ -1,0 +1,1 @@
+"""The training loop: Lightning module, augmentation, schedule, evaluation and report."""
