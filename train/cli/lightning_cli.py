@@ -33,7 +33,7 @@ from train.data import ClipData
 from train.training.calibration import calibrate, calibration_windows
 from train.training.challenge_output import FileNames, file_names, write_output
 from train.training.data_wait import DataWait
-from train.training.evaluation import CHOSEN_BY, clip_means
+from train.training.evaluation import MAIN_METRIC, clip_means
 from train.training.lightning_module import Classifier
 
 _VERBS = ("fit", "validate", "test", "predict")
@@ -159,8 +159,8 @@ class TrainCLI(LightningCLI):
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
         if self.datamodule.datasets["val"].labelled.any():
-            return CHOSEN_BY[self.model.task]
-        return "agreement" if self.model.judges_by_agreement(self.datamodule.datasets["val"]) else None
+            return MAIN_METRIC[self.model.task]
+        return "agreement" if self.model.teachers_cover(self.datamodule.datasets["val"]) else None
 
     def _weigh(self) -> complexity.Report:
         rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
@@ -194,9 +194,9 @@ class TrainCLI(LightningCLI):
         callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
         self.trainer.validate(self.model, self.datamodule, verbose=False)
         chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
-        if self.model.judged is None:  # nobody labelled the split
+        if self.model.evaluated is None:  # nobody labelled the split
             return chosen, {}
-        return chosen, calibrate(*self.model.judged, self.model.labels, self.model.task)
+        return chosen, calibrate(*self.model.evaluated, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")
@@ -206,7 +206,7 @@ class TrainCLI(LightningCLI):
             "seed": self.model.seed,
             "epochs": self.trainer.current_epoch,
             "checkpoint": chosen,
-            **({"teachers": self.model.lessons.describe()} if self.model.lessons else {}),
+            **({"teachers": self.model.teachers.describe()} if self.model.teachers else {}),
             "recipe": _plain(self.config[self.subcommand], "seed_everything", "model", "data"),
             "versions": {name: metadata.version(name) for name in packages}
             | {"python": platform.python_version()},

@@ -78,7 +78,8 @@ class Block(nn.Module):
         y = self.block(x)
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.after_block_activation(self.after_block_norm(y))
+        activated: Tensor = self.after_block_activation(self.after_block_norm(y))
+        return activated
 
 
 class CPMobile(nn.Module):
@@ -132,7 +133,8 @@ class CPMobile(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        return self.feed_forward(self.stages(self.in_c(log_mel))).flatten(1)
+        logits: Tensor = self.feed_forward(self.stages(self.in_c(log_mel)))
+        return logits.flatten(1)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -14,7 +14,7 @@ from train.students.cp_mobile import conv_norm
 
 
 class ResidualBlock(nn.Module):
-    """A 3x3 convolution, then one of ``kernel_size``, around a shortcut that a 1x1 fits where it must."""
+    """A 3x3 convolution and one of ``kernel_size``, with a shortcut: 1x1 where shapes differ."""
 
     def __init__(
         self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel_size: int = 3
@@ -61,4 +61,5 @@ class CPResNet(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        return self.feed_forward(self.stages(self.stem(log_mel))).flatten(1)
+        logits: Tensor = self.feed_forward(self.stages(self.stem(log_mel)))
+        return logits.flatten(1)
