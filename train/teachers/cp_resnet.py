@@ -7,10 +7,13 @@ a narrow one that a CPU can train on a small corpus.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from train.students.cp_mobile import conv_norm
+from train.students.shapes import Shapes
 
 
 class ResidualBlock(nn.Module):
@@ -63,3 +66,11 @@ class CPResNet(nn.Module):
         """[batch, 1, mels, frames] -> logits [batch, classes]."""
         logits: Tensor = self.feed_forward(self.stages(self.stem(log_mel)))
         return logits.flatten(1)
+
+    @classmethod
+    def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:
+        """The arguments that give weights of these shapes; None where no arguments do."""
+        stem, head = (shapes.get(key, ()) for key in ("stem.0.weight", "feed_forward.0.weight"))
+        if len(stem) != 4 or len(head) != 4:
+            return None
+        return {"n_classes": head[0], "base_channels": stem[0]}

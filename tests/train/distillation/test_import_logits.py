@@ -77,7 +77,7 @@ def test_files_that_are_no_tensors_are_told_apart(tmp_path):
     torch.save(LOGITS, tmp_path / "whole.pt")
     content = (tmp_path / "whole.pt").read_bytes()
     (tmp_path / "cut.pt").write_bytes(content[: len(content) // 2])
-    torch.save({"logits": complex}, tmp_path / "pickle.pt")
+    torch.save({"logits": tmp_path}, tmp_path / "pickle.pt")
     for name, message in (("cut.pt", "cut short"), ("pickle.pt", "pickled"), ("none.pt", "no file")):
         with pytest.raises(DataError, match=message):
             import_logits([str(tmp_path / name), *given])
