@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from runtime.errors import ConfigError, TinysceneError
 from runtime.model.session import Session
 from runtime.spec import FrontEndSpec, Task
 from train.checkpoints import model_pt
+from train.checkpoints.identity import describe_file
 from train.distillation.features import FeatureHook
 from train.distillation.probabilities import looks_like_probabilities
 from train.log_mel import LogMel
@@ -98,7 +98,7 @@ class ModelTeacher(_LogMelTeacher):
         """File, network, front end, data and licence."""
         provenance = self._model.provenance
         return {
-            **_file(self._path), "network": self._model.student, "front_end": self.spec.to_dict(),
+            **describe_file(self._path), "network": self._model.student, "front_end": self.spec.to_dict(),
             "data": provenance.get("data"), "licence": provenance.get("licence", "unknown"),
         }  # fmt: skip
 
@@ -128,7 +128,7 @@ class OnnxTeacher(_LogMelTeacher):
         """File, front end and provenance."""
         spec = self._session.spec
         return {
-            **_file(self._path), "front_end": self.spec.to_dict(),
+            **describe_file(self._path), "front_end": self.spec.to_dict(),
             "licence": spec.provenance.get("licence", "unknown"),
         }  # fmt: skip
 
@@ -193,7 +193,7 @@ class CallableTeacher(Teacher):
 
     def describe(self) -> dict[str, Any]:
         """Its name, its checkpoint's checksum and its licence."""
-        weights = _file(Path(self._checkpoint)) if self._checkpoint else {}
+        weights = describe_file(self._checkpoint) if self._checkpoint else {}
         return {"callable": self._name, **weights, "licence": getattr(self._call, "licence", "unknown")}
 
 
@@ -239,8 +239,3 @@ def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
         waveform.T.cpu().numpy(), sample_rate, target_rate
     )  # soxr takes [samples, channels]
     return torch.from_numpy(np.ascontiguousarray(columns.T, np.float32)).to(waveform.device)
-
-
-def _file(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
