@@ -12,8 +12,15 @@ import of published weights:
 from torch import nn
 
 from train.students.baseline_2024 import Baseline2024
+from train.students.bc_resnet import BCResNet
 from train.students.cp_mobile import CPMobile
+from train.students.tf_sepnet import TFSepNet
 
-__all__ = ["STUDENTS", "Baseline2024", "CPMobile"]
+__all__ = ["STUDENTS", "BCResNet", "Baseline2024", "CPMobile", "TFSepNet"]
 
-STUDENTS: dict[str, type[nn.Module]] = {"baseline_2024": Baseline2024, "cp_mobile": CPMobile}
+STUDENTS: dict[str, type[nn.Module]] = {
+    "baseline_2024": Baseline2024,
+    "bc_resnet": BCResNet,
+    "cp_mobile": CPMobile,
+    "tf_sepnet": TFSepNet,
+}

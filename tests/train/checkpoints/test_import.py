@@ -11,6 +11,7 @@ import torch
 
 from runtime.errors import ConfigError, TinysceneError
 from runtime.spec import FrontEndSpec
+from train import networks
 from train.checkpoints import model_pt
 from train.checkpoints.published import main
 from train.data.datasets.tau2022 import SCENES
@@ -100,18 +101,36 @@ def test_parameters_and_checkpoints_without_batch_counters_are_read(convert, net
 
 def test_the_layout_of_2025_becomes_a_model_a_device(convert, tmp_path):
     torch.manual_seed(0)
-    networks = {name: Baseline2024(n_classes=10, base_channels=8) for name in ("base", "a", "s1")}
+    trained = {name: Baseline2024(n_classes=10, base_channels=8) for name in ("base", "a", "s1")}
     places = {"base": "base_model", "a": "device_models.a", "s1": "device_models.s1"}
     state = {}
-    for name, network in networks.items():
+    for name, network in trained.items():
         state |= prefixed(network.state_dict(), f"multi_device_model.{places[name]}.")
     convert({"state_dict": {**state, **MEL}}, labels="tau")
-    for name, network in networks.items():
+    for name, network in trained.items():
         model = model_pt.load(tmp_path / f"model_{name}.pt")
         assert (model.student, model.labels) == ("baseline_2024", SCENES)
         assert model.provenance["device"] == name
         assert model.frontend == FrontEndSpec.preset("baseline_mel")
         assert torch.equal(model.state_dict["feed_forward.0.weight"], network.feed_forward[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("student", "arguments", "frontend"),
+    [
+        ("tf_sepnet", {"base_channels": 8, "depth": 16}, "cp_mel_512"),
+        ("bc_resnet", {"base_channels": 8}, "cp_mel"),
+        ("baseline_2024", {"base_channels": 8, "expansion_rate": 1.5}, "baseline_mel"),
+        ("cp_resnet", {"base_channels": 8}, "cp_mel"),
+    ],
+)
+def test_every_student_is_detected_with_its_front_end(convert, student, arguments, frontend):
+    torch.manual_seed(0)
+    network = networks.build(student, {**arguments, "n_classes": 4}).eval()
+    model, _ = convert({"state_dict": prefixed(network.state_dict(), "backbone.")})
+    assert model.student == student and model.frontend == FrontEndSpec.preset(frontend)
+    x = torch.randn(model.input_shape)
+    torch.testing.assert_close(model.build()(x), network(x), rtol=0, atol=0)
 
 
 def test_several_networks_need_a_prefix(convert, network):
