@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, ModuleType
 
 from runtime.errors import MissingExtraError, TinysceneError
@@ -65,6 +66,17 @@ def require(module: str, *, extra: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package:
             raise  # something inside the package is broken: not ours to rephrase
         raise MissingExtraError(package, extra) from error
+
+
+def command_of(package: str) -> list[str]:
+    """The command line before the verb that starts another command of a package as this process was started.
+
+    From the console script it is that script again: ``python -m train`` would run a ``train.py`` of the
+    current folder instead.
+    """
+    if sys.modules["__main__"].__spec__ is None and Path(sys.argv[0]).stem == "tinyscene":
+        return [sys.executable, str(Path(sys.argv[0]).resolve())]
+    return [sys.executable, "-m", package]
 
 
 def _raise_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,8 +1,9 @@
-"""What more than one room's tests need. Heavy fixtures are made once per session."""
+"""What the tests of more than one package need."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,22 @@ def run_room() -> Run:
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
     return run
+
+
+def checkout_files() -> list[str]:
+    """What git has or would add, relative to the top of the checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def copy_checkout(folder: Path) -> None:
+    """Copy what a fresh clone would have into a folder."""
+    for name in checkout_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
 
 
 @pytest.fixture(scope="session")

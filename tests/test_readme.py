@@ -10,7 +10,6 @@ import importlib.util
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_checkout
 
 FEW = " --trainer.max_epochs=1" + "".join(
     f" --data.corpus.{split}_clips={count}" for split, count in (("train", 60), ("val", 10), ("test", 10))
@@ -39,16 +38,7 @@ def readme_commands() -> list[str]:
 @pytest.fixture
 def checkout(tmp_path) -> Path:
     """The files that git would hand to a newcomer, and a recording to try."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tmp_path / name)
+    copy_checkout(tmp_path)
     noise = np.random.default_rng(0).standard_normal(2 * 44_100) * 0.05
     soundfile.write(tmp_path / "recording.wav", noise, 44_100)
     return tmp_path

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     if command == "qat":
         from train.quantization.qat import QatCLI
 
-        sys.argv = ["python -m train", *arguments]  # what a second process is started with
+        sys.argv = [sys.argv[0], *arguments]  # what a second process is started with
         QatCLI(["fit", *arguments[1:]])
         return entry_point.EXIT_OK
     if command not in ("fit", "validate", "test", "predict"):
@@ -62,6 +62,6 @@ def main(arguments: list[str]) -> int:
         return entry_point.EXIT_UNUSABLE
     from train.cli.lightning_cli import TrainCLI
 
-    sys.argv = ["python -m train", *arguments]  # where LightningCLI looks
+    sys.argv = [sys.argv[0], *arguments]  # where LightningCLI looks
     TrainCLI()
     return entry_point.EXIT_OK

@@ -49,7 +49,7 @@ class Run:
         resume = ["--ckpt_path=last"] if verb == "fit" and last.exists() else []
         changes = [f"--{override}" for override in self.overrides]
         return [
-            sys.executable, "-m", "train", verb, "--config", str(recipe), f"--seed_everything={self.seed}",
+            *entry_point.command_of("train"), verb, "--config", str(recipe), f"--seed_everything={self.seed}",
             *changes, f"--trainer.default_root_dir={self.folder}", *resume,
         ]  # fmt: skip
 
