@@ -30,7 +30,8 @@ from train.checkpoints import model_pt
 from train.data import ESC50, ClipData
 from train.log_mel import LogMel
 from train.training.calibration import calibrate
-from train.training.evaluation import Evaluation, evaluate
+from train.training.evaluation import evaluate
+from train.training.report import SingleLabelEvaluation
 
 FOLDS = (1, 2, 3, 4)
 RECIPE = Path("train/recipes/esc10_cp_mobile.yaml")
@@ -163,15 +164,17 @@ def _score(
     return {**scores, "agreement": agreement, "file_bytes": packed.file_bytes}
 
 
-def _evaluate(probabilities: np.ndarray, clips: np.ndarray, data: ClipData) -> Evaluation:
-    return evaluate(probabilities, clips, data.datasets["test"].clips, data.labels)
+def _evaluate(probabilities: np.ndarray, clips: np.ndarray, data: ClipData) -> SingleLabelEvaluation:
+    result = evaluate(probabilities, clips, data.datasets["test"].clips, data.labels)
+    assert isinstance(result, SingleLabelEvaluation)  # ESC-10 has one label a clip
+    return result
 
 
 def _named(method: str, row: dict[str, float]) -> dict[str, float]:
     return {f"{method}_{key}": value for key, value in row.items()}
 
 
-def _accuracies(name: str, result: Evaluation) -> dict[str, float]:
+def _accuracies(name: str, result: SingleLabelEvaluation) -> dict[str, float]:
     return {f"{name}_windows": result.window_accuracy, f"{name}_clips": result.clip_accuracy}
 
 
