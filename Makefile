@@ -1,5 +1,5 @@
-# Two set-ups, each on a fresh clone with nothing but Python, make and git:
-#   make demo   the whole road on synthetic scenes, from training to a streamed file
+# On a fresh clone with nothing but Python, make and git:
+#   make demo   the whole pipeline on synthetic scenes, from training to a streamed file
 #   make test   the tests
 PYTHON ?= python3
 VENV := .venv
@@ -9,12 +9,15 @@ DEMO := demo
 export ORT_DISABLE_TELEMETRY = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all lint clean
+.PHONY: help demo test test-all test-pythons lint docs picture clean
 
 help:
-	@echo "make demo      train, quantize, weigh, export and stream a small model (minutes)"
-	@echo "make test      the tests (under 10 minutes); make test-all adds the slow ones"
-	@echo "make lint      ruff and mypy --strict"
+	@echo "make demo          train, quantize, measure, export and stream a small model (minutes)"
+	@echo "make test          the tests (under 12 minutes); make test-all adds the slow ones"
+	@echo "make test-pythons  the tests of runtime and complexity on other versions of Python"
+	@echo "make lint          ruff and mypy --strict"
+	@echo "make docs          the API reference from the docstrings, in docs/"
+	@echo "make picture       the pictures of the README"
 
 # A marker file, so that a half-made environment is made again and a changed pyproject.toml is noticed.
 $(VENV)/ready: pyproject.toml
@@ -26,7 +29,7 @@ demo: $(VENV)/ready
 	@mkdir -p $(DEMO)
 	$(RUN) -m train fit --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
 	$(RUN) -m train test --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
-	@# trained for two minutes: a student of this size may lose three of 128 labels, see `export onnx --help`
+	@# trained for two minutes: a student of this size may change three of 128 labels, see `export onnx --help`
 	$(RUN) -m export onnx $(DEMO)/model.pt -o $(DEMO)/model.onnx --tolerance 0.03
 	$(RUN) -m complexity check $(DEMO)/model.onnx
 	$(RUN) -m export verify $(DEMO)/model.onnx --against $(DEMO)/model.pt
@@ -39,10 +42,26 @@ test: $(VENV)/ready lint
 test-all: $(VENV)/ready lint
 	$(RUN) -m pytest -m "slow or not slow"
 
+# One environment for each interpreter that is found; the others are named.
+PYTHONS ?= 3.10 3.12 3.13
+test-pythons:
+	@set -e; for version in $(PYTHONS); do \
+	  if ! python$$version -c '' 2>/dev/null; then echo "python$$version was not found: skipped"; continue; fi; \
+	  python$$version -m venv $(VENV)-$$version; \
+	  $(VENV)-$$version/bin/python -m pip install --quiet --editable '.[dev]'; \
+	  $(VENV)-$$version/bin/python -m pytest tests/runtime tests/complexity; \
+	done
+
+docs: $(VENV)/ready
+	$(RUN) .ci/docs.py docs
+
+picture: $(VENV)/ready
+	$(RUN) -m benchmarks.pictures
+
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-* $(DEMO) docs build dist *.egg-info
