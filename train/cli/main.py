@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 
 from runtime import entry_point
+from train.cli import sounds
 
 _USAGE = """usage: python -m train COMMAND ...
 
   fit         train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
+              or on a folder of class folders:  python -m train fit --sounds DIR
   qat         go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
   validate    score a run's model.pt on the validation split
   test        score a run's model.pt on the test split
@@ -51,6 +53,7 @@ def main(arguments: list[str]) -> int:
     if command in _MODULES:
         main_of: Callable[[list[str]], int] = importlib.import_module(_MODULES[command]).main
         return main_of(arguments[1:])
+    arguments = sounds.expand(arguments)
     if command == "qat":
         from train.quantization.qat import QatCLI
 
