@@ -120,6 +120,19 @@ def test_help_lists_a_command_of_every_package(tinyscene):
     assert {"classify", "listen", "check", "compare", "fit", "sweep", "export", "verify"} <= names
 
 
+def test_help_works_where_the_runtime_is_installed_alone(site, elsewhere):
+    """As in the container, which has the entry points of packages that it leaves out."""
+    code = (
+        "import sys; from runtime.cli.tinyscene import dispatch\n"
+        "for name in ('complexity', 'train', 'export'): sys.modules[name] = None\n"
+        "sys.exit(dispatch(['--help']))"
+    )
+    (elsewhere / "runtime.py").unlink()  # `python -c` has the current folder on its path
+    done = _run([sys.executable, "-c", code], elsewhere, site)
+    assert done.returncode == 0, done.stderr
+    assert "listen" in done.stdout and "fit" not in done.stdout
+
+
 def test_an_unknown_command_names_the_nearest(tinyscene):
     done = tinyscene("clasify", "recording.wav")
     assert done.returncode == 2 and "'classify'" in done.stderr

@@ -1,7 +1,7 @@
 """Every command of the READMEs runs as it is written, from the top of a checkout and in its order.
 
-The fast test shortens: a training takes a few steps on few clips; what needs the network (pip) or a sound card
-is checked in other ways, and so are the benchmarks, which take minutes to hours.
+The fast test shortens: a training takes a few steps on few clips; what needs the network (pip) or a sound
+card is checked in other ways, and so are the benchmarks, which take minutes to hours.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
 from runtime import entry_point
@@ -28,6 +28,10 @@ class Command(NamedTuple):
         summary: one line for ``tinyscene --help``.
         module: where ``main(arguments) -> exit code`` is; imported when the command runs.
         verb: first argument of that ``main``.
+
+    Example:
+        >>> Command("export", "write one .onnx file", "export.cli", "onnx").name
+        'export'
     """
 
     name: str
@@ -70,8 +74,19 @@ def dispatch(arguments: list[str]) -> int:
 
 def all_commands() -> dict[str, Command]:
     """The commands of this package and those that are registered, by name."""
-    registered = (entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
+    registered = map(_load, sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
     return {command.name: command for table in (COMMANDS, *registered) for command in table}
+
+
+def _load(entry: EntryPoint) -> tuple[Command, ...]:
+    """The commands of a package; none where it is left out, as in the container of the runtime."""
+    try:
+        commands: tuple[Command, ...] = entry.load()
+    except ModuleNotFoundError as error:
+        if error.name != entry.module.partition(".")[0]:
+            raise  # something inside the package is broken
+        return ()
+    return commands
 
 
 def _usage() -> str:

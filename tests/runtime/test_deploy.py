@@ -83,7 +83,7 @@ def test_what_the_container_is_given_is_enough_to_hear_and_no_more(tmp_path: Pat
     site = tmp_path / "site"
     install = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
     subprocess.run([sys.executable, *install, str(tmp_path / "src")], check=True, timeout=120)
-    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"runtime"}
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"runtime", "bin"}
     soundfile.write(tmp_path / "a.wav", noise, 32_000)
     done = subprocess.run(
         [sys.executable, "-m", "runtime", "classify", "a.wav"],
