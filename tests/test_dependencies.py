@@ -93,6 +93,7 @@ def test_every_declared_package_is_imported_or_used_as_a_tool():
         "mypy",
         "ruff",
         "pdoc",
+        "setuptools",
         "types-pyyaml",
         "types-tqdm",
         "pytest",

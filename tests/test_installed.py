@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,10 @@ def _build(kind: str, source: Path, output: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """Built from the sdist, so that a file which the sdist lacks is missed."""
-    pytest.importorskip("setuptools")
+    if (
+        find_spec("setuptools") is None
+    ):  # not imported: it would replace the distutils that others have imported
+        pytest.skip("setuptools is not installed")
     folder = tmp_path_factory.mktemp("build")
     copy_checkout(folder / "source")
     with tarfile.open(_build("sdist", folder / "source", folder)) as sdist:
@@ -122,11 +126,16 @@ def test_help_lists_a_command_of_every_package(tinyscene):
 
 def test_help_works_where_the_runtime_is_installed_alone(site, elsewhere):
     """As in the container, which has the entry points of packages that it leaves out."""
-    code = (
-        "import sys; from runtime.cli.tinyscene import dispatch\n"
-        "for name in ('complexity', 'train', 'export'): sys.modules[name] = None\n"
-        "sys.exit(dispatch(['--help']))"
-    )
+    code = """
+import sys
+class LeftOut:
+    def find_spec(self, name, *_):
+        if name in ("complexity", "train", "export"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, LeftOut())
+from runtime.cli.tinyscene import dispatch
+sys.exit(dispatch(["--help"]))
+"""
     (elsewhere / "runtime.py").unlink()  # `python -c` has the current folder on its path
     done = _run([sys.executable, "-c", code], elsewhere, site)
     assert done.returncode == 0, done.stderr
