@@ -9,13 +9,15 @@ own.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import entry_point
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "tinyscene.commands"
 
@@ -63,9 +65,7 @@ def dispatch(arguments: list[str]) -> int:
     own = {command.name: command for command in COMMANDS}  # first, as reading the entry points takes time
     commands = own if name in own else all_commands()
     if name not in commands:
-        close = difflib.get_close_matches(name, commands, n=1)
-        remedy = f"did you mean '{close[0]}'?" if close else "`tinyscene --help` lists all of them."
-        print(f"error: There is no command '{name}': {remedy}", file=sys.stderr)
+        print(f"error: There is no command '{name}': {_nearest(name, commands)}", file=sys.stderr)
         return entry_point.EXIT_UNUSABLE
     command = commands[name]
     code: int = importlib.import_module(command.module).main([command.verb, *arguments[1:]])
@@ -74,6 +74,8 @@ def dispatch(arguments: list[str]) -> int:
 
 def all_commands() -> dict[str, Command]:
     """The commands of this package and those that are registered, by name."""
+    from importlib.metadata import entry_points  # here: `tinyscene classify` starts without it
+
     registered = map(_load, sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
     return {command.name: command for table in (COMMANDS, *registered) for command in table}
 
@@ -87,6 +89,13 @@ def _load(entry: EntryPoint) -> tuple[Command, ...]:
             raise  # something inside the package is broken
         return ()
     return commands
+
+
+def _nearest(name: str, commands: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, commands, n=1)
+    return f"did you mean '{close[0]}'?" if close else "`tinyscene --help` lists all of them."
 
 
 def _usage() -> str:
