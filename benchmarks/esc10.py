@@ -3,7 +3,7 @@
     ESC10_DIR=... python -m benchmarks.esc10 crossvalidate   # 2 x 4 trainings; benchmarks/results/esc10.json
     ESC10_DIR=... python -m benchmarks.esc10 ship            # the model in the box, from all four folds
 
-Each of the folds 1 to 4 is tested once by a model that learnt from the other three; fold 5 is never read.
+Each of the folds 1 to 4 is tested once by a model that was trained on the other three; fold 5 is never read.
 A run that was interrupted goes on where it stopped.
 """
 
@@ -84,7 +84,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
 
 
 def ship(runs: Path, seed: int) -> int:
-    """Train on all four folds and put the INT8 model into the box, calibrated by the cross-validation."""
+    """Train on all four folds and write the model in the box; the cross-validation fitted its confidence."""
     results = RESULTS / "esc10.json"
     if not results.is_file():
         raise TinysceneError(f"There is no {results}: run `python -m benchmarks.esc10 crossvalidate` first.")
@@ -140,11 +140,13 @@ def run_recipe(verb: str, recipe: Path, seed: int, *options: str) -> None:
 
 
 def held_out_windows(model: model_pt.Checkpoint, fold: int) -> ClipData:
-    """The windows of a fold. Raises TinysceneError where the model has learnt from it."""
-    learnt_from = model.provenance["data"]["train"]
-    if fold in learnt_from:
-        raise TinysceneError(f"A model that has learnt from fold {fold} says nothing by its score there.")
-    data = ClipData(ESC50(esc10=True, train_folds=learnt_from, test_folds=[fold]))
+    """The windows of a fold. Raises TinysceneError where the model was trained on it."""
+    train_folds = model.provenance["data"]["train"]
+    if fold in train_folds:
+        raise TinysceneError(
+            f"The model was trained on fold {fold}, so it cannot be tested there: name another."
+        )
+    data = ClipData(ESC50(esc10=True, train_folds=train_folds, test_folds=[fold]))
     data.setup("test")
     return data
 
@@ -190,14 +192,14 @@ def torch_probabilities(model: model_pt.Checkpoint, data: ClipData) -> tuple[np.
 
 
 def _runtime_probabilities(onnx: Path, data: ClipData) -> np.ndarray:
-    """The same windows, heard by the runtime: no torch, no front end but its own."""
+    """The same windows, classified by the runtime: no torch, its own front end."""
     model = load_model(onnx)
     dataset = data.datasets["test"]
-    answers = [
+    predictions = [
         model.classify(dataset.at_rest([i]).waveform[0].numpy(), data.sample_rate)
         for i in range(len(dataset))
     ]
-    scores = [[answer.scores[label] for label in model.labels] for answer in answers]
+    scores = [[prediction.scores[label] for label in model.labels] for prediction in predictions]
     return np.array(scores)
 
 
@@ -210,7 +212,7 @@ def _print_lines(name: str, row: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the numbers were measured on."""
     packages = ("torch", "torchao", "onnxruntime", "numpy", "lightning")
     return {
         "processor": platform.machine(), "system": platform.system(), "python": platform.python_version(),

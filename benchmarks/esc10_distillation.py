@@ -2,11 +2,11 @@
 
     ESC10_DIR=... python -m benchmarks.esc10_distillation    # benchmarks/results/esc10_distillation.json
 
-Each of the folds 1 to 4 is tested once; fold 5 is never read. On the other three the student of
-train/recipes/esc10_cp_mobile.yaml learns from labels alone, CP-ResNet by the same recipe on two front ends,
-and the three together teach a fresh student (train/recipes/esc10_cp_mobile_kd.yaml) on every view that it is
-shown. Nothing is chosen on a test fold. The interval is a paired bootstrap over the tested recordings. A run
-that was interrupted goes on where it stopped.
+Each of the folds 1 to 4 is tested once; fold 5 is never read. Three networks are trained on the other folds:
+the student of train/recipes/esc10_cp_mobile.yaml and, by the same recipe, CP-ResNet on two front ends. They are
+the teachers of a new student, on every view that it is shown (train/recipes/esc10_cp_mobile_kd.yaml). Nothing
+is chosen on a test fold. The interval is a paired bootstrap over the tested recordings. A run that was
+interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     scored = [_score(_train(options.runs, fold, options.seed), fold) for fold in FOLDS]
-    rows = [{"fold": fold, **_accuracies(answers)} for fold, answers in zip(FOLDS, scored, strict=True)]
+    rows = [{"fold": fold, **_accuracies(correct)} for fold, correct in zip(FOLDS, scored, strict=True)]
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
     gains = {}
     for unit in ("clips", "windows"):
@@ -72,8 +72,8 @@ def main(arguments: list[str]) -> int:
     return entry_point.EXIT_OK
 
 
-class Answers(NamedTuple):
-    """How models did on a test fold, clip by clip or window by window.
+class Correct(NamedTuple):
+    """Where models were right on a test fold, clip by clip or window by window.
 
     Attributes:
         right: model to bool [clips or windows], whether it was right.
@@ -85,7 +85,7 @@ class Answers(NamedTuple):
 
 
 def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
-    """Student, teachers and taught student of one split: name to model.pt."""
+    """Student, teachers and the student with teachers of one split: name to model.pt."""
     others = [other for other in FOLDS if other != fold]
     models = {
         name: fit(runs / name / f"fold{fold}", others, [fold], seed, *changes)
@@ -96,36 +96,36 @@ def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
     return {**models, "taught": taught}
 
 
-def _score(models: dict[str, Path], fold: int) -> dict[str, Answers]:
-    """Clips and windows of a fold as every model, and the teachers together, answered to them."""
+def _score(models: dict[str, Path], fold: int) -> dict[str, Correct]:
+    """Where every model, and the mean of the teachers, is right on the clips and windows of a fold."""
     loaded = {name: model_pt.load(path) for name, path in models.items()}
     data = held_out_windows(loaded["student"], fold)
     clips: list[Clip] = list(data.datasets["test"].clips)
     probabilities = {}
     for name, model in loaded.items():
-        held_out_windows(model, fold)  # has it learnt from this fold?
+        held_out_windows(model, fold)  # raises where it was trained on this fold
         probabilities[name], places = torch_probabilities(model, data)
     mean_log = np.log(np.stack([probabilities[name] for name in TEACHERS])).mean(axis=0)
     probabilities["teachers"] = softmax(mean_log, axis=1)  # as the mean of their logits gives it
     of_windows: dict[str, Right] = {}
     of_clips: dict[str, Right] = {}
-    for name, answers in probabilities.items():
-        heard, index, means = clip_means(answers, places)
-        target = np.array([clips[clip].target for clip in heard])
+    for name, of_model in probabilities.items():
+        scored, index, means = clip_means(of_model, places)
+        target = np.array([clips[clip].target for clip in scored])
         of_clips[name] = means.argmax(axis=1) == target
-        of_windows[name] = answers.argmax(axis=1) == target[index]
-    recordings = [clips[clip].group for clip in heard]
+        of_windows[name] = of_model.argmax(axis=1) == target[index]
+    recordings = [clips[clip].group for clip in scored]
     return {
-        "clips": Answers(of_clips, recordings),
-        "windows": Answers(of_windows, [recordings[place] for place in index]),
+        "clips": Correct(of_clips, recordings),
+        "windows": Correct(of_windows, [recordings[place] for place in index]),
     }
 
 
-def _accuracies(answers: dict[str, Answers]) -> dict[str, float]:
+def _accuracies(correct: dict[str, Correct]) -> dict[str, float]:
     """By model and unit, such as ``taught_clips``."""
     return {
         f"{name}_{unit}": float(right.mean())
-        for unit, of_unit in answers.items()
+        for unit, of_unit in correct.items()
         for name, right in of_unit.right.items()
     }
 
@@ -134,7 +134,7 @@ def interval(taught: Right, alone: Right, groups: list[str], seed: int) -> tuple
     """95 % interval of the difference in accuracy, resampling whole recordings with replacement.
 
     Args:
-        taught: [clips or windows], whether the taught student is right.
+        taught: [clips or windows], whether the student with teachers is right.
         alone: the same of the other one.
         groups: the recording that each clip or window was cut from.
         seed: of the resampling.

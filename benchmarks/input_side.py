@@ -130,7 +130,7 @@ def in_turns(contestants: dict[str, Epoch], rounds: int) -> dict[str, dict[str, 
     """Seconds of an epoch, each contestant once per round; the first round warms up.
 
     ``processor_s`` is the processor time of this process, which does not count what else the machine does;
-    it says nothing of a contestant with workers.
+    it leaves out the workers of a contestant.
     """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     examples = set()
@@ -260,12 +260,12 @@ def write_responses(folder: Path) -> Augmentation:
 def plot(result: dict[str, Any], path: Path) -> None:
     """Seconds of an epoch, median and 95th percentile: of processor time, or of the clock with workers."""
     plt = require("matplotlib.pyplot", extra="train")
-    rows = {name: times.get("processor_s", times["clock_s"]) for name, times in result["epoch"].items()}
-    medians = np.array([row["median"] for row in rows.values()])
-    upper = np.array([row["p95"] for row in rows.values()]) - medians
-    colors = ["tab:blue" if name in result["setup_s"] else "tab:gray" for name in rows]
+    shown = {name: times.get("processor_s", times["clock_s"]) for name, times in result["epoch"].items()}
+    medians = np.array([times["median"] for times in shown.values()])
+    upper = np.array([times["p95"] for times in shown.values()]) - medians
+    colors = ["tab:blue" if name in result["setup_s"] else "tab:gray" for name in shown]
     figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
-    bars = axes.barh(list(rows), medians, color=colors, xerr=[np.zeros(len(rows)), upper], capsize=3)
+    bars = axes.barh(list(shown), medians, color=colors, xerr=[np.zeros(len(shown)), upper], capsize=3)
     axes.bar_label(bars, [f"{median:.2g} s" for median in medians], label_type="center", color="white")
     axes.invert_yaxis()
     axes.set_xlabel(f"s for {result['clips']:,} clips (median; whisker: 95th percentile)")

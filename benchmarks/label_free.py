@@ -3,9 +3,9 @@
     python -m benchmarks.label_free synthetic             # benchmarks/results/label_free.json
     ESC10_DIR=... python -m benchmarks.label_free esc10   # the same file; folds 1 to 4, cross-validated
 
-Students: taught by all labels; by a tenth of the recordings of each class, ten times as often; by the labels
-of that tenth together with the second one's answers to all clips; by the same labels with the first one's
-answers. On synthetic scenes also by those alone, without any label. All have the same number of steps, but
+Students: trained on all labels; on a tenth of the recordings of each class, ten times as often; on the labels
+of that tenth and the logits of the second one for all clips; on the same labels and the logits of the first
+one. On synthetic scenes also on those logits alone, without any label. All have the same number of steps, but
 for the first on ESC-10, which has the recipe's: twice as many. Scored on test clips that nobody was trained
 on. A run that was interrupted goes on where it stopped.
 """
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     trial = TRIALS[options.corpus]
     runs = options.runs / options.corpus
     splits = [_students(trial, runs / name, fixed, options.seed) for name, fixed in trial.splits.items()]
-    mean = {name: float(np.mean([figures[name] for figures in splits])) for name in splits[0]}
+    mean = {name: float(np.mean([accuracies[name] for accuracies in splits])) for name in splits[0]}
     low, full = mean["a tenth of the labels"], mean["all labels"]
     result = {
         "data": trial.data, "recipe": str(trial.recipe), "share_of_labels": SHARE, "seed": options.seed,
@@ -101,10 +101,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _students(trial: Trial, runs: Path, split: list[str], seed: int) -> dict[str, float]:
-    """Clip accuracy of every student of a split, by what taught it."""
+    """Clip accuracy of every student of a split, by what it was trained with."""
     few = [f"--data.labelled={SHARE}", "--data.only_labelled=true"]
     few += [f"--trainer.max_epochs={round(trial.epochs / SHARE)}"]
-    figures = {
+    accuracies = {
         "all labels": _student(trial, runs / "all", seed, *split),
         "a tenth of the labels": _student(trial, runs / "tenth", seed, *split, *few),
     }
@@ -113,12 +113,12 @@ def _students(trial: Trial, runs: Path, split: list[str], seed: int) -> dict[str
         if not logits.is_file():
             asked = ("--teacher", str(runs / teacher / "model.pt"), f"--views={trial.epochs}")
             esc10.run_recipe("teach", trial.recipe, seed, *split, *asked, f"--output={logits}")
-        figures[name] = _student(
+        accuracies[name] = _student(
             trial, runs / f"taught_by_{teacher}_{label_weight}", seed, *split,
             f"--data.labelled={SHARE if label_weight else 0.0}", f"--trainer.max_epochs={trial.epochs}",
             f"--model.distillation.stores=[{logits}]", f"--model.distillation.label_weight={label_weight}",
         )  # fmt: skip
-    return figures
+    return accuracies
 
 
 def _student(trial: Trial, folder: Path, seed: int, *changes: str) -> float:

@@ -1,9 +1,9 @@
 """What listening costs: ``python -m benchmarks.runtime_cost [--model model.onnx]``.
 
-One thread. Every figure is a median with its 95th percentile, in processor time, which does not count
+One thread. Every number is a median with its 95th percentile, in processor time, which does not count
 what else the machine does meanwhile; contestants take turns all the same. The cold start is also given
-by the clock on the wall, and that figure is only worth something on an idle machine (``load``).
-Where there is a microphone, `listen` is started on it for 20 s; make a sound, or it only hears silence.
+by the clock on the wall, and that number is only worth something on an idle machine (``load``).
+Where there is a microphone, `listen` is started on it for 20 s; make a sound, or there is only silence.
 Writes ``benchmarks/results/runtime_cost.json``.
 """
 
@@ -111,7 +111,7 @@ def many_streams(model: Model) -> dict[str, Any]:
 
 
 def cold_start(path: str | None) -> dict[str, Any]:
-    """Process start to the end of the first answer, self-check included; and what is resident then."""
+    """Process start to the end of the first prediction, self-test included; and what is resident then."""
     wall, processor, resident = [], [], []
     for _ in range(RUNS):
         begun, used = time.perf_counter(), children_s()
@@ -131,17 +131,19 @@ def cold_start(path: str | None) -> dict[str, Any]:
 
 
 def live_microphone(path: str | None) -> dict[str, Any] | None:
-    """What is resident while `listen` hears the default microphone; None where there is none.
+    """What is resident while `listen` runs on the default microphone; None where there is none.
 
-    PortAudio loads the client libraries of every sound server it knows, so much of it is their file pages:
-    ``pss_mb`` counts those that other processes map as well in part, ``anonymous_mb`` not at all.
+    PortAudio loads the client libraries of every sound server that it supports, so much of it is their file
+    pages: ``pss_mb`` counts those that other processes map as well in part, ``anonymous_mb`` not at all.
     """
     command = [sys.executable, "-m", "runtime", "listen", "--json", *(["--model", path] if path else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         lines = (json.loads(line) for line in process.stdout)
-        heard = takewhile(lambda line: line.get("event") != "device_lost", lines)
-        states = [line["state"] for line in islice((line for line in heard if "state" in line), LIVE_WINDOWS)]
+        before_loss = takewhile(lambda line: line.get("event") != "device_lost", lines)
+        states = [
+            line["state"] for line in islice((line for line in before_loss if "state" in line), LIVE_WINDOWS)
+        ]
         table = Path(f"/proc/{process.pid}/smaps_rollup").read_text() if len(states) == LIVE_WINDOWS else ""
         process.terminate()
     if not table:
@@ -158,7 +160,7 @@ def children_s() -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """What the numbers were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "")

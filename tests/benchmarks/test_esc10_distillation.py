@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.esc10_distillation import interval
 
 
-def test_the_interval_holds_the_truth_and_knows_recordings():
+def test_the_interval_holds_the_truth_and_is_wider_where_recordings_are_shared():
     alone = np.arange(400) % 10 > 1  # 80 % right
     each = [str(i) for i in range(400)]
     assert interval(alone, alone, each, 0) == (0.0, 0.0)

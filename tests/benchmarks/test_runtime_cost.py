@@ -1,4 +1,4 @@
-"""The benchmark of the runtime measures what it says; its figures are never judged here."""
+"""The benchmark of the runtime measures everything that it lists; the numbers are never judged here."""
 
 from __future__ import annotations
 
