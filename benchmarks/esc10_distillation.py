@@ -3,10 +3,10 @@
     ESC10_DIR=... python -m benchmarks.esc10_distillation    # benchmarks/results/esc10_distillation.json
 
 Each of the folds 1 to 4 is tested once; fold 5 is never read. Three networks are trained on the other folds:
-the student of train/recipes/esc10_cp_mobile.yaml and, by the same recipe, CP-ResNet on two front ends. They are
-the teachers of a new student, on every view that it is shown (train/recipes/esc10_cp_mobile_kd.yaml). Nothing
-is chosen on a test fold. The interval is a paired bootstrap over the tested recordings. A run that was
-interrupted goes on where it stopped.
+the student of train/recipes/esc10_cp_mobile.yaml and, by the same recipe, CP-ResNet on two front ends. They
+are the teachers of a new student, on every view that it is shown (train/recipes/esc10_cp_mobile_kd.yaml).
+Nothing is chosen on a test fold. The interval is a paired bootstrap over the tested recordings. A run that
+was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
