@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -40,7 +40,6 @@ from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train.data import Batch, ClipData, Folder, Packed
-from train.data.data_module import EpochBatches
 from train.data.pack import pack
 from train.log_mel import LogMel
 from train.training.augmentation import Augmentation
@@ -215,7 +214,7 @@ def ours(data: ClipData, augmentation: Augmentation) -> Epoch:
     """A contestant: as `train.training.lightning_module` does it."""
     log_mel, epochs = LogMel(SPEC), iter(range(1_000_000))
     loader: DataLoader[Batch] = data.train_dataloader()
-    sampler = cast(EpochBatches, loader.sampler)
+    sampler: Any = loader.sampler  # of ours, which follows the epoch
 
     def epoch() -> int:
         number, examples = next(epochs), 0
