@@ -19,14 +19,16 @@ MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglo
 FOLDERS = sorted({path.parent for path in MODULES})
 
 MODULES_PER_FOLDER = 14
-LINES_PER_FUNCTION = 61
+LINES_PER_FUNCTION = 61  # one parser of export; the next is 56
 LINES_PER_INIT = 14
+MORE_MODULES = {"train/training": 16}  # augmentation and its random draws are six of them
 LONGER_INITS = {
     "runtime/__init__.py": 15,  # it exports lazily: `import runtime` loads neither scipy nor onnxruntime
     "train/data/__init__.py": 25,  # recipes name every corpus as train.data.NAME
+    "train/students/__init__.py": 26,  # what a class has to have, and the names that recipes use
 }
 # Words of the first edition that stood for something the field has a name for (CONTRIBUTING.md, glossary)
-NOT_IDENTIFIERS = {"door", "doors", "house", "plate"}
+NOT_IDENTIFIERS = {"door", "doors", "house", "plate", "hears", "hearing", "lessons", "sealed", "tells"}
 ALLOWED_IDENTIFIERS: set[str] = set()
 
 
@@ -86,7 +88,8 @@ def test_a_folder_has_a_short_init_with_a_docstring_and_about_a_dozen_modules(fo
     text = init.read_text()
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= LONGER_INITS.get(_name(init), LINES_PER_INIT)
-    assert len([path for path in folder.glob("*.py") if path != init]) <= MODULES_PER_FOLDER
+    modules = [path for path in folder.glob("*.py") if path != init]
+    assert len(modules) <= MORE_MODULES.get(_name(folder), MODULES_PER_FOLDER)
 
 
 def test_no_function_is_long():
