@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 
@@ -49,7 +50,7 @@ def test_json_of_a_network_is_the_stored_one(student, compare_with_golden):
 
 
 def test_every_key_of_the_json_is_documented(block):
-    documented = re.findall(r"^ {12}(\w+):", Report.to_dict.__doc__, flags=re.MULTILINE)
+    documented = re.findall(r"^ {4}(\w+):", inspect.getdoc(Report.to_dict), flags=re.MULTILINE)
     assert documented == list(block.to_dict())
 
 
