@@ -1,4 +1,4 @@
-"""`runtime.audio.log_mel` in torch: the same window and mel matrix, batched and on any device."""
+"""`runtime.audio.log_mel` in torch: the same window and mel filter bank, batched and on any device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runtime.audio.log_mel import analysis_window, mel_matrix
+from runtime.audio.mel_filter_bank import analysis_window, mel_filter_bank
 from runtime.spec import FrontEndSpec
 
 _CHUNK = 2  # clips on a CPU: their frames and spectra stay in a core's cache, which is worth a factor of two
@@ -28,7 +28,7 @@ class LogMel(nn.Module):
     def __init__(self, spec: FrontEndSpec) -> None:
         super().__init__()
         self.spec = spec
-        for name, array in (("window", analysis_window(spec)), ("mel", mel_matrix(spec))):
+        for name, array in (("window", analysis_window(spec)), ("mel", mel_filter_bank(spec))):
             self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
         self._bins = [_nonzero(filters) for filters in self.mel.split(_BAND)]
 
@@ -62,6 +62,6 @@ class LogMel(nn.Module):
 
 
 def _nonzero(filters: Tensor) -> slice:
-    """The bins that any of the filters [mels, bins] looks at."""
+    """The bins in which any of the filters [mels, bins] is not zero."""
     bins = filters.any(dim=0).nonzero()
     return slice(int(bins[0]), int(bins[-1]) + 1) if len(bins) else slice(0, 1)

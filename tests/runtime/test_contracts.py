@@ -1,4 +1,4 @@
-"""The small contracts everything rests on: specs, goldens, segments, files, exit codes."""
+"""The small contracts everything rests on: specs, self-test vectors, window grid, files, exit codes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from runtime.audio.window_grid import window_starts
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.files import write_beside
 from runtime.model.self_test import FORMULAS, make_input
-from runtime.spec import PRESETS, FrontEndSpec, Golden, ModelSpec
+from runtime.spec import PRESETS, FrontEndSpec, ModelSpec, SelfTestVector
 
 SPEC = ModelSpec(
-    ("a", "b"), PRESETS["cp_mel"], goldens=(Golden("ramp", 3, (1.0, -2.0)),), thresholds={"a": 0.5}
+    ("a", "b"),
+    PRESETS["cp_mel"],
+    self_test_vectors=(SelfTestVector("ramp", 3, (1.0, -2.0)),),
+    thresholds={"a": 0.5},
 )
 
 
@@ -67,7 +70,7 @@ def test_too_short_for_a_frame() -> None:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_goldens_are_exact_numbers_in_range(formula: str) -> None:
+def test_self_test_inputs_are_exact_numbers_in_range(formula: str) -> None:
     first, again = (make_input(formula, 5, (1, 1, 256, 64)) for _ in range(2))
     assert first.dtype == np.float32 and first.shape == (1, 1, 256, 64)
     assert np.array_equal(first, again) and not np.array_equal(first, make_input(formula, 6, (1, 1, 256, 64)))

@@ -18,7 +18,7 @@ import soundfile
 from tqdm import tqdm
 
 from runtime import entry_point
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.errors import TinysceneError
 from train.data.corpus import SPLITS, Clip, Corpus, FileCorpus, Samples, Split, find_leaks
 from train.data.near_duplicates import SAME, candidates, correlation, fingerprint

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs, window_starts
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.window_grid import window_starts
 from runtime.errors import AudioError, DataError
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, multi_hot
 from train.data.tables import hold_out
