@@ -15,7 +15,7 @@ class Resampler:
     Args:
         sample_rate: of the chunks, Hz.
         target_rate: of what is returned, Hz; the chunks are passed on where both are equal.
-        channels: of the chunks.
+        channels: of chunks [samples, channels]; None for chunks [samples].
 
     Example:
         >>> resampler = Resampler(44_100, 32_000)
@@ -23,7 +23,7 @@ class Resampler:
         32000
     """
 
-    def __init__(self, sample_rate: int, target_rate: int, channels: int = 1) -> None:
+    def __init__(self, sample_rate: int, target_rate: int, channels: int | None = None) -> None:
         self._rates, self._channels = (sample_rate, target_rate), channels
         self._stream: Any = None  # of soxr, made when the first chunk comes
 
@@ -38,14 +38,13 @@ class Resampler:
         if self._stream is None:
             import soxr  # only here: a microphone at the model's rate starts 0.1 s sooner without it
 
-            self._stream = soxr.ResampleStream(*self._rates, self._channels, "float32", "HQ")
+            self._stream = soxr.ResampleStream(*self._rates, self._channels or 1, "float32", "HQ")
         resampled: Array = self._stream.resample_chunk(np.ascontiguousarray(chunk))
         return resampled
 
     def finish(self) -> Array:
         """What the filter still holds; the state is that of a new resampler afterwards."""
-        shape = (0,) if self._channels == 1 else (0, self._channels)
-        rest: Array = np.empty(shape, np.float32)
+        rest: Array = np.empty((0,) if self._channels is None else (0, self._channels), np.float32)
         if self._stream is not None:
             rest = self._stream.resample_chunk(rest, last=True)
             self._stream = None
@@ -54,5 +53,5 @@ class Resampler:
 
 def resample(waveform: Array, sample_rate: int, target_rate: int) -> Array:
     """Resample a whole waveform, float32 [samples] or [samples, channels]."""
-    resampler = Resampler(sample_rate, target_rate, 1 if waveform.ndim == 1 else waveform.shape[1])
+    resampler = Resampler(sample_rate, target_rate, None if waveform.ndim == 1 else waveform.shape[1])
     return np.concatenate([resampler.push(waveform), resampler.finish()])

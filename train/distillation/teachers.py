@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
+from runtime.audio import resample as resampling
 from runtime.errors import ConfigError, TinysceneError
 from runtime.model.session import Session
 from runtime.spec import FrontEndSpec, Task
@@ -204,12 +204,14 @@ def find_teacher(name: str, checkpoint: str | None = None, device: str | torch.d
     return CallableTeacher(name, checkpoint)
 
 
-def resample(waveform: Tensor, sample_rate: int, wanted: int) -> Tensor:
-    """Resample float32 [batch, samples] with soxr's high quality."""
-    if sample_rate == wanted:
+def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
+    """Resample float32 [batch, samples] as the runtime resamples files."""
+    if sample_rate == target_rate:
         return waveform
-    columns = soxr.resample(waveform.T.cpu().numpy(), sample_rate, wanted)  # soxr takes [samples, channels]
-    return torch.from_numpy(np.ascontiguousarray(columns.T, np.float32)).to(waveform.device)
+    channels = resampling.resample(
+        waveform.T.cpu().numpy(), sample_rate, target_rate
+    )  # the batch as channels
+    return torch.from_numpy(np.ascontiguousarray(channels.T)).to(waveform.device)
 
 
 def _file(path: Path) -> dict[str, str]:
