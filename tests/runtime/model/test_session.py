@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime.errors import ModelFileError
+from runtime.classifier import load_model
+from runtime.errors import ConfigError, ModelFileError
 from runtime.model.model_file import append_checksum, read_model
 from runtime.model.session import Session
 from runtime.spec import ModelSpec, SelfTestVector
@@ -156,3 +158,29 @@ def test_the_checksum_leaves_an_onnx_model(model_path: Path, spec: ModelSpec) ->
     onnx.checker.check_model(model)
     assert model.SerializeToString() == model_path.read_bytes()
     assert append_checksum(build_onnx(spec)) == model_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 1, 256, 63), "f4"), ((1, 256, 64), "f4"), ((1, 1, 256, 64), "f8")]
+)
+def test_another_input_is_the_callers_mistake(model_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"float32 \[batch, 1, 256, 64\]"):
+        Session(model_path).logits(np.zeros(shape, dtype))
+
+
+def test_threads_and_providers(model_path: Path) -> None:
+    log_mel = np.ones((1, 1, 256, 64), np.float32)
+    plain = Session(model_path).logits(log_mel)
+    for options in ({"threads": 2}, {"providers": ["CPUExecutionProvider"]},
+                    {"providers": [("CPUExecutionProvider", {})]}):  # fmt: skip
+        assert np.allclose(Session(model_path, **options).logits(log_mel), plain, atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"threads": 0}, "threads"), ({"providers": []}, "providers"),
+     ({"providers": ["NoSuchExecutionProvider"]}, "NoSuchExecutionProvider")],
+)  # fmt: skip
+def test_options_that_cannot_be_met(model_path: Path, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_model(model_path, **options)
