@@ -86,6 +86,7 @@ def per_hop(model: Model) -> dict[str, Any]:
             "front_end_incremental": lambda: list(framer.push(chunk)),
             "front_end_whole_window": lambda: whole(window),
             "network": lambda: model.session.logits(log_mel),
+            "classify_one_clip": lambda: model.classify(window, rate),
         },
         ROUNDS,
     )

@@ -12,7 +12,7 @@ class TinysceneError(Exception):
 
 
 class ModelFileError(TinysceneError):
-    """A model file is missing, foreign, damaged, or gives wrong answers on this machine."""
+    """A model file is missing, damaged, not of this toolkit, or gives wrong logits on this machine."""
 
 
 class AudioError(TinysceneError):

@@ -167,7 +167,7 @@ class SelfTestVector:
     """A test input, named by formula and seed, and the logits that exact arithmetic gives for it.
 
     Attributes:
-        formula: a name that `runtime.model.self_test` knows; it makes the log-mel input of the network.
+        formula: a key of `runtime.model.self_test.FORMULAS`, which makes the log-mel input of the network.
         seed: integer that the formula starts from.
         logits: the expected output, one number per label.
     """

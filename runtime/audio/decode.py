@@ -15,6 +15,7 @@ from runtime.files import printable
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
 
+_SYSTEM_ERROR = 2  # of libsndfile: the file was not looked at
 _UNKNOWN_FRAMES = 2**62  # libsndfile's frame count where a FLAC header has none
 _HEADERLESS = (".raw", ".pcm")
 
@@ -75,7 +76,7 @@ class AudioFile:
         if not self.path.exists():
             raise AudioError(f"There is no audio file {self.name}: check its name.")
         if not self.path.is_file():
-            raise AudioError(f"{self.name} is no regular file: pipe raw samples into `listen -` instead.")
+            raise AudioError(f"{self.name} is not a regular file: pipe raw samples into `listen -` instead.")
         if not os.access(self.path, os.R_OK):
             raise AudioError(f"{self.name} may not be read: change its permissions.")
         if self.path.stat().st_size == 0:
@@ -136,6 +137,10 @@ class AudioFile:
             raise AudioError(
                 f"{self.name} has no header that says its rate and format: pipe it into `listen -` with "
                 "--format, --rate and --channels."
+            ) from problem
+        if isinstance(problem, OSError) or getattr(problem, "code", None) == _SYSTEM_ERROR:
+            raise AudioError(
+                f"{self.name} cannot be opened ({problem}): copy it to another place."
             ) from problem
         raise AudioError(
             f"{self.name} is not audio that can be read: give a wav, flac, ogg or mp3 file."

@@ -187,7 +187,7 @@ def _text(payload: memoryview | int | None) -> str:
 
 
 def _check_message(message: memoryview, kind: str, depth: int = 0) -> None:
-    """Look for external data and foreign operators in a message and all that it holds."""
+    """Look for external data and operators of other domains in a message and all that it holds."""
     if depth > _MAX_DEPTH:
         raise _WireError
     for field, payload in _fields(message):

@@ -36,7 +36,7 @@ def make_input(formula: str, seed: int, shape: Shape) -> Array:
     """
     if formula not in FORMULAS:
         raise ModelFileError(
-            f"The model's self-test uses an input '{formula}' that this release does not know: "
+            f"The model's self-test uses an input '{formula}' that this release does not have: "
             "run `pip install --upgrade tinyscene`."
         )
     return FORMULAS[formula](seed, shape)

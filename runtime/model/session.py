@@ -29,7 +29,7 @@ _LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
 _OUTPUT_STEPS = 2.5  # fused requantization rounds otherwise: up to 2 output steps were measured
 FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
-# It would quantize the weights of a layer that export kept in float, where its neighbours are integer.
+# It would quantize the weights of a layer that export left in float between integer layers.
 _DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
 
 
@@ -130,7 +130,8 @@ class Session:
             result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise ModelFileError(
-                f"{self.path} is damaged: it loads, but does not run; export it again."
+                f"{self.path} loads, but onnxruntime {_onnxruntime().__version__} cannot run it: export it "
+                "again."
             ) from error
         return result
 

@@ -95,7 +95,7 @@ def write_bad(tmp_path: Path, name: str) -> Path:
         ("nan.wav", "NaN or infinite"),
         ("huge.wav", "where full scale is 1"),
         ("folder.wav", "is a folder"),
-        ("pipe.wav", "is no regular file"),
+        ("pipe.wav", "is not a regular file"),
         ("none.wav", "holds no samples"),
     ],
 )

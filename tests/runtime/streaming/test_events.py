@@ -91,7 +91,7 @@ def test_silence_ends_an_event_and_a_gap_does_not() -> None:
         assert quiet.state == state and quiet.label is None and len(ended) == events
 
 
-def test_what_was_heard_before_a_gap_and_after_it_is_not_one_event() -> None:
+def test_a_gap_ends_an_event_that_is_not_yet_reported() -> None:
     detector = EventDetector(EventRules(smoothing_s=0, min_duration_s=0.5))
     assert detector.push(window(1.0, 0.9))[1] == []
     detector.push(unclassified("gap", 0.25, 1.25))

@@ -174,18 +174,20 @@ def test_a_gap_is_flagged_and_time_goes_on(model: Model, noise: np.ndarray) -> N
     assert after[0].start_s == 10.5 and after[-1].end_s == 14.0
     states = {p.start_s: p.state for p in after}
     assert states[11.0] == "gap" and states[11.25] == "ok"
-    heard = [p for p in after if p.state == "ok"]
-    assert heard[0].scores == model.classify(noise[40_000:72_000], RATE).scores
-    assert heard[3].scores == model.classify(noise[64_000:96_000], RATE).scores
+    ok = [p for p in after if p.state == "ok"]
+    assert ok[0].scores == model.classify(noise[40_000:72_000], RATE).scores
+    assert ok[3].scores == model.classify(noise[64_000:96_000], RATE).scores
 
 
 def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) -> None:
     parts = [noise[shift : shift + 50_000 + shift] for shift in range(0, 32_000, 4000)]
-    streams, heard = model.streams(len(parts), hop_s=0.25), [[] for _ in parts]
+    streams, together = model.streams(len(parts), hop_s=0.25), [[] for _ in parts]
     for cut in (0, 1), (1, 40_000), (40_000, None):
-        for predictions, new in zip(heard, streams.push([part[slice(*cut)] for part in parts]), strict=True):
+        for predictions, new in zip(
+            together, streams.push([part[slice(*cut)] for part in parts]), strict=True
+        ):
             predictions += new
-    for index, (part, predictions) in enumerate(zip(parts, heard, strict=True)):
+    for index, (part, predictions) in enumerate(zip(parts, together, strict=True)):
         predictions += streams.gap(index, 0.5) + streams.finish(index)
         alone = model.stream(0.25)
         expected = alone.push(part) + alone.gap(0.5) + alone.flush()
