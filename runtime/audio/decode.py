@@ -16,6 +16,7 @@ from runtime.files import printable
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
 
 _SYSTEM_ERROR = 2  # of libsndfile: the file was not looked at
+_UTF16 = "MPEG_LAYER_I"  # the mark at the start of such texts looks like that obsolete format
 _UNKNOWN_FRAMES = 2**62  # libsndfile's frame count where a FLAC header has none
 _HEADERLESS = (".raw", ".pcm")
 
@@ -130,8 +131,8 @@ class AudioFile:
                 problem = problem or error
                 continue
             if 0 < opened.frames < _UNKNOWN_FRAMES:
-                return opened
-        if opened is not None:
+                break
+        if opened is not None and opened.subtype != _UTF16:
             return opened
         if self.path.suffix.lower() in _HEADERLESS:
             raise AudioError(

@@ -136,6 +136,13 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     str(caught.value).encode()  # prints on every terminal
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_a_text_is_not_audio(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.wav").write_bytes(("file,label\n" + "a.wav,dog\n" * 500).encode(encoding))
+    with pytest.raises(AudioError, match="not audio"):
+        AudioFile(tmp_path / "a.wav")
+
+
 def test_endings() -> None:
     assert {".wav", ".flac", ".ogg", ".opus", ".mp3", ".w64", ".caf", ".au", ".aif"} <= AUDIO_SUFFIXES
     assert not AUDIO_SUFFIXES & {".raw", ".mat", ".txt", ""}
