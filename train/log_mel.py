@@ -30,21 +30,21 @@ class LogMel(nn.Module):
         self.spec = spec
         for name, array in (("window", analysis_window(spec)), ("mel", mel_filter_bank(spec))):
             self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
-        self._bins = [_nonzero(filters) for filters in self.mel.split(_BAND)]
+        self._bins = [_nonzero(filters) for filters in torch.split(self.mel, _BAND)]
 
     @property
     def silence(self) -> float:
         """The log-mel of no energy at all."""
         return (math.log(self.spec.log_offset) - self.spec.mean) / self.spec.std
 
-    @torch.autocast("cuda", enabled=False)
     def forward(self, waveform: Tensor) -> Tensor:
         """[batch, samples] at the spec's sample rate -> [batch, 1, n_mels, frames]."""
-        x = waveform.float()
-        chunk = _CHUNK if x.device.type == "cpu" else len(x)
-        mel = torch.cat([self._mel(part) for part in x.split(max(chunk, 1))])
-        log_mel = torch.log(mel + self.spec.log_offset)
-        return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)
+        with torch.autocast("cuda", enabled=False):
+            x = waveform.float()
+            chunk = _CHUNK if x.device.type == "cpu" else len(x)
+            mel = torch.cat([self._mel(part) for part in torch.split(x, max(chunk, 1))])
+            log_mel = torch.log(mel + self.spec.log_offset)
+            return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)
 
     def _mel(self, x: Tensor) -> Tensor:
         """[batch, samples] -> energy in every mel band [batch, n_mels, frames]."""
@@ -57,7 +57,7 @@ class LogMel(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         if self.spec.power == 1.0:
             power = power.sqrt()
-        parts = zip(self.mel.split(_BAND), self._bins, strict=True)
+        parts = zip(torch.split(self.mel, _BAND), self._bins, strict=True)
         return torch.cat([filters[:, bins] @ power[:, bins] for filters, bins in parts], dim=1)
 
 

@@ -87,8 +87,8 @@ class AudioFile:
         if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
             self.close()
             raise AudioError(
-                f"{self.name} claims {self.channels} channels at {self.sample_rate} Hz: its header is "
-                "damaged; save it again as wav or flac."
+                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header, where 1 "
+                f"to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz can be used: save it again as such."
             )
 
     def blocks(self, start_s: float = 0.0, seconds: float | None = None) -> Iterator[Array]:
@@ -141,7 +141,8 @@ class AudioFile:
             ) from problem
         if isinstance(problem, OSError) or getattr(problem, "code", None) == _SYSTEM_ERROR:
             raise AudioError(
-                f"{self.name} cannot be opened ({problem}): copy it to another place."
+                f"{self.name} cannot be opened ({getattr(problem, 'error_string', problem)}): copy it to "
+                "another place."
             ) from problem
         raise AudioError(
             f"{self.name} is not audio that can be read: give a wav, flac, ogg or mp3 file."
