@@ -42,7 +42,8 @@ from runtime.spec import FrontEndSpec
 from train.data import Batch, ClipData, Folder, Packed
 from train.data.pack import pack
 from train.log_mel import LogMel
-from train.training.augmentation import Augmentation, generator_for
+from train.training.augmentation import Augmentation
+from train.training.random_draws import generator_for
 
 RESULT = Path(__file__).parent / "results" / "input_side.json"
 FILE_RATE, CLASSES, BATCH, EPOCHS = 44_100, 10, 64, 50  # the rate of TAU's and ESC-50's files

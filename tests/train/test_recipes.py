@@ -26,7 +26,9 @@ FEW = [
 def store(run_room, tmp_path_factory) -> Path:
     """What a teacher says to the few clips."""
     path = tmp_path_factory.mktemp("taught") / "logits.h5"
-    done = run_room("train", "teach", *FEW, "--teacher=tests.train.teacher:loudness", "-o", path, cwd=ROOT)
+    done = run_room(
+        "train", "teach", *FEW, "--teacher=tests.train.distillation.teacher:loudness", "-o", path, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return path
 

@@ -1,14 +1,12 @@
-"""model.pt: a student with all that is needed to build it again, readable with ``weights_only=True``.
+"""model.pt: a student with everything needed to build it again, readable with ``weights_only=True``.
 
 The file is the zip that ``torch.save`` writes of plain dicts, lists, strings, numbers and tensors; no
-class is ever pickled, so reading a stranger's file runs none of the stranger's code.
+class is ever pickled, so reading somebody else's file runs none of its code.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.errors import ConfigError, ModelFileError, TinysceneError
+from runtime.errors import ConfigError, ModelFileError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec, Task
 from train import networks
+from train.checkpoints.fit_check import misfit
+from train.checkpoints.torch_file import read_plain
 
 SCHEMA = 1
 _MAGIC = "tinyscene.model"
@@ -27,7 +27,7 @@ _MAGIC = "tinyscene.model"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What model.pt holds.
+    """The contents of a model.pt.
 
     Attributes:
         student: a name in `train.networks.NETWORKS`.
@@ -38,14 +38,14 @@ class Checkpoint:
         task: ``single_label`` or ``multi_label``.
         clip_s: window length, seconds.
         temperature: fitted on validation data; logits are divided by it.
-        thresholds: label to the calibrated probability from which it is believed, fitted there too; a label
-            without one takes the runtime's default.
+        thresholds: label to the probability from which it is reported, fitted there too; a label without
+            one takes the runtime's default.
         provenance: recipe, data, split, seed, metrics, versions, licence of the data.
         calibration: log-mels of training windows, float16 [n, 1, n_mels, frames], stratified by class,
             so that post-training quantization needs nothing but this file; empty when n is 0.
         calibration_targets: the label index of each of them, int64 [n].
-        calibration_ids: the clip and window each of them is.
-        quantization: what QAT learned (scheme, ranges, scales of weights), or an empty dict.
+        calibration_ids: clip id and first sample of each of them.
+        quantization: the result of QAT (scheme, ranges, scales of weights), or an empty dict.
     """
 
     student: str
@@ -86,21 +86,32 @@ class Checkpoint:
             )
         try:
             network = networks.build(self.student, self.arguments)
-            network.load_state_dict(self.state_dict)
         except ConfigError as error:
             raise ModelFileError(
-                f"This release cannot build the model ({error}): run `pip install --upgrade tinyscene`."
+                f"The student of the model cannot be built here ({error}): if a newer release wrote the "
+                "file, run `pip install --upgrade tinyscene`."
             ) from error
         except (TypeError, ValueError, RuntimeError) as error:
             raise ModelFileError(
-                f"The weights do not fit the student '{self.student}' with {self.arguments}: "
-                "the file is damaged or from another release; train or import it again."
+                f"The student '{self.student}' cannot be built with the arguments of the model, "
+                f"{self.arguments} ({error}): train or import it again."
             ) from error
+        if reason := misfit(self.state_dict, network):
+            raise ModelFileError(
+                f"The weights of the model are not those of its student '{self.student}' with "
+                f"{self.arguments}: {reason}; train or import it again."
+            )
+        network.load_state_dict(self.state_dict)
         return network.eval()
 
 
+def is_model(values: Any) -> bool:
+    """Whether the values of a file are those of a model.pt."""
+    return isinstance(values, dict) and values.get("magic") == _MAGIC
+
+
 def to_values(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The plain dict that model.pt holds: no class of ours, nothing that needs a pickle."""
+    """The plain dict that model.pt holds: no class that would have to be pickled."""
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     return values | {
         "magic": _MAGIC,
@@ -116,9 +127,9 @@ def from_values(values: Any, name: str = "The file") -> Checkpoint:
     """Read what `to_values` made; strict.
 
     Raises:
-        ModelFileError: where it is of another kind or schema, or lacks something; ``name`` is whose fault.
+        ModelFileError: where it is of another kind or schema, or lacks a field; ``name`` is that of the file.
     """
-    if not isinstance(values, dict) or values.get("magic") != _MAGIC:
+    if not is_model(values):
         raise ModelFileError(_describe_foreign(name, values))
     if values.get("schema") != SCHEMA:
         raise ModelFileError(
@@ -141,75 +152,43 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Read model.pt without running anything that is in it.
+    """Read model.pt without running any code in it.
 
     Raises:
-        ModelFileError: one sentence that says what the file is instead and what to do.
+        ModelFileError: one sentence that names what the file is instead, and the remedy.
     """
-    return from_values(_read(Path(path)), str(path))
+    return from_values(read_plain(Path(path)), str(path))
 
 
 def load_lightning(path: str | Path) -> Checkpoint:
-    """Read the student out of a Lightning checkpoint that our training wrote to resume from.
+    """Read the student of a Lightning checkpoint that `python -m train fit` wrote.
 
     Raises:
-        ModelFileError: where the file is none of those.
+        ModelFileError: where the file is of another kind.
     """
-    values = _read(Path(path))
+    values = read_plain(Path(path))
     if not isinstance(values, dict) or "tinyscene" not in values:
-        raise ModelFileError(f"{path} is not a checkpoint of our training: give a model.pt.")
+        raise ModelFileError(
+            f"{path} is not a checkpoint of `python -m train fit`: give a model.pt, or turn the weights into "
+            "one with `python -m train import`."
+        )
     return from_values(values["tinyscene"], str(path))
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelFileError(f"There is no file {path}: `python -m train fit` makes a model.pt.")
-    if not zipfile.is_zipfile(path):
-        raise ModelFileError(
-            f"{path} is not a model.pt (not a zip archive): it is damaged, cut short or of another kind."
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelFileError(
-            f"{path} holds pickled Python objects, which could run code on reading, so it was not read: "
-            "ask its author for a state_dict or a model.pt of this toolkit."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise ModelFileError(f"{path} is damaged or cut short: copy or train it again.") from error
-
-
 def _describe_foreign(path: str, values: Any) -> str:
-    if isinstance(values, dict) and "pytorch-lightning_version" in values:
+    if isinstance(values, dict) and "tinyscene" in values:
         return (
-            f"{path} is a Lightning checkpoint to resume training from (`--ckpt_path`): the model.pt that "
-            "training wrote lies beside its checkpoints folder."
+            f"{path} is a checkpoint to resume training from (`--ckpt_path`): the model.pt that training "
+            "wrote lies beside its checkpoints folder."
         )
+    if isinstance(values, dict) and "pytorch-lightning_version" in values:
+        return f"{path} is a Lightning checkpoint: turn it into a model.pt with `python -m train import`."
     if isinstance(values, dict) and values and all(isinstance(v, Tensor) for v in values.values()):
         return (
             f"{path} is a bare state_dict without front end or labels: turn it into a model.pt with "
             "`python -m train import`."
         )
-    return f"{path} was not written by this toolkit: train a model, or turn a state_dict into a model.pt."
-
-
-def import_state_dict(path: str | Path, **fields: Any) -> Checkpoint:
-    """Make a checkpoint from a published state_dict whose keys are those of the student.
-
-    Args:
-        path: a file of ``torch.save(model.state_dict())``, bare or under the key ``state_dict``.
-        fields: the other fields of `Checkpoint`.
-
-    Raises:
-        ModelFileError: where the file or its keys do not fit the student.
-    """
-    values = _read(Path(path))
-    state = values.get("state_dict", values) if isinstance(values, dict) else values
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelFileError(f"{path} holds no state_dict: give the file that holds the weights.")
-    checkpoint = Checkpoint(state_dict=state, **fields)
-    try:
-        checkpoint.build()
-    except TinysceneError as error:
-        raise ModelFileError(f"{path} cannot be imported: {error}") from error
-    return checkpoint
+    return (
+        f"{path} is a file of torch.save but no model.pt: if it holds weights, turn it into one with "
+        "`python -m train import`."
+    )

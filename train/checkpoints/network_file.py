@@ -48,7 +48,7 @@ class StudentFile:
 
 
 def load(path: Path) -> StudentFile:
-    """Read a model.pt, or the student in a Lightning checkpoint of our training.
+    """Read a model.pt, or the student in a Lightning checkpoint of `python -m train fit`.
 
     Raises:
         ModelFileError: where the file is neither.

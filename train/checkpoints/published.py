@@ -1,46 +1,163 @@
-"""``python -m train import``: a published state_dict becomes a model.pt."""
+"""``python -m train import``: published weights become a model.pt, or one for each device.
+
+The student and its arguments follow from the keys and shapes; prefixes such as ``model.`` or ``module.`` are
+removed, and buffers of a front end are left out. Of a file with pickled objects only the tensors are read.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from runtime import entry_point
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, ModelFileError
 from runtime.spec import PRESETS, FrontEndSpec
-from train import students
+from train import networks
 from train.checkpoints import model_pt
+from train.checkpoints.detect_student import Detected, detect, first_keys, front_end_of
+from train.checkpoints.model_pt import Checkpoint
+from train.checkpoints.state_dict import Weights, find_weights
+from train.checkpoints.torch_file import TensorFile, read_tensors
+from train.labels import NAMED, parse_labels
 
 
 def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
-    labels = tuple(label.strip() for label in options.labels.split(","))
-    model = model_pt.import_state_dict(
-        options.state_dict,
-        student=options.student,
-        arguments={**_json(options.arguments), "n_classes": len(labels)},
-        frontend=FrontEndSpec.preset(options.frontend),
-        labels=labels,
-        provenance={"imported": True, "licence": options.licence},
-    )
-    model_pt.save(model, options.output)
-    print(f"wrote {options.output}: {options.student}, {len(labels)} labels, front end {options.frontend}")
+    labels, given = parse_labels(options.labels), _json(options.arguments)
+    for path, checkpoint in import_weights(
+        Path(options.weights), Path(options.output), labels,
+        student=options.student, arguments=given, frontend=options.frontend, prefix=options.prefix,
+        licence=options.licence,
+    ):  # fmt: skip
+        model_pt.save(checkpoint, path)
+        print(f"wrote {path}: {checkpoint.student}, {len(labels)} labels, {_front_end_name(checkpoint)}")
     return entry_point.EXIT_OK
+
+
+def import_weights(
+    path: Path,
+    output: Path,
+    labels: tuple[str, ...],
+    *,
+    student: str | None = None,
+    arguments: dict[str, Any] | None = None,
+    frontend: str | None = None,
+    prefix: str | None = None,
+    licence: str = "unknown",
+) -> list[tuple[Path, Checkpoint]]:
+    """Read published weights; what was left out or assumed is printed to stderr.
+
+    Args:
+        path: a file of ``torch.save``: a state_dict, or a checkpoint that holds one.
+        output: the model.pt to write; in a device-specific layout the device is appended to its name.
+        labels: in the order of the outputs.
+        student: a name in `train.networks.NETWORKS`; None follows from the keys.
+        arguments: of the student; those left out follow from the shapes.
+        frontend: a preset; None is the front end of the student's published weights.
+        prefix: of the network's keys; None finds it.
+        licence: of the weights.
+
+    Returns:
+        Where to write each checkpoint; one of several for DCASE 2025's device-specific layout.
+
+    Raises:
+        ModelFileError: where the weights fit no student; the message names keys and shapes.
+    """
+    content = read_tensors(path)
+    _refuse_own_file(path, content.values)
+    keys = first_keys(student)
+    results = []
+    for weights in find_weights(str(path), content.values, list(keys.values()), prefix):
+        found = detect(str(path), weights, _candidates(weights, keys), arguments or {}, len(labels))
+        _check_labels(path, found, labels)
+        _report(path, content, weights, found, given=set(arguments or {}))
+        provenance = {"imported": True, "licence": licence, "file": path.name}
+        checkpoint = Checkpoint(
+            student=found.student,
+            arguments=found.arguments,
+            frontend=FrontEndSpec.preset(frontend or front_end_of(found.student)),
+            labels=labels,
+            state_dict=found.state_dict,
+            provenance=provenance | ({"device": weights.device} if weights.device else {}),
+        )
+        name = f"{output.stem}_{weights.device}{output.suffix}" if weights.device else output.name
+        results.append((output.with_name(name), checkpoint))
+    return results
+
+
+def _candidates(weights: Weights, keys: dict[str, str]) -> list[str]:
+    """The students whose first key is among the weights."""
+    return [name for name, key in keys.items() if key in weights.tensors]
+
+
+def _refuse_own_file(path: Path, values: Any) -> None:
+    if model_pt.is_model(values):
+        raise ModelFileError(
+            f"{path} is a model.pt of this toolkit: there is nothing to import, use it as it is."
+        )
+
+
+def _check_labels(path: Path, found: Detected, labels: tuple[str, ...]) -> None:
+    outputs = found.arguments["n_classes"]
+    if outputs != len(labels):
+        raise ModelFileError(
+            f"{path} has {outputs} outputs and --labels names {len(labels)}: name {outputs} labels in the "
+            "order of the outputs."
+        )
+
+
+def _report(path: Path, content: TensorFile, weights: Weights, found: Detected, given: set[str]) -> None:
+    """Print what was left out, converted and assumed."""
+    place = f"'{weights.table}'" if weights.table else "the file itself"
+    shown = {name: value for name, value in found.arguments.items() if name != "n_classes"}
+    device = f" for device {weights.device}" if weights.device else ""
+    notes = [f"{found.student}{device} with {json.dumps(shown)}, from {place}, prefix '{weights.prefix}'"]
+    if weights.front_end:
+        notes.append(f"left out buffers of a front end: {_first(weights.front_end)}")
+    if weights.others:
+        notes.append(f"left out tensors beside the prefix: {_first(weights.others)}")
+    if content.unread:
+        notes.append(f"left unread pickled objects: {_first(content.unread)}")
+    if found.converted:
+        notes.append(f"converted {', '.join(found.converted)} to float32")
+    assumed = set(getattr(networks.NETWORKS[found.student], "not_in_weights", ())) - given
+    if assumed:
+        notes.append(
+            f"assumed the default {', '.join(sorted(assumed))}, which weights do not show (--arguments)"
+        )
+    for note in notes:
+        print(f"{path.name}: {note}", file=sys.stderr)
+
+
+def _first(names: tuple[str, ...], count: int = 3) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def _front_end_name(checkpoint: Checkpoint) -> str:
+    return f"front end {next(name for name, spec in PRESETS.items() if spec == checkpoint.frontend)}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train import", description=__doc__)
-    parser.add_argument("state_dict", help="file of torch.save(model.state_dict())")
+    parser.add_argument("weights", help="file of torch.save: a state_dict, or a checkpoint that holds one")
     parser.add_argument(
-        "--labels", required=True, help="class names in the order of the outputs: 'airport,bus,...'"
-    )
-    parser.add_argument("--student", default="cp_mobile", choices=sorted(students.STUDENTS))
-    parser.add_argument("--arguments", default="{}", help="the student's arguments as JSON")
-    parser.add_argument("--frontend", default="cp_mel", choices=sorted(PRESETS))
-    parser.add_argument("--licence", default="unknown", help="of the weights; travels with the model")
-    parser.add_argument("-o", "--output", default="model.pt")
+        "--labels", required=True,
+        help=f"class names in the order of the outputs, 'airport,bus,...', or one of {', '.join(NAMED)}",
+    )  # fmt: skip
+    parser.add_argument("--student", choices=sorted(networks.NETWORKS), help="default: detected by the keys")
+    parser.add_argument("--arguments", default="{}", help="of the student as JSON; default: from the shapes")
+    parser.add_argument("--frontend", choices=sorted(PRESETS), help="default: that of the student")
+    parser.add_argument("--prefix", help="of the network's keys, where the file holds several networks")
+    parser.add_argument("--licence", default="unknown", help="of the weights; recorded in the model")
+    parser.add_argument(
+        "-o", "--output", default="model.pt",
+        help="of a device-specific checkpoint, the device is appended: model_base.pt, model_a.pt, ...",
+    )  # fmt: skip
     return parser
 
 

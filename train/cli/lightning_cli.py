@@ -28,12 +28,14 @@ from runtime.errors import ConfigError, DataError
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train.checkpoints import model_pt
+from train.checkpoints.identity import describe_file
 from train.cli.argument_parser import Parser
 from train.data import ClipData
 from train.training.calibration import calibrate, calibration_windows
 from train.training.challenge_output import FileNames, file_names, write_output
 from train.training.data_wait import DataWait
-from train.training.evaluation import CHOSEN_BY, clip_means
+from train.training.evaluation import MAIN_METRIC, clip_means
+from train.training.initial_weights import load_initial_weights
 from train.training.lightning_module import Classifier
 
 _VERBS = ("fit", "validate", "test", "predict")
@@ -101,6 +103,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument(
             "--allow-over-budget", action="store_true", help="train although the limits are exceeded"
         )
+        parser.add_argument("--init", help="of fit: a model.pt whose weights the training starts from")
         parser.add_argument(
             "--file-names",
             type=FileNames,
@@ -141,6 +144,7 @@ class TrainCLI(LightningCLI):
                 "Lightning's StochasticWeightAveraging neither validates nor saves its average, so model.pt "
                 "would be without it: take train.training.weight_averaging.EpochAverage."
             )
+        self._load_initial_weights()
         report = self._weigh()
         rank_zero_only(print)(
             f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
@@ -156,11 +160,23 @@ class TrainCLI(LightningCLI):
         if chosen_by := self._chosen_by():
             self._checkpoints.monitor, self._checkpoints.save_top_k = f"val/{chosen_by}", 1
 
+    def _load_initial_weights(self) -> None:
+        """Start from the weights of another model.pt, and print what differs."""
+        config = self.config[self.subcommand]
+        if not config["init"]:
+            return
+        if config.get("checkpoint"):  # of QAT
+            raise ConfigError("--init is for `fit`: `qat` starts from its --checkpoint.")
+        if config.get("ckpt_path"):
+            raise ConfigError("--init starts a training and --ckpt_path resumes one: give one of them.")
+        for note in load_initial_weights(self.model, config["init"]):
+            rank_zero_only(print)(f"{Path(config['init']).name}: {note}", file=sys.stderr)
+
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
         if self.datamodule.datasets["val"].labelled.any():
-            return CHOSEN_BY[self.model.task]
-        return "agreement" if self.model.judges_by_agreement(self.datamodule.datasets["val"]) else None
+            return MAIN_METRIC[self.model.task]
+        return "agreement" if self.model.teachers_cover(self.datamodule.datasets["val"]) else None
 
     def _weigh(self) -> complexity.Report:
         rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
@@ -194,9 +210,9 @@ class TrainCLI(LightningCLI):
         callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
         self.trainer.validate(self.model, self.datamodule, verbose=False)
         chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
-        if self.model.judged is None:  # nobody labelled the split
+        if self.model.evaluated is None:  # nobody labelled the split
             return chosen, {}
-        return chosen, calibrate(*self.model.judged, self.model.labels, self.model.task)
+        return chosen, calibrate(*self.model.evaluated, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")
@@ -206,7 +222,8 @@ class TrainCLI(LightningCLI):
             "seed": self.model.seed,
             "epochs": self.trainer.current_epoch,
             "checkpoint": chosen,
-            **({"teachers": self.model.lessons.describe()} if self.model.lessons else {}),
+            **({"teachers": self.model.teachers.describe()} if self.model.teachers else {}),
+            **({"init": describe_file(init)} if (init := self.config[self.subcommand]["init"]) else {}),
             "recipe": _plain(self.config[self.subcommand], "seed_everything", "model", "data"),
             "versions": {name: metadata.version(name) for name in packages}
             | {"python": platform.python_version()},
@@ -214,6 +231,8 @@ class TrainCLI(LightningCLI):
 
     def before_validate(self) -> None:
         """Judge the model.pt of the run's folder."""
+        if self.config[self.subcommand]["init"]:
+            raise ConfigError("--init is for `fit`: this command reads the model.pt of the run's folder.")
         self._load_model()
 
     before_test = before_predict = before_validate

@@ -1,7 +1,7 @@
-"""``python -m train import-logits``: the .pt tensor of logits that others exchange becomes a store.
+"""``python -m train import-logits``: a published .pt tensor of a teacher's logits becomes a logit store.
 
-CP-JKU and those who follow publish a teacher's logits as one tensor [clips, classes] in the order of a list
-of files. The list comes with it, and every answer is stored by its clip's id.
+CP-JKU and others publish the logits of a teacher as one tensor [clips, classes] in the order of a list of
+files. With that list, every row is stored under its clip's id.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from torch import Tensor
 
 from runtime import entry_point
 from runtime.errors import DataError
+from runtime.spec import Task
 from train.data.tables import read_table
 from train.distillation import logit_store
-from train.distillation.logit_store import AT_REST, Header, Rows
+from train.distillation.logit_store import UNAUGMENTED, Header, Rows
+from train.distillation.probabilities import looks_like_probabilities, to_logits
 
 
 def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
     labels = tuple(label.strip() for label in options.labels.split(","))
-    logits = read_tensor(Path(options.logits), len(labels))
+    logits = read_logits(Path(options.logits), len(labels), options.task, options.probabilities)
     delimiter = "," if options.files.endswith(".csv") and not options.tab else "\t"
     rows = read_table(
         Path(options.files), {options.column}, delimiter=delimiter,
@@ -47,32 +49,58 @@ def main(arguments: list[str]) -> int:
         provenance=[{"imported": Path(options.logits).name, "licence": options.licence}],
     )
     clips = np.arange(len(ids))
-    answers = Rows.of(clips, np.zeros_like(clips), AT_REST, -1, logits, None, header.task)
-    logit_store.write(options.output, header, ids, answers)
+    stored = Rows.of(clips, np.zeros_like(clips), UNAUGMENTED, -1, logits, None, header.task)
+    logit_store.write(options.output, header, ids, stored)
     print(f"wrote {options.output}: logits of {len(ids):,} clips for {len(labels)} labels")
     return entry_point.EXIT_OK
 
 
-def read_tensor(path: Path, n_classes: int) -> Tensor:
-    """Read a tensor of logits without running anything that is in the file: float32 [clips, classes].
+def read_logits(path: Path, n_classes: int, task: Task, probabilities: bool = False) -> Tensor:
+    """Read a tensor of logits without running any code of the file: float32 [clips, classes].
+
+    Args:
+        path: a file of ``torch.save``.
+        n_classes: the expected number of columns.
+        task: how logits become probabilities.
+        probabilities: the file holds probabilities instead, whose logits are returned.
 
     Raises:
         DataError: where the file is missing, or holds something else.
     """
+    values = _read_tensor(path)
+    if values.dim() != 2 or values.shape[1] != n_classes or not values.is_floating_point():
+        raise DataError(
+            f"{path} holds {values.dtype} of shape {list(values.shape)} where floating-point logits of shape "
+            f"[clips, {n_classes}] are expected: check --labels."
+        )
+    values = values.detach().float()
+    if not values.isfinite().all():
+        row = int((~values.isfinite()).any(dim=1).nonzero()[0])
+        raise DataError(f"{path} holds NaN or infinity, first in row {row}: compute the logits again.")
+    if looks_like_probabilities(values, task) != probabilities:
+        found = "no probabilities" if probabilities else "probabilities and not logits"
+        rule = "sums to 1" if task == "single_label" else "lies in [0, 1]"
+        remedy = "leave out" if probabilities else "give the logits, or add"
+        raise DataError(
+            f"{path} holds {found} (each row of probabilities is >= 0 and {rule}): {remedy} --probabilities."
+        )
+    return to_logits(values, task) if probabilities else values
+
+
+def _read_tensor(path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"There is no file {path}: name the tensor that a teacher's logits were saved to.")
     try:
-        logits = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is damaged, or holds more than a tensor: save the logits alone.") from error
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] != n_classes:
-        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path} holds {found} where logits of shape [clips, {n_classes}] were expected: check --labels."
-        )
-    if not logits.float().isfinite().all():
-        raise DataError(f"{path} holds numbers that are not finite: make the logits again.")
-    return logits.float()
+            f"{path} is no file of torch.save, or holds pickled objects: save the tensor of logits alone."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise DataError(f"{path} is damaged or cut short: copy or save it again.") from error
+    if not isinstance(values, Tensor):
+        raise DataError(f"{path} holds a {type(values).__name__}: save the tensor of logits alone.")
+    return values
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,9 +110,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--column", default="filename", help="of the table: the clips' ids in the corpus")
     parser.add_argument("--tab", action="store_true", help="a .csv is tab-separated, as DCASE's are")
     parser.add_argument("--labels", required=True, help="class names in the order of the columns: 'a,b,...'")
+    parser.add_argument(
+        "--probabilities", action="store_true", help="the tensor holds probabilities, not logits"
+    )
     parser.add_argument("--task", choices=("single_label", "multi_label"), default="single_label")
     parser.add_argument("--sample-rate", type=int, default=32_000, help="Hz, of the student's front end")
     parser.add_argument("--clip-s", type=float, default=1.0, help="seconds of a clip that was scored")
-    parser.add_argument("--licence", default="unknown", help="of the teacher; travels with its students")
+    parser.add_argument(
+        "--licence", default="unknown", help="of the teacher; recorded in its students' model files"
+    )
     parser.add_argument("-o", "--output", default="logits.h5", help="the store to write")
     return parser

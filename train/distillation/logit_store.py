@@ -1,10 +1,10 @@
-"""The teacher-logit store: what teachers answered, by clip id, in one HDF5 file.
+"""The logit store: teacher logits by clip id, in one HDF5 file.
 
-A row is one window of a clip, named by the clip's id and where the window begins, never by a position in a
-list. Rows at rest (view -1) are windows as they are; a row of view ``v`` is a window as the student will be
-shown it in epoch ``v``: ``seed``, ``v`` and ``batch`` are all that its crop, augmentation and mixup partner
-follow from (`train.training.lightning_module.Classifier.view`). Logits are float16: all of them, or the k
-largest with one for the rest (`train.distillation.losses.keep_top_k`).
+A row is one window of a clip, named by the clip's id and the window's first sample, never by a position in a
+list. Rows of view -1 (`UNAUGMENTED`) are plain windows; a row of view ``v`` is a window as the student is
+shown it in epoch ``v``: its crop, augmentation and MixUp partner depend on ``seed``, ``v`` and ``batch``
+alone (`train.training.lightning_module.Classifier.view`). Logits are float16: all of them, or the k largest
+with one for the rest (`train.distillation.losses.keep_top_k`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from train.distillation.losses import expand_top_k, keep_top_k
 SCHEMA = 1
 _MAGIC = "tinyscene.logits"
 _LARGEST = 65_504.0  # of float16
-AT_REST = -1
+UNAUGMENTED = -1
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -45,10 +45,10 @@ class Header:
         task: how logits become probabilities.
         sample_rate: Hz, of the clips as the student reads them; window starts count its samples.
         window: samples of a window.
-        view: what the views follow from, as JSON values; empty where all rows are at rest.
+        view: what the views depend on, as JSON values; empty where all rows are unaugmented.
         views: number of views.
-        mixed: whether the teacher was shown windows that MixUp had mixed; else its answers are to be mixed.
-        top_k: how many logits were kept; None is all.
+        mixed: whether MixUp was applied to the teacher's input; otherwise it is to be applied to its output.
+        top_k: number of logits stored a window; None is all.
         provenance: the teachers, as JSON values.
     """
 
@@ -64,15 +64,15 @@ class Header:
 
 
 class Rows(NamedTuple):
-    """Windows and what was answered: the columns of a store.
+    """Windows and their logits: the columns of a store.
 
     Attributes:
         clip: int32 [rows], position in the store's own list of clip ids.
         start: int64 [rows], first sample.
-        view: int16 [rows], `AT_REST` or the epoch.
-        batch: int32 [rows], number of the batch within the epoch, -1 at rest.
-        logits: float16 [rows, classes]; or values [rows, k], where only the largest were kept.
-        indices: int32 [rows, k], their classes; [rows, 0] where all were kept.
+        view: int16 [rows], `UNAUGMENTED` or the epoch.
+        batch: int32 [rows], number of the batch within the epoch, -1 without augmentation.
+        logits: float16 [rows, classes]; or values [rows, k], where only the largest are stored.
+        indices: int32 [rows, k], their classes; [rows, 0] where all are stored.
         rest: float16 [rows], the logit of all other classes.
     """
 
@@ -105,7 +105,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def concatenate(cls, parts: Sequence[Rows]) -> Rows:
-        """Put rows one after the other."""
+        """Concatenate rows in order."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
@@ -125,7 +125,7 @@ def write(path: str | Path, header: Header, clip_ids: Sequence[str], rows: Rows)
 
 
 class Store:
-    """A store that is read.
+    """A store opened for reading.
 
     Args:
         path: the file.
@@ -150,13 +150,17 @@ class Store:
                 self.header = Header(**{**values, "labels": tuple(values["labels"])})
                 self.clip_ids: list[str] = file["clip_id"].asstr()[:].tolist()
                 rows = Rows(*(file[name][:] for name in Rows._fields))
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except OSError as error:
             raise DataError(
-                f"{path} is damaged or cut short, or no HDF5 file: make it again with "
+                f"{path} is no HDF5 file, or is damaged or cut short: make it again with "
                 "`python -m train teach`."
             ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} lacks parts of a logit store ({error}): make it again with `python -m train teach`."
+            ) from error
         order = np.lexsort((rows.start, rows.view, rows.clip))
-        self.rows = Rows(*(column[order] for column in rows))
+        self.rows = Rows._make(column[order] for column in rows)
         self._group = self._group_of(self.rows.clip, self.rows.view)
 
     def _group_of(self, clip: Ints, view: Ints | int) -> Ints:
@@ -168,23 +172,23 @@ class Store:
         return {name: index for index, name in enumerate(self.clip_ids)}
 
     def find(self, clip_ids: Sequence[str]) -> Ints:
-        """Where clips stand in this store: int64 [clips], -1 where it does not know one."""
+        """Positions of clips in this store: int64 [clips], -1 for a clip that it lacks."""
         return np.array([self._place.get(name, -1) for name in clip_ids], np.int64)
 
-    def knows_at_rest(self, clip: Ints) -> bool:
-        """Whether every one of these clips, [n] as `find` gave them, is known and has rows at rest."""
-        group = self._group_of(clip, AT_REST)
+    def has_unaugmented(self, clip: Ints) -> bool:
+        """Whether every one of these clips, [n] as returned by `find`, has unaugmented rows."""
+        group = self._group_of(clip, UNAUGMENTED)
         first, last = (np.searchsorted(self._group, group, side) for side in ("left", "right"))
         return bool((clip >= 0).all() and (first < last).all())
 
     def lookup(self, clip: Ints, start: Ints, view: int, window: int) -> Tensor:
-        """What was answered to windows.
+        """Logits of windows.
 
         Args:
-            clip: [batch], as `find` gave them.
+            clip: [batch], as returned by `find`.
             start: [batch], first samples of the windows.
-            view: of the training, or `AT_REST`; at rest the row counts whose middle is nearest, so a teacher
-                who heard clips of 10 s answers for every second in them.
+            view: of the training, or `UNAUGMENTED`; without augmentation the row with the nearest middle is
+                taken, so a teacher of 10-s clips serves every second in them.
             window: samples of a window.
 
         Returns:
@@ -196,15 +200,16 @@ class Store:
         group = self._group_of(clip, view)
         first = np.searchsorted(self._group, group, "left")
         last = np.searchsorted(self._group, group, "right")
-        middle = np.asarray(start) + (window - self.header.window) / 2  # of a row that would begin there
+        # first sample of the row whose middle would be the window's middle
+        middle = np.asarray(start) + (window - self.header.window) / 2
         places = np.empty(len(group), np.int64)
         for i, (begin, end) in enumerate(zip(first, last, strict=True)):
             starts = self.rows.start[begin:end]
             nearest = int(np.abs(starts - middle[i]).argmin()) if end > begin else -1
-            if nearest < 0 or (view != AT_REST and starts[nearest] != start[i]):
-                where = "at rest" if view == AT_REST else f"in view {view}"
+            if nearest < 0 or (view != UNAUGMENTED and starts[nearest] != start[i]):
+                where = "without augmentation" if view == UNAUGMENTED else f"in view {view}"
                 raise DataError(
-                    f"{self.path} has no answer for {self.clip_ids[clip[i]]} at sample {start[i]} {where}: "
+                    f"{self.path} has no logits for {self.clip_ids[clip[i]]} at sample {start[i]} {where}: "
                     "make the store again with this recipe."
                 )
             places[i] = begin + nearest
@@ -221,22 +226,22 @@ class Store:
         Args:
             labels: of the student.
             sample_rate: of the student's clips, Hz.
-            view: what the student's views follow from.
+            view: what the student's views depend on.
 
         Raises:
             ConfigError: naming what differs.
         """
-        ours, theirs = set(labels), set(self.header.labels)
-        if ours != theirs:
-            only = [f"{', '.join(sorted(ours - theirs))} is not in the store"] if ours - theirs else []
-            only += [f"{', '.join(sorted(theirs - ours))} is not in the data"] if theirs - ours else []
+        data, store = set(labels), set(self.header.labels)
+        if data != store:
+            only = [f"{', '.join(sorted(data - store))} is not in the store"] if data - store else []
+            only += [f"{', '.join(sorted(store - data))} is not in the data"] if store - data else []
             raise ConfigError(
                 f"{self.path} was made for other labels ({'; '.join(only)}): make it again with a teacher "
                 "of these labels."
             )
         if sample_rate != self.header.sample_rate:
             raise ConfigError(
-                f"{self.path} was made at {self.header.sample_rate} Hz and the student hears "
+                f"{self.path} was made at {self.header.sample_rate} Hz and the student's front end takes "
                 f"{sample_rate} Hz: make it again with this recipe."
             )
         for key in self.header.view:

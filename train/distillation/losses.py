@@ -1,4 +1,4 @@
-"""The losses of training: pure functions of logits, labels and a teacher's answers.
+"""The losses of training: pure functions of logits, labels and a teacher's probabilities.
 
 Shapes are [batch, classes] throughout. Labels are probabilities: one-hot, mixed by MixUp, or zeros where a
 clip has no label; ``labelled`` [batch] is the share of an example that is labelled, 1 or 0 before mixing.
@@ -13,10 +13,10 @@ from torch import Tensor
 from runtime.spec import Task
 
 
-def label_loss(logits: Tensor, target: Tensor, labelled: Tensor, task: Task) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor, task: Task) -> Tensor:
     """Cross-entropy, or binary cross-entropy where a clip has any number of labels: a scalar.
 
-    The mean over what is labelled; 0 where nothing is.
+    The mean over the labelled examples; 0 where there is none.
     """
     mass = labelled.sum().clamp_min(1.0)
     if task == "single_label":
@@ -27,12 +27,12 @@ def label_loss(logits: Tensor, target: Tensor, labelled: Tensor, task: Task) -> 
 
 
 def soften(logits: Tensor, temperature: float, task: Task) -> Tensor:
-    """A teacher's logits -> its probabilities at a temperature."""
+    """Logits [batch, classes] -> probabilities at a temperature, the same shape."""
     scaled = logits / temperature
     return scaled.softmax(dim=1) if task == "single_label" else scaled.sigmoid()
 
 
-def soft_cross_entropy(logits: Tensor, taught: Tensor, temperature: float = 1.0) -> Tensor:
+def soft_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Kullback-Leibler divergence of the student from its teacher, times T^2: a scalar >= 0.
 
     Hinton et al., "Distilling the knowledge in a neural network", 2015, as CP-JKU's DCASE systems use it.
@@ -40,26 +40,27 @@ def soft_cross_entropy(logits: Tensor, taught: Tensor, temperature: float = 1.0)
 
     Args:
         logits: the student's.
-        taught: the teacher's probabilities, at the same temperature.
+        teacher: the teacher's probabilities, at the same temperature.
         temperature: T.
     """
     log_p = F.log_softmax(logits / temperature, dim=1)
-    return temperature**2 * F.kl_div(log_p, taught, reduction="batchmean")
+    return temperature**2 * F.kl_div(log_p, teacher, reduction="batchmean")
 
 
-def binary_distillation(logits: Tensor, taught: Tensor, temperature: float = 1.0) -> Tensor:
+def binary_distillation(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Binary cross-entropy against a teacher's probability of each class, times T^2: a scalar.
 
-    As Faster AST and CED (Dinkel et al., ICASSP 2024) teach taggers, and as a softmax teacher can teach
-    too. Averaged over classes and batch.
+    The loss of Faster AST and CED (Dinkel et al., ICASSP 2024) for tagging; it also takes the probabilities
+    of a softmax teacher. Averaged over classes and batch.
     """
-    return temperature**2 * F.binary_cross_entropy_with_logits(logits / temperature, taught)
+    return temperature**2 * F.binary_cross_entropy_with_logits(logits / temperature, teacher)
 
 
 def similarity_matching(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently two networks find the examples of a batch alike: a scalar, 0 where they agree.
+    """Distance between two networks' similarities of the examples of a batch: a scalar, 0 where they agree.
 
-    Tung & Mori, "Similarity-preserving knowledge distillation", ICCV 2019: needs no common width.
+    Tung & Mori, "Similarity-preserving knowledge distillation", ICCV 2019. The two networks may have
+    features of different widths.
 
     Args:
         student: features [batch, ...].
@@ -73,18 +74,18 @@ def similarity_matching(student: Tensor, teacher: Tensor) -> Tensor:
     return (similarity(student) - similarity(teacher)).square().sum(dim=1).mean()
 
 
-def agreement(logits: Tensor, taught: Tensor) -> Tensor:
-    """Share of examples whose likeliest class is the teacher's: a scalar."""
-    return (logits.argmax(dim=1) == taught.argmax(dim=1)).float().mean()
+def agreement(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Share of examples for which student and teacher have the same likeliest class: a scalar."""
+    return (logits.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
 
 
 def expand_top_k(values: Tensor, indices: Tensor, rest: Tensor, n_classes: int) -> Tensor:
-    """Logits of a teacher of whom only the largest were kept (CED stores the 20 largest of 527).
+    """Full logits from the k largest ones (CED stores the 20 largest of 527).
 
     Args:
         values: [batch, k].
         indices: int64 [batch, k], their classes.
-        rest: [batch], one logit for all the others; see `keep_top_k`.
+        rest: [batch], one logit for all other classes; see `keep_top_k`.
         n_classes: number of classes.
 
     Returns:
@@ -95,12 +96,12 @@ def expand_top_k(values: Tensor, indices: Tensor, rest: Tensor, n_classes: int) 
 
 
 def keep_top_k(logits: Tensor, k: int, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    """Keep the k largest logits, and one for the rest that leaves their probabilities as they are.
+    """Keep the k largest logits, and one logit for the rest that leaves their probabilities unchanged.
 
     Returns:
-        values [batch, k], indices [batch, k], rest [batch]. At temperature 1 the kept classes have exactly
-        the probability that they had; what is left of a softmax is shared evenly by the others, and a
-        sigmoid's others have their mean probability.
+        values [batch, k], indices [batch, k], rest [batch]. At temperature 1 the k classes retain their exact
+        probability; the rest of a softmax is shared evenly by the other classes, and with a sigmoid the other
+        classes have their mean probability.
     """
     values, indices = logits.topk(k, dim=1)
     others = logits.scatter(1, indices, float("-inf"))
@@ -109,5 +110,5 @@ def keep_top_k(logits: Tensor, k: int, task: Task) -> tuple[Tensor, Tensor, Tens
         rest = others.logsumexp(dim=1) - torch.log(torch.tensor(float(count)))
     else:
         rest = torch.logit((others.sigmoid().sum(dim=1) / count).clamp(1e-6, 1 - 1e-6))
-    # -inf where all were kept: any number will do, nothing is read from it
+    # -inf where k is the number of classes; no class reads it then, but float16 storage needs a number
     return values, indices, rest.clamp_min(-60.0)

@@ -1,11 +1,11 @@
-"""``python -m train teach``: teachers answer for a recipe's corpus; their logits become a store.
+"""``python -m train teach``: precompute teacher logits for a recipe's corpus, and write a logit store.
 
-At rest, every window is scored once, as it is. With --views V the teachers are shown exactly what the
-student will be shown in its epochs 0 to V-1 (crop, augmentation, MixUp partner), and the student goes
-through them again from epoch V on.
+By default every window is scored once, without augmentation. With --views V the teachers are shown exactly
+what the student will be shown in its epochs 0 to V-1 (crop, augmentation, MixUp partner); from epoch V on
+the student repeats these views.
 
 Several processes share the work (``torchrun --nproc-per-node 2 -m train teach ...``), and a run that was
-killed goes on where it stopped.
+killed resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from train.data import Batch, ClipData, ClipWindows
 from train.data.corpus import Split
 from train.data.data_module import EpochBatches
 from train.distillation import logit_store
-from train.distillation.logit_store import AT_REST, Header, Rows
-from train.distillation.teachers import Teacher, find_teacher
+from train.distillation.logit_store import UNAUGMENTED, Header, Rows
+from train.distillation.teachers import Teacher, check_labels, find_teacher
 from train.partial_results import Parts
-from train.training.augmentation import View
 from train.training.lightning_module import Classifier
+from train.training.views import View
 
-_PART = 16  # batches; what a killed run loses for each process
+_PART = 16  # batches a part; a killed process loses at most one part
 
 
 class Job(NamedTuple):
-    """A batch to be scored.
+    """One batch to score.
 
     Attributes:
         split: of the corpus.
-        view: an epoch of the training, or `AT_REST`.
-        number: of the batch within it.
-        windows: what it is cut of.
+        view: an epoch of the training, or `UNAUGMENTED`.
+        number: of the batch within the epoch.
+        windows: positions of its windows in the split.
     """
 
     split: Split
@@ -57,8 +57,8 @@ class Job(NamedTuple):
     windows: list[int]
 
 
-class TeachCLI(LightningCLI):
-    """Reads a recipe as training does, and builds its data and student without training it."""
+class PrecomputeCLI(LightningCLI):
+    """Reads a recipe as training does, and builds its data and student without training."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -72,7 +72,7 @@ class TeachCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What a recipe knows, and who teaches."""
+        """The keys of a recipe, and the teachers."""
         link_recipe(parser)
         parser.add_argument(
             "--teacher", nargs="+", required=True,
@@ -80,27 +80,30 @@ class TeachCLI(LightningCLI):
         )  # fmt: skip
         parser.add_argument("--checkpoint", help="weights of a package.module:name")
         parser.add_argument(
-            "--views", type=int, default=0, help="epochs of the training to score; 0: at rest"
+            "--views", type=int, default=0, help="epochs of the training to score; 0: without augmentation"
         )
         parser.add_argument(
-            "--splits", nargs="+", default=["train", "val"], help="scored at rest, but for train with --views"
+            "--splits",
+            nargs="+",
+            default=["train", "val"],
+            help="scored without augmentation, except train with --views",
         )
         parser.add_argument("--top-k", type=int, help="keep only the k largest logits of a window")
-        parser.add_argument("--window", type=float, help="seconds that a callable teacher hears at a time")
+        parser.add_argument("--window", type=float, help="window of a callable teacher in seconds")
         parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
         parser.add_argument("--output", "-o", default="logits.h5", help="the store to write")
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """Nothing is trained."""
+        """No trainer: nothing is trained."""
 
 
 _USAGE = "python -m train teach --config RECIPE --teacher model.pt [...] [--views V] [-o logits.h5]"
 
 
 def main(arguments: list[str]) -> int:
-    """Score what is missing; the first process puts all together. Returns an exit code."""
+    """Score the missing parts; the first process merges all parts. Returns an exit code."""
     sys.argv = ["python -m train teach", *arguments]  # where LightningCLI looks
-    cli = TeachCLI()
+    cli = PrecomputeCLI()
     options = cli.config
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     for split in options.splits:
@@ -108,43 +111,46 @@ def main(arguments: list[str]) -> int:
             raise ConfigError(f"There is no split '{split}': the splits are train, val and test.")
     device = _device(options.device)
     teachers = [find_teacher(name, options.checkpoint, device) for name in options.teacher]
-    work = Teaching(
+    work = ScoringPlan(
         cli.model.to(device).eval(), cli.datamodule, teachers,
         views=options.views, splits=options.splits, top_k=options.top_k, window_s=options.window,
     )  # fmt: skip
     output = Path(options.output)
     parts = Parts(output, work.key(), -(-len(work.jobs) // _PART))
     mine = [index for index in parts.missing() if index % world == rank]
-    for index in tqdm(mine, desc="teaching", unit="part", disable=None if rank == 0 else True):
+    for index in tqdm(mine, desc="scoring", unit="part", disable=None if rank == 0 else True):
         _write_part(parts.paths[index], [work.score(job) for job in work.jobs[index * _PART :][:_PART]])
     if rank:
         return entry_point.EXIT_OK
     if left := parts.missing():
-        print(f"waiting for the other processes: {len(left)} parts are theirs", file=sys.stderr)
+        print(f"waiting for the other processes, which score {len(left)} parts", file=sys.stderr)
     while parts.missing():
         time.sleep(0.2)
     rows = Rows.concatenate([_read_part(path) for path in parts.paths])
     logit_store.write(output, work.header(), work.clip_ids, rows)
     parts.clear()
-    print(f"wrote {output}: {len(rows.clip):,} answers to {len(work.clip_ids):,} clips", file=sys.stderr)
+    print(
+        f"wrote {output}: logits of {len(rows.clip):,} windows of {len(work.clip_ids):,} clips",
+        file=sys.stderr,
+    )
     return entry_point.EXIT_OK
 
 
-class Teaching:
-    """All that has to be scored, in an order that no number of processes changes.
+class ScoringPlan:
+    """The batches to score, in an order that does not depend on the number of processes.
 
     Args:
         student: whose views the teachers are shown.
         data: the corpus.
         teachers: whose logits are averaged.
-        views: epochs of the training split to score; 0 scores it at rest.
-        splits: what to score.
-        top_k: how many logits to keep; None keeps all.
-        window_s: seconds of a window at rest; None takes the teachers' own.
+        views: epochs of the training split to score; 0 scores it without augmentation.
+        splits: to score.
+        top_k: number of logits to store a window; None stores all.
+        window_s: seconds of an unaugmented window; None takes the teachers' own.
 
     Attributes:
         jobs: the batches.
-        clip_ids: of all clips, in the order of the rows' ``clip``.
+        clip_ids: of all clips; ``clip`` of a row is a position in this list.
 
     Raises:
         ConfigError: where the teachers do not fit the data or each other.
@@ -164,34 +170,34 @@ class Teaching:
         self.student, self.teachers, self.views, self.top_k = student, teachers, views, top_k
         self.labels = _common("labels", [teacher.labels for teacher in teachers])
         self.task = _common("task", [teacher.task for teacher in teachers])
-        self.sees_mixing = _common("sight of MixUp", [teacher.sees_mixing for teacher in teachers])
-        if set(self.labels) != set(student.labels):
-            differing = sorted(set(self.labels) ^ set(student.labels))
-            raise ConfigError(
-                f"The teachers know other labels than the corpus ({', '.join(differing)} on one side alone): "
-                "take teachers of these labels."
-            )
+        self.sees_mixing = _common("handling of MixUp", [teacher.sees_mixing for teacher in teachers])
+        check_labels("The teacher", self.labels, student.labels)
         if top_k is not None and not 1 <= top_k <= len(self.labels):
             raise ConfigError(f"--top-k lies between 1 and the number of labels, {len(self.labels)}.")
         if views < 0:
             raise ConfigError(f"--views is a number of epochs, 0 or more, not {views}.")
-        rate = student.spec.sample_rate
-        windows_s = {t.window_s for t in teachers} - {None} | ({window_s} if window_s else set())
-        if len(windows_s) > 1 or (views and windows_s - {student.clip_s}):
-            lengths = " and ".join(f"{seconds} s" for seconds in sorted(windows_s))
-            raise ConfigError(
-                f"The teachers hear {lengths} at a time and the student {student.clip_s} s: such teachers "
-                "answer at rest alone (--views 0), one length at a time."
-            )
-        self.window = round((windows_s.pop() if windows_s else student.clip_s) * rate)
+        self.window = round(self._window_s(window_s) * student.spec.sample_rate)
         data.setup("fit" if "test" not in splits else None)
         self.datasets: dict[Split, ClipWindows] = {split: data.datasets[split] for split in splits}
         self.view_key = student.view_key(data.datasets["train"], data.batch_size) if views else {}
-        self.jobs, self.clip_ids, self._first_clip = [], [], {}
+        self.jobs: list[Job] = []
+        self.clip_ids: list[str] = []
+        self._first_clip: dict[Split, int] = {}
         for split, dataset in self.datasets.items():
             self._first_clip[split] = len(self.clip_ids)
             self.clip_ids += [clip.id for clip in dataset.clips]
             self._plan(split, dataset, data.batch_size)
+
+    def _window_s(self, window_s: float | None) -> float:
+        """Seconds of a window; all teachers and, with views, the student must agree in it."""
+        lengths = {t.window_s for t in self.teachers if t.window_s} | ({window_s} if window_s else set())
+        if len(lengths) > 1 or (self.views and lengths - {self.student.clip_s}):
+            listed = " and ".join(f"{seconds} s" for seconds in sorted(lengths))
+            raise ConfigError(
+                f"The teachers take windows of {listed} and the student of {self.student.clip_s} s: score "
+                "them without augmentation (--views 0), one window length at a time."
+            )
+        return lengths.pop() if lengths else self.student.clip_s
 
     def _plan(self, split: Split, dataset: ClipWindows, batch_size: int) -> None:
         if split == "train" and self.views:
@@ -205,12 +211,12 @@ class Teaching:
             self.datasets[split] = dataset
         starts = range(0, len(dataset), batch_size)
         self.jobs += [
-            Job(split, AT_REST, -1, list(range(start, min(start + batch_size, len(dataset)))))
+            Job(split, UNAUGMENTED, -1, list(range(start, min(start + batch_size, len(dataset)))))
             for start in starts
         ]
 
     def header(self) -> Header:
-        """Of the store."""
+        """The header of the store."""
         return Header(
             labels=self.labels,
             task=self.task,
@@ -224,27 +230,27 @@ class Teaching:
         )
 
     def key(self) -> Any:
-        """What an earlier run must agree in for its parts to be used."""
+        """JSON values by which the parts of an interrupted run are recognised."""
         header = self.header()
         return [vars(header), self.clip_ids, len(self.jobs)]
 
     @torch.inference_mode()
     def score(self, job: Job) -> Rows:
-        """Let the teachers answer to a batch."""
+        """Score one batch with every teacher; the logits are averaged."""
         dataset = self.datasets[job.split]
-        if job.view == AT_REST:
+        if job.view == UNAUGMENTED:
             batch = self._moved(dataset.at_rest(job.windows))
             view = View(batch.waveform, self.student.log_mel(batch.waveform), None)
         else:
             dataset.epoch = job.view
             batch = self._moved(dataset[job.windows])
             view = self.student.view(batch, dataset, job.number)
-        answers = [self._in_order(teacher, view) for teacher in self.teachers]
+        each = [self._in_order(teacher, view) for teacher in self.teachers]
         clips = batch.clip.cpu().numpy() + self._first_clip[job.split]
-        logits = torch.stack(answers).mean(dim=0)
+        logits = torch.stack(each).mean(dim=0)
         if not logits.isfinite().all():
             raise TinysceneError(
-                f"A teacher's answers are not finite to {dataset.clips[int(batch.clip[0])].id} or another "
+                f"A teacher's logits are not finite for {dataset.clips[int(batch.clip[0])].id} or another "
                 "clip of its batch: take another teacher, or run `python -m train check-data`."
             )
         return Rows.of(clips, batch.start.cpu().numpy(), job.view, job.number, logits, self.top_k, self.task)

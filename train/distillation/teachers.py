@@ -1,10 +1,10 @@
-"""Anybody who can answer for a batch: a model.pt of ours, an exported ONNX file, or a Python callable."""
+"""The teacher interface and its adapters: a model.pt, an exported ONNX file, or a Python callable."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,24 @@ from runtime.audio import resample as resampling
 from runtime.errors import ConfigError, TinysceneError
 from runtime.model.session import Session
 from runtime.spec import FrontEndSpec, Task
-from train import networks
 from train.checkpoints import model_pt
+from train.checkpoints.identity import describe_file
+from train.distillation.features import FeatureHook
+from train.distillation.probabilities import looks_like_probabilities
 from train.log_mel import LogMel
-from train.training.augmentation import View
+from train.training.views import View
 
 
 class Teacher(ABC):
-    """Answers for a batch as the student is shown it.
+    """Computes logits for the same view of a batch that the student is shown.
 
     Attributes:
         labels: class names in the order of the logits.
         task: how logits become probabilities.
-        window_s: the length that it was trained on, seconds; None where any will do.
-        sees_mixing: whether MixUp is in what it is shown; otherwise its answers are mixed instead.
-        features: what its last part was given at the last batch; None where that cannot be seen.
+        window_s: the window length that it was trained on, seconds; None where any length will do.
+        sees_mixing: whether MixUp is applied to its input; otherwise it is applied to its probabilities.
+        features: input of its head for the last batch, [batch, channels, mels, frames]; None where the
+            teacher does not expose it.
     """
 
     labels: tuple[str, ...]
@@ -41,33 +44,33 @@ class Teacher(ABC):
 
     @abstractmethod
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
-        """What it says to a batch: float32 [batch, classes].
+        """Logits for a view of a batch: float32 [batch, classes].
 
         Args:
-            view: the batch.
-            spec: the front end that made ``view.log_mel``.
+            view: of the batch.
+            spec: the front end that computed ``view.log_mel``.
         """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Who it is, as JSON values; the same name and checksum is the same teacher."""
+        """Name, checksum and licence as JSON values; equal values mean the same teacher."""
 
 
-class _Hearing(Teacher):
-    """A teacher with a front end of ours: it takes the student's log-mel where both are the same."""
+class _LogMelTeacher(Teacher):
+    """A teacher on log-mels: it reuses the student's log-mel where the two front ends are equal."""
 
     def __init__(self, spec: FrontEndSpec, device: torch.device) -> None:
         self.spec, self._log_mel = spec, LogMel(spec).to(device)
 
     def _input(self, view: View, spec: FrontEndSpec) -> Tensor:
-        """Log-mel [batch, 1, mels, frames], mixed as the student's is."""
+        """Log-mel [batch, 1, mels, frames] of the teacher's front end, mixed like the student's."""
         if spec == self.spec:
             return view.log_mel
         waveform = resample(view.waveform, spec.sample_rate, self.spec.sample_rate)
         return view.mixed(self._log_mel(waveform))
 
 
-class ModelTeacher(_Hearing):
+class ModelTeacher(_LogMelTeacher):
     """A model.pt, student or teacher.
 
     Args:
@@ -79,8 +82,9 @@ class ModelTeacher(_Hearing):
         self._path, self._model = path, model_pt.load(path)
         super().__init__(self._model.frontend, device)
         self.labels, self.task, self.window_s = self._model.labels, self._model.task, self._model.clip_s
-        self._network = self._model.build().to(device, memory_format=torch.channels_last)
-        self._features = networks.Features(self._network)
+        self._network = self._model.build().to(device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features = FeatureHook(self._network)
 
     @torch.inference_mode()
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
@@ -94,12 +98,12 @@ class ModelTeacher(_Hearing):
         """File, network, front end, data and licence."""
         provenance = self._model.provenance
         return {
-            **_file(self._path), "network": self._model.student, "front_end": self.spec.to_dict(),
+            **describe_file(self._path), "network": self._model.student, "front_end": self.spec.to_dict(),
             "data": provenance.get("data"), "licence": provenance.get("licence", "unknown"),
         }  # fmt: skip
 
 
-class OnnxTeacher(_Hearing):
+class OnnxTeacher(_LogMelTeacher):
     """An .onnx file of `python -m export onnx`, run by the runtime.
 
     Args:
@@ -117,14 +121,14 @@ class OnnxTeacher(_Hearing):
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
         """Run the session."""
         log_mel = self._input(view, spec)
-        answers = self._session.logits(np.ascontiguousarray(log_mel.cpu().numpy(), np.float32))
-        return torch.from_numpy(answers).to(view.log_mel.device)
+        logits = self._session.logits(np.ascontiguousarray(log_mel.cpu().numpy(), np.float32))
+        return torch.from_numpy(logits).to(view.log_mel.device)
 
     def describe(self) -> dict[str, Any]:
         """File, front end and provenance."""
         spec = self._session.spec
         return {
-            **_file(self._path), "front_end": self.spec.to_dict(),
+            **describe_file(self._path), "front_end": self.spec.to_dict(),
             "licence": spec.provenance.get("licence", "unknown"),
         }  # fmt: skip
 
@@ -135,11 +139,11 @@ class CallableTeacher(Teacher):
     It is called with a float32 tensor [batch, samples] at its ``sample_rate`` and returns logits
     [batch, classes]. Its attributes are ``labels`` (class names in the order of the logits),
     ``sample_rate`` (Hz) and, where they apply, ``task`` (``single_label`` or ``multi_label``) and
-    ``licence``. Where a checkpoint is given, the name is that of a function from the checkpoint's path to
-    such a callable.
+    ``licence``. Where a checkpoint is given, the name is that of a function that takes the checkpoint's path
+    and returns such a callable.
 
     Args:
-        name: of the callable, or of what makes it.
+        name: of the callable, or of the function that returns it.
         checkpoint: path of its weights.
     """
 
@@ -159,7 +163,7 @@ class CallableTeacher(Teacher):
         missing = [name for name in ("labels", "sample_rate") if not hasattr(self._call, name)]
         if missing:
             raise ConfigError(
-                f"The teacher '{name}' has no attribute '{missing[0]}': it must say its labels and "
+                f"The teacher '{name}' has no attribute '{missing[0]}': it needs the attributes labels and "
                 "sample_rate."
             )
         self.labels = tuple(self._call.labels)
@@ -167,20 +171,29 @@ class CallableTeacher(Teacher):
 
     @torch.inference_mode()
     def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
-        """Call it, and check what comes back."""
+        """Call it, and check the logits that it returns."""
         waveform = resample(view.waveform, spec.sample_rate, self._call.sample_rate)
-        answers = torch.as_tensor(self._call(waveform), dtype=torch.float32)
-        wanted = (len(waveform), len(self.labels))
-        if tuple(answers.shape) != wanted or not answers.isfinite().all():
+        logits = torch.as_tensor(self._call(waveform), dtype=torch.float32)
+        expected = (len(waveform), len(self.labels))
+        if tuple(logits.shape) != expected:
             raise TinysceneError(
-                f"The teacher '{self._name}' gave logits of shape {list(answers.shape)} where finite ones of "
-                f"shape {list(wanted)} were expected: mend it."
+                f"The teacher '{self._name}' returned logits of shape {list(logits.shape)} where "
+                f"{list(expected)} was expected: return one row a waveform and one column a label."
             )
-        return answers.to(view.log_mel.device)
+        if looks_like_probabilities(logits, self.task):
+            raise TinysceneError(
+                f"The teacher '{self._name}' returned probabilities and not logits: return them before the "
+                "softmax or sigmoid."
+            )
+        if not logits.isfinite().all():
+            raise TinysceneError(
+                f"The teacher '{self._name}' returned logits that are not finite: correct the callable."
+            )
+        return logits.to(view.log_mel.device)
 
     def describe(self) -> dict[str, Any]:
         """Its name, its checkpoint's checksum and its licence."""
-        weights = _file(Path(self._checkpoint)) if self._checkpoint else {}
+        weights = describe_file(self._checkpoint) if self._checkpoint else {}
         return {"callable": self._name, **weights, "licence": getattr(self._call, "licence", "unknown")}
 
 
@@ -198,22 +211,30 @@ def find_teacher(name: str, checkpoint: str | None = None, device: str | torch.d
     suffix = Path(name).suffix
     if suffix in (".pt", ".onnx"):
         if checkpoint:
-            raise ConfigError(f"{name} has its weights inside: --checkpoint is for callables alone.")
+            raise ConfigError(f"{name} contains its weights: --checkpoint is for callables alone.")
         kind = ModelTeacher if suffix == ".pt" else OnnxTeacher
         return kind(Path(name), torch.device(device))
     return CallableTeacher(name, checkpoint)
+
+
+def check_labels(teacher: str, labels: Sequence[str], expected: Sequence[str]) -> None:
+    """Make sure that a teacher has the labels of the data, in any order.
+
+    Raises:
+        ConfigError: where it has others; ``teacher`` names it in the message.
+    """
+    if set(labels) != set(expected):
+        differing = ", ".join(sorted(set(labels) ^ set(expected)))
+        raise ConfigError(
+            f"{teacher} has other labels than the data ({differing} on one side alone): take a teacher of "
+            "these labels."
+        )
 
 
 def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
     """Resample float32 [batch, samples] as the runtime resamples files."""
     if sample_rate == target_rate:
         return waveform
-    channels = resampling.resample(
-        waveform.T.cpu().numpy(), sample_rate, target_rate
-    )  # the batch as channels
-    return torch.from_numpy(np.ascontiguousarray(channels.T)).to(waveform.device)
-
-
-def _file(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    clips = waveform.T.cpu().numpy()  # the resampler takes [samples, channels]
+    resampled = resampling.resample(clips, sample_rate, target_rate)
+    return torch.from_numpy(np.ascontiguousarray(resampled.T)).to(waveform.device)

@@ -17,8 +17,8 @@ from train.distillation.losses import agreement, binary_distillation, soft_cross
 from train.quantization.fake_quantize import FakeQuantized
 from train.quantization.ptq import calibrate
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
-from train.training.augmentation import View
 from train.training.lightning_module import Classifier
+from train.training.views import View
 
 
 class QuantizedClassifier(Classifier):
@@ -103,9 +103,9 @@ class QuantizedClassifier(Classifier):
             return on_float
         return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, view, logits)
 
-    def judge(self, batch: Batch, log_mel: Tensor) -> Tensor:
+    def evaluation_step(self, batch: Batch, log_mel: Tensor) -> Tensor:
         """As in `Classifier`, and the same windows through the float network that it started from."""
-        logits = super().judge(batch, log_mel)
+        logits = super().evaluation_step(batch, log_mel)
         answers = self.float_student(log_mel).argmax(dim=1)
         right, agrees = answers == batch.target.argmax(dim=1), answers == logits.argmax(dim=1)
         self._beside_float.append(torch.stack([right, agrees])[:, batch.labelled > 0])

@@ -1,14 +1,26 @@
 """The networks that fit the budget: one file per architecture, read from top to bottom.
 
 A student is an ``nn.Module`` from log-mel [batch, 1, mels, frames] to logits [batch, n_classes] whose
-arguments are JSON values; `STUDENTS` is how model.pt and recipes name it.
+arguments are JSON values; `STUDENTS` is how model.pt and recipes name it. A class may also have, for the
+import of published weights:
+
+- ``frontend``: the preset that its published weights were trained with (`cp_mel` where it has none);
+- ``infer_arguments``: a class method from the shapes of weights to arguments, or None;
+- ``not_in_weights``: arguments that shapes do not decide.
 """
 
 from torch import nn
 
 from train.students.baseline_2024 import Baseline2024
+from train.students.bc_resnet import BCResNet
 from train.students.cp_mobile import CPMobile
+from train.students.tf_sepnet import TFSepNet
 
-__all__ = ["STUDENTS", "Baseline2024", "CPMobile"]
+__all__ = ["STUDENTS", "BCResNet", "Baseline2024", "CPMobile", "TFSepNet"]
 
-STUDENTS: dict[str, type[nn.Module]] = {"baseline_2024": Baseline2024, "cp_mobile": CPMobile}
+STUDENTS: dict[str, type[nn.Module]] = {
+    "baseline_2024": Baseline2024,
+    "bc_resnet": BCResNet,
+    "cp_mobile": CPMobile,
+    "tf_sepnet": TFSepNet,
+}

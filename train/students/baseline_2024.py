@@ -1,4 +1,4 @@
-"""The DCASE 2024 and 2025 Task 1 baseline: CP-Mobile narrower, stretched less early, and without GRN.
+"""The DCASE 2024 and 2025 Task 1 baseline: a narrower CP-Mobile with later strides and without GRN.
 
 Schmid et al., "Data-efficient low-complexity acoustic scene classification in the DCASE 2024 challenge",
 arXiv 2405.10018; https://github.com/CPJKU/dcase2024_task1_baseline, whose checkpoints load as they are.
@@ -6,7 +6,10 @@ arXiv 2405.10018; https://github.com/CPJKU/dcase2024_task1_baseline, whose check
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from train.students.cp_mobile import CPMobile
+from train.students.shapes import Shapes
 
 
 class Baseline2024(CPMobile):
@@ -18,6 +21,9 @@ class Baseline2024(CPMobile):
         channels_multiplier: growth of the width from stage to stage.
         expansion_rate: growth of the width inside a block.
     """
+
+    frontend: ClassVar[str] = "baseline_mel"
+    not_in_weights: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -35,3 +41,11 @@ class Baseline2024(CPMobile):
             strides={"b3": (1, 2), "b4": (2, 1)},
             grn=False,
         )
+
+    @classmethod
+    def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:
+        """The arguments that give weights of these shapes; None where no arguments do."""
+        arguments = super().infer_arguments(shapes)
+        if arguments is None or arguments.pop("grn") or arguments.pop("n_blocks") != [3, 2, 1]:
+            return None
+        return arguments

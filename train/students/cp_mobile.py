@@ -7,10 +7,15 @@ DCASE 2024 baseline is the same network without GRN. Module names follow the pub
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from train.students.shapes import Shapes, first_fitting
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:
@@ -78,7 +83,8 @@ class Block(nn.Module):
         y = self.block(x)
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.after_block_activation(self.after_block_norm(y))
+        activated: Tensor = self.after_block_activation(self.after_block_norm(y))
+        return activated
 
 
 class CPMobile(nn.Module):
@@ -93,6 +99,9 @@ class CPMobile(nn.Module):
         strides: block name (``b1``, ``b2``, ... through all stages) to its (mel, frame) stride.
         grn: global response normalization after every block; the DCASE 2024 baseline has none.
     """
+
+    frontend: ClassVar[str] = "cp_mel"
+    not_in_weights: ClassVar[tuple[str, ...]] = ("strides",)
 
     def __init__(
         self,
@@ -132,7 +141,55 @@ class CPMobile(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        return self.feed_forward(self.stages(self.in_c(log_mel))).flatten(1)
+        logits: Tensor = self.feed_forward(self.stages(self.in_c(log_mel)))
+        return logits.flatten(1)
+
+    @classmethod
+    def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:
+        """The arguments that give weights of these shapes; None where no arguments do.
+
+        Strides leave no trace in the weights: the defaults are assumed.
+        """
+        stages = Counter(
+            int(found[1]) for key in shapes if (found := re.fullmatch(r"stages\.s(\d+)\.b\d+" + _EXPAND, key))
+        )
+        n_blocks = [stages[stage] for stage in sorted(stages)]
+        blocks = [f"stages.s{stage + 1}.b{block}" for stage, block in _numbered(n_blocks)]
+        needed = ["in_c.1.0.weight", "feed_forward.0.weight"]
+        needed += [f"{block}.block.{layer}.0.weight" for block in blocks for layer in (0, 2)]
+        if not blocks or any(len(shapes.get(key, ())) != 4 for key in needed):
+            return None
+        base = shapes["in_c.1.0.weight"][0]
+        widths = {
+            stage: shapes[f"stages.s{stage + 1}.b{block}.block.2.0.weight"][0]
+            for stage, block in _numbered(n_blocks)
+        }
+        expansions = [shapes[f"{block}.block.0.0.weight"][:2] for block in blocks]
+        multiplier = first_fitting(
+            (2.3, 1.8), lambda m: all(make_divisible(base * m**stage) == w for stage, w in widths.items())
+        )
+        expansion = first_fitting(
+            (3.0, 2.1), lambda e: all(make_divisible(i * e) == o for o, i in expansions)
+        )
+        if multiplier is None or expansion is None:
+            return None
+        return {
+            "n_classes": shapes["feed_forward.0.weight"][0],
+            "base_channels": base,
+            "channels_multiplier": multiplier,
+            "expansion_rate": expansion,
+            "n_blocks": n_blocks,
+            "grn": any(key.endswith(".after_block_norm.gamma") for key in shapes),
+        }
+
+
+_EXPAND = r"\.block\.0\.0\.weight"  # of every block, its first convolution
+
+
+def _numbered(n_blocks: Sequence[int]) -> list[tuple[int, int]]:
+    """Stage (from 0) and number (from 1, through all stages) of every block."""
+    stages = [stage for stage, count in enumerate(n_blocks) for _ in range(count)]
+    return [(stage, number) for number, stage in enumerate(stages, start=1)]
 
 
 def _initialize(module: nn.Module) -> None:

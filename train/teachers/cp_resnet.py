@@ -7,14 +7,17 @@ a narrow one that a CPU can train on a small corpus.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from train.students.cp_mobile import conv_norm
+from train.students.shapes import Shapes
 
 
 class ResidualBlock(nn.Module):
-    """A 3x3 convolution, then one of ``kernel_size``, around a shortcut that a 1x1 fits where it must."""
+    """A 3x3 convolution and one of ``kernel_size``, with a shortcut: 1x1 where shapes differ."""
 
     def __init__(
         self, in_channels: int, out_channels: int, stride: tuple[int, int] = (1, 1), kernel_size: int = 3
@@ -61,4 +64,13 @@ class CPResNet(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        return self.feed_forward(self.stages(self.stem(log_mel))).flatten(1)
+        logits: Tensor = self.feed_forward(self.stages(self.stem(log_mel)))
+        return logits.flatten(1)
+
+    @classmethod
+    def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:
+        """The arguments that give weights of these shapes; None where no arguments do."""
+        stem, head = (shapes.get(key, ()) for key in ("stem.0.weight", "feed_forward.0.weight"))
+        if len(stem) != 4 or len(head) != 4:
+            return None
+        return {"n_classes": head[0], "base_channels": stem[0]}

@@ -1,4 +1,4 @@
-"""A model's answers in the form of DCASE's ``output.csv``."""
+"""A model's predictions in the format of DCASE's ``output.csv``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from runtime.files import write_beside
 from runtime.spec import Task
 
 FileNames = Literal["listed", "bare"]
-PRESENT = (
-    0.5  # the probability from which a label is given that has no threshold of its own, as in the runtime
-)
+PRESENT = 0.5  # the threshold of a label that has none of its own, as in the runtime
 
 
 def write_output(
@@ -29,10 +27,10 @@ def write_output(
     task: Task = "single_label",
     thresholds: Mapping[str, float] | None = None,
 ) -> None:
-    """Write one row per clip, tab-separated: its name, the answer, and the probability of every label.
+    """Write one line per clip, tab-separated: its name, the prediction, and the probability of every label.
 
-    The answer is the likeliest label (``scene_label``), or, where a clip may have several, all that reach
-    their thresholds, separated by semicolons (``labels``).
+    The prediction is the likeliest label (``scene_label``), or, where a clip may have several, all labels
+    that reach their thresholds, separated by semicolons (``labels``).
 
     Args:
         path: the file.
@@ -40,7 +38,7 @@ def write_output(
         probabilities: [clips, classes].
         labels: class names.
         task: of the corpus.
-        thresholds: label to the probability from which it is given, where a clip may have several.
+        thresholds: label to the probability from which it is predicted, where a clip may have several.
     """
     single = task == "single_label"
     reached = np.array([(thresholds or {}).get(label, PRESENT) for label in labels])
@@ -48,23 +46,23 @@ def write_output(
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(("filename", "scene_label" if single else "labels", *labels))
         for name, row in zip(names, probabilities, strict=True):
-            chosen = [int(row.argmax())] if single else np.flatnonzero(row >= reached)
-            # all digits of a float32, not six decimals: challenges take the logarithm of what stands here
+            chosen: list[int] = [int(row.argmax())] if single else np.flatnonzero(row >= reached).tolist()
+            # all digits of a float32, not six decimals: challenges take the logarithm of these values
             writer.writerow((name, ";".join(labels[i] for i in chosen), *(f"{value:.9g}" for value in row)))
 
 
 def file_names(ids: Sequence[str], form: FileNames) -> list[str]:
-    """How clips are named in ``output.csv``.
+    """The names of clips in ``output.csv``.
 
     DCASE 2022, 2023 and 2025 take the names of the evaluation list, ``audio/0.wav``; the baseline of 2024
     writes them without the folder.
 
     Args:
         ids: of the clips, which are the names that the corpus lists.
-        form: ``listed`` leaves them, ``bare`` takes the folders away.
+        form: ``listed`` leaves them unchanged, ``bare`` removes the folders.
 
     Raises:
-        DataError: where two clips would have one name.
+        DataError: where two clips would have the same name.
     """
     names = [Path(name).name if form == "bare" else name for name in ids]
     if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -21,7 +21,8 @@ from train.training.report import Evaluation, MultiLabelEvaluation, SingleLabelE
 Array = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 
-CHOSEN_BY: dict[Task, str] = {"single_label": "accuracy", "multi_label": "map"}  # the best epoch, by its log
+# the logged metric by which the best epoch is chosen
+MAIN_METRIC: dict[Task, str] = {"single_label": "accuracy", "multi_label": "map"}
 
 
 def evaluate(
@@ -45,43 +46,44 @@ def evaluate(
     Raises:
         DataError: where no clip is labelled.
     """
-    known = np.array([clip.targets is not None for clip in clips])[clip_of_window]
-    if not known.any():
+    labelled = np.array([clip.targets is not None for clip in clips])[clip_of_window]
+    if not labelled.any():
         raise DataError(
             "None of the clips is labelled, so there is nothing to score: `python -m train predict` writes "
-            "the answers."
+            "the predictions."
         )
-    probabilities, clip_of_window = probabilities[known], clip_of_window[known]
-    heard, index, of_clips = clip_means(probabilities, clip_of_window)
-    members = [clips[clip] for clip in heard]
-    score = _of_one_label if task == "single_label" else _of_many_labels
+    probabilities, clip_of_window = probabilities[labelled], clip_of_window[labelled]
+    present, index, of_clips = clip_means(probabilities, clip_of_window)
+    members = [clips[clip] for clip in present]
+    score = _single_label if task == "single_label" else _multi_label
     group_of = {device: name for name, devices in (device_groups or {}).items() for device in devices}
-    parts = {
+    groups = {
         "per_device": [clip.device for clip in members],
         "per_device_group": [group_of.get(clip.device, "") for clip in members],
         "per_city": [clip.city for clip in members],
     }
     return score(
-        probabilities, index, of_clips, multi_hot(members, len(labels)), parts,
-        labels=tuple(labels), windows=len(probabilities), clips=len(heard),
+        probabilities, index, of_clips, multi_hot(members, len(labels)), groups,
+        labels=tuple(labels), windows=len(probabilities), clips=len(present),
     )  # fmt: skip
 
 
-Parts = Mapping[str, Sequence[str]]  # a field of `Evaluation` to the name of the part that each clip is of
+# field of `Evaluation` (per_device, ...) to each clip's group (the name of its device, ...)
+Groups = Mapping[str, Sequence[str]]
 
 
-def _of_one_label(
+def _single_label(
     probabilities: Array,
     index: Integers,
     of_clips: Array,
     truth: npt.NDArray[np.bool_],
-    parts: Parts,
+    groups: Groups,
     **counts: Any,
 ) -> SingleLabelEvaluation:
-    target, answer = truth.argmax(axis=1), of_clips.argmax(axis=1)
-    right = answer == target
+    target, predicted = truth.argmax(axis=1), of_clips.argmax(axis=1)
+    right = predicted == target
     confusion = np.zeros((truth.shape[1],) * 2, dtype=int)
-    np.add.at(confusion, (target, answer), 1)
+    np.add.at(confusion, (target, predicted), 1)
     labels = counts["labels"]
     per_class = {
         label: float(right[target == i].mean()) for i, label in enumerate(labels) if (target == i).any()
@@ -93,7 +95,7 @@ def _of_one_label(
         log_loss=float(-np.log(np.maximum(chosen, 1e-12)).mean()),
         ece=calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == of_window),
         per_class=per_class,
-        **_by_part(parts, lambda of_part: float(right[of_part].mean())),
+        **_by_group(groups, lambda members: float(right[members].mean())),
         clip_accuracy=float(right.mean()),
         macro_accuracy=float(np.mean(list(per_class.values()))),
         window_accuracy=float((probabilities.argmax(axis=1) == of_window).mean()),
@@ -101,12 +103,12 @@ def _of_one_label(
     )
 
 
-def _of_many_labels(
+def _multi_label(
     probabilities: Array,
     index: Integers,
     of_clips: Array,
     truth: npt.NDArray[np.bool_],
-    parts: Parts,
+    groups: Groups,
     **counts: Any,
 ) -> MultiLabelEvaluation:
     per_class = {counts["labels"][i]: value for i, value in _average_precisions(of_clips, truth).items()}
@@ -120,7 +122,7 @@ def _of_many_labels(
         log_loss=float(-np.log(np.maximum(right, 1e-12)).mean()),
         ece=calibration_error(probabilities.ravel(), present.ravel()),
         per_class=per_class,
-        **_by_part(parts, lambda at: _mean(_average_precisions(of_clips[at], truth[at]).values())),
+        **_by_group(groups, lambda at: _mean(_average_precisions(of_clips[at], truth[at]).values())),
         mean_average_precision=_mean(per_class.values()),
         auc=auc,
         d_prime=float(math.sqrt(2) * ndtri(np.clip(auc, 1e-6, 1 - 1e-6))),  # finite where all is right
@@ -129,7 +131,7 @@ def _of_many_labels(
 
 
 def _average_precisions(scores: Array, truth: npt.NDArray[np.bool_]) -> dict[int, float]:
-    """Average precision of every label that occurs: its position to the figure."""
+    """Average precision of every label that occurs, by the label's position."""
     occurring = np.flatnonzero(truth.any(axis=0)).tolist()
     return {i: _measure(binary_average_precision, scores[:, i], truth[:, i]) for i in occurring}
 
@@ -140,10 +142,10 @@ def _measure(metric: Callable[..., Any], scores: Array, truth: npt.NDArray[np.bo
     return float(metric(*values, validate_args=False))
 
 
-def _by_part(parts: Parts, score: Callable[[npt.NDArray[np.bool_]], float]) -> dict[str, dict[str, float]]:
-    """Score the clips of every name, for each kind of part; "" is no name."""
+def _by_group(groups: Groups, score: Callable[[npt.NDArray[np.bool_]], float]) -> dict[str, Any]:
+    """Score the clips of every group, for each kind of group; "" is no group."""
     found: dict[str, dict[str, float]] = {}
-    for kind, names in parts.items():
+    for kind, names in groups.items():
         each = np.array(names)
         found[kind] = {str(name): score(each == name) for name in np.unique(each) if name}
     return found
@@ -155,26 +157,25 @@ def _mean(values: Sequence[float] | Any) -> float:
     return sum(each) / len(each) if each else math.nan
 
 
-def clip_means(
-    probabilities: Array, clip_of_window: Integers
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
-    """Put windows together to clips.
+def clip_means(probabilities: Array, clip_of_window: Integers) -> tuple[Integers, Integers, Array]:
+    """Average the probabilities of each clip's windows.
 
     Returns:
-        The clips that have windows, the row of each window's clip among them, and their mean probabilities.
+        The clips that have windows [clips], the position of each window's clip among them [windows], and
+        the mean probabilities [clips, classes].
     """
-    heard, index, count = np.unique(clip_of_window, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(heard), probabilities.shape[1]))
+    present, index, count = np.unique(clip_of_window, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(present), probabilities.shape[1]))
     np.add.at(sums, index, probabilities)
-    return heard, index, sums / count[:, None]
+    return present, index, sums / count[:, None]
 
 
 def calibration_error(confidence: Array, right: npt.NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error (Guo et al., ICML 2017): how far confidence and truth are apart.
+    """Expected calibration error (Guo et al., ICML 2017): the mean gap between confidence and accuracy.
 
     Args:
-        confidence: [answers]: of the likeliest label of a window; with several labels, of every label.
-        right: [answers], whether each of them is true.
+        confidence: [predictions], of the likeliest label of a window; with several labels, of every label.
+        right: [predictions], whether each of them is true.
         bins: of equal width in confidence.
     """
     place = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -1,39 +1,39 @@
-"""The training loop: a student behind its front end, as a LightningModule."""
+"""The lightning module: a student behind its front end, and the steps of training and evaluation."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
 
-from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.checkpoints import model_pt
 from train.data import Batch, ClipWindows
-from train.distillation.config import Distillation, Lessons
-from train.distillation.losses import agreement, label_loss, soften
+from train.distillation.config import Distillation
+from train.distillation.ensemble import TeacherEnsemble
+from train.distillation.features import FeatureHook
+from train.distillation.losses import agreement, cross_entropy, soften
+from train.distillation.objective import objective
 from train.log_mel import LogMel
-from train.training.augmentation import Augmentation, View, generator_for
-from train.training.evaluation import CHOSEN_BY, evaluate
+from train.training.augmentation import Augmentation
+from train.training.evaluation import MAIN_METRIC, Array, Integers, evaluate
+from train.training.random_draws import generator_for
 from train.training.report import Evaluation
 from train.training.schedule import Schedule
+from train.training.view_key import view_key
+from train.training.views import View
 
 
 class Classifier(lightning.LightningModule):
-    """Trains a student on windows of waveform with cross-entropy.
+    """Trains a student on windows of waveform with cross-entropy and, optionally, distillation.
 
     Args:
         student: a name in `train.networks.NETWORKS`.
-        arguments: keyword arguments of the student but for ``n_classes``, which the labels give.
+        arguments: keyword arguments of the student except ``n_classes``, the number of labels.
         frontend: a preset of `runtime.spec.PRESETS`.
         clip_s: window length in seconds.
         lr: peak learning rate of AdamW.
@@ -41,7 +41,7 @@ class Classifier(lightning.LightningModule):
         warmup: share of all steps in which the learning rate rises exponentially to its peak.
         schedule: how the learning rate falls after the warm-up; null is a cosine to zero.
         augmentation: null trains on the windows as they are.
-        distillation: who else teaches; null learns from labels alone.
+        distillation: teachers; null trains on the labels alone.
         seed: of the weights and the augmentation.
         labels: class names; set from the data.
         task: ``single_label`` or ``multi_label``; set from the data.
@@ -71,16 +71,18 @@ class Classifier(lightning.LightningModule):
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.schedule = schedule or Schedule()
         self.augmentation, self.distillation, self.seed = augmentation, distillation, seed
-        self.lessons: Lessons | None = None  # the distillation's teachers, once a training begins
+        self.teachers: TeacherEnsemble | None = None  # of the distillation, opened when a training begins
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
-        self.student = networks.build(student, self.arguments).to(memory_format=torch.channels_last)
-        self._features = networks.Features(self.student)
+        self.student = networks.build(student, self.arguments)
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features = FeatureHook(self.student)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
-        self.judged: tuple[np.ndarray, np.ndarray] | None = None  # probabilities and targets of its windows
+        # probabilities and targets [windows, classes] of the labelled windows of the last evaluation
+        self.evaluated: tuple[Array, Array] | None = None
         self.temperature = 1.0  # what probabilities are reported at
-        self.thresholds: dict[str, float] = {}  # from which probability a label is given, of several
+        self.thresholds: dict[str, float] = {}  # of a multi-label model, label to probability
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -106,7 +108,8 @@ class Classifier(lightning.LightningModule):
         return self._network(self.log_mel(waveform))
 
     def _network(self, log_mel: Tensor) -> Tensor:
-        return self.student(log_mel.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.student(log_mel.contiguous(memory_format=torch.channels_last))
+        return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on one view of a batch."""
@@ -118,83 +121,56 @@ class Classifier(lightning.LightningModule):
         return loss
 
     def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
-        """What is asked of the answers [batch, classes] to a view of a batch: a scalar."""
-        loss = label_loss(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
-        if self.lessons is not None:
-            loss = self._listen(self.lessons, batch, view, logits, loss)
-        return loss
-
-    def _listen(
-        self, lessons: Lessons, batch: Batch, view: View, logits: Tensor, on_labels: Tensor
-    ) -> Tensor:
-        """The loss on labels and teachers together, each of them logged."""
-        distillation = lessons.distillation
-        taught = distillation.probabilities(lessons.logits(batch, view), self.task)
-        if not lessons.mixed:
-            taught = view.mixed(taught)
-        on_teachers = distillation.teacher_loss(logits, taught)
-        if distillation.similarity_weight:
-            on_features = lessons.similarity(self._last_features())
-            on_teachers = on_teachers + distillation.similarity_weight * on_features
-            self._log_step(len(logits), loss_features=on_features)
-        self._log_step(
-            len(logits), loss_labels=on_labels, loss_teachers=on_teachers, agreement=agreement(logits, taught)
-        )
-        labelled = batch.labelled > 0
-        if labelled.any():
-            right = agreement(taught[labelled], batch.target[labelled])
-            self._log_step(int(labelled.sum()), teacher_accuracy=right)
-        share = distillation.label_weight
-        return share * on_labels + (1 - share) * on_teachers
-
-    def _last_features(self) -> Tensor:
-        if self._features.last is None:
-            raise ConfigError(
-                "The student's features cannot be seen in this training (quantization-aware training runs a "
-                "copy of it): set model.distillation.similarity_weight to 0."
-            )
-        return self._features.last
+        """The loss of logits [batch, classes] for a view of a batch: a scalar."""
+        loss = cross_entropy(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
+        if self.teachers is None:
+            return loss
+        combined = objective(self.teachers, batch, view, logits, loss, self._features.last, self.task)
+        self._log_step(len(logits), **combined.logged)
+        if combined.teacher_accuracy is not None:
+            self._log_step(combined.labelled, teacher_accuracy=combined.teacher_accuracy)
+        return combined.loss
 
     def on_fit_start(self) -> None:
-        """Open the teachers and hold them against the data, before the first epoch."""
+        """Open the teachers and check them against the data, before the first epoch."""
         if self.distillation is not None:
-            self.lessons = self._open(self.distillation, self._train_split)
-            self._train_split.views = self.lessons.views
+            self.teachers = self._open(self.distillation, self._train_split)
+            self._train_split.views = self.teachers.views
 
-    def _open(self, distillation: Distillation, train: ClipWindows | None) -> Lessons:
-        view: dict[str, Any] = {}
+    def _open(self, distillation: Distillation, train: ClipWindows | None) -> TeacherEnsemble:
+        key: dict[str, Any] = {}
         if train is not None:
             batch_size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
-            view = self.view_key(train, batch_size)
-        return Lessons(
+            key = self.view_key(train, batch_size)
+        return TeacherEnsemble(
             distillation,
             labels=self.labels,
             task=self.task,
             spec=self.spec,
             train=train,
             window=round(self.clip_s * self.spec.sample_rate),
-            view=view,
+            view_key=key,
             device=self.device,
         )
 
-    def judges_by_agreement(self, dataset: ClipWindows) -> bool:
-        """Whether teachers can be asked about every clip of a split."""
+    def teachers_cover(self, dataset: ClipWindows) -> bool:
+        """Whether the distillation has logits for every clip of a split."""
         if self.distillation is None:
             return False
-        return self._open(self.distillation, None).know(dataset)
+        return self._open(self.distillation, None).covers(dataset)
 
-    def _open_to_judge(self) -> None:
-        """For `validate` and `test` alone, where the teachers are at hand."""
-        if self.distillation is not None and self.lessons is None and self.distillation.at_hand:
-            self.lessons = self._open(self.distillation, None)
+    def _open_for_evaluation(self) -> None:
+        """For `validate` and `test` alone, where the teachers' files exist."""
+        if self.distillation is not None and self.teachers is None and self.distillation.files_exist:
+            self.teachers = self._open(self.distillation, None)
 
-    on_validation_start = on_test_start = _open_to_judge
+    on_validation_start = on_test_start = _open_for_evaluation
 
     def view(self, batch: Batch, dataset: ClipWindows, number: int) -> View:
-        """What is shown of a training batch; every random number follows from (seed, epoch, number).
+        """The view of a training batch; every random number depends on (seed, epoch, number) alone.
 
         Args:
-            batch: cut by ``dataset`` as its epoch has it.
+            batch: of the dataset's present epoch.
             dataset: the training split.
             number: of the batch within the epoch, over all processes.
         """
@@ -205,22 +181,8 @@ class Classifier(lightning.LightningModule):
         return self.augmentation.view(batch.waveform, self.log_mel, generator, devices)
 
     def view_key(self, dataset: ClipWindows, batch_size: int) -> dict[str, Any]:
-        """What the views of a training follow from beside epoch and number, as JSON values."""
-        clips = [(clip.id, length) for clip, length in zip(dataset.clips, dataset.lengths, strict=True)]
-        augmentation = dataclasses.asdict(self.augmentation) if self.augmentation else None
-        if augmentation and augmentation["impulse_dir"]:
-            augmentation["impulse_dir"] = Path(augmentation["impulse_dir"]).name
-        key = {
-            "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
-            "window": dataset.length,
-            "seed": self.seed,
-            "batch_size": batch_size,
-            "jitter": dataset.jitter,
-            "frontend": self.spec.to_dict(),
-            "augmentation": augmentation,
-        }
-        values: dict[str, Any] = json.loads(json.dumps(key))
-        return values
+        """What the views of a training depend on besides epoch and batch number, as JSON values."""
+        return view_key(dataset, batch_size, seed=self.seed, spec=self.spec, augmentation=self.augmentation)
 
     @property
     def _train_split(self) -> ClipWindows:
@@ -235,7 +197,7 @@ class Classifier(lightning.LightningModule):
             )  # fmt: skip
 
     def configure_optimizers(self) -> Any:
-        """AdamW whose learning rate is set anew at every step."""
+        """AdamW with a learning rate that changes at every step."""
         optimizer = torch.optim.AdamW(self.student.parameters(), self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -244,35 +206,35 @@ class Classifier(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint_values: dict[str, Any]) -> None:
-        """Let a Lightning checkpoint also say what student is in it."""
+        """Add the student, as model.pt holds it, to a Lightning checkpoint."""
         checkpoint_values["tinyscene"] = model_pt.to_values(self.to_checkpoint())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Judge the student on a batch of windows."""
-        self.judge(batch, self.log_mel(batch.waveform))
+        """Evaluate the student on a batch of windows."""
+        self.evaluation_step(batch, self.log_mel(batch.waveform))
 
-    def judge(self, batch: Batch, log_mel: Tensor) -> Tensor:
-        """Keep probabilities until the epoch's end, where clips are put together; log the agreement.
+    def evaluation_step(self, batch: Batch, log_mel: Tensor) -> Tensor:
+        """Retain the probabilities until the epoch's end, when clips are put together; log the agreement.
 
         Returns:
             logits [batch, classes].
         """
         logits = self._network(log_mel).float()
-        self._outputs.append(self._answers(logits, batch))
-        if self.lessons is not None:
+        self._outputs.append(self._output(logits, batch))
+        if self.teachers is not None:
             split = "test" if self.trainer.testing else "val"
             dataset = self.trainer.datamodule.datasets[split]  # type: ignore[attr-defined]
-            taught = self.lessons.logits_at_rest(batch, dataset, log_mel)
-            if taught is not None:
-                value = agreement(logits, taught)
+            expected = self.teachers.evaluation_logits(batch, dataset, log_mel)
+            if expected is not None:
+                value = agreement(logits, expected)
                 self.log(f"{split}/agreement", value, batch_size=len(logits), sync_dist=True)
         return logits
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Probabilities [batch, classes], and which clip of the split each window is of."""
-        return self._answers(self(batch.waveform).float(), batch)
+        """Probabilities [batch, classes], and the position of each window's clip in the split [batch]."""
+        return self._output(self(batch.waveform).float(), batch)
 
-    def _answers(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _output(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         return soften(logits, self.temperature, self.task).cpu(), batch.clip.cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -284,11 +246,11 @@ class Classifier(lightning.LightningModule):
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Keep the evaluation for the report."""
+        """Evaluate the whole split, for the report."""
         self._evaluate("test")
 
-    def gather(self, outputs: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-        """Put together what `predict_step` gave for all batches, in all processes.
+    def gather(self, outputs: list[tuple[Tensor, Tensor]]) -> tuple[Array, Integers]:
+        """Concatenate the outputs of `predict_step` for all batches, from all processes.
 
         Returns:
             Probabilities [windows, classes] and clips [windows].
@@ -301,18 +263,18 @@ class Classifier(lightning.LightningModule):
         return torch.cat(probabilities).numpy(), torch.cat(clips).numpy()
 
     def _evaluate(self, split: str) -> Evaluation | None:
-        """Score what was kept, and log it; None where nobody labelled the split."""
+        """Score the retained outputs, and log the scores; None where the split has no label."""
         probabilities, clips = self.gather(self._outputs)
         self._outputs.clear()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         dataset = data.datasets[split]
-        told = dataset.labelled[clips] > 0
-        if not told.any():
+        labelled = dataset.labelled[clips] > 0
+        if not labelled.any():
             return None
-        self.judged = probabilities[told], dataset.targets[clips[told]]
+        self.evaluated = probabilities[labelled], dataset.targets[clips[labelled]]
         self.evaluation = evaluate(
             probabilities, clips, dataset.clips, self.labels, data.corpus.device_groups, self.task
         )
         for name, value in self.evaluation.logged.items():
-            self.log(f"{split}/{name}", value, prog_bar=name == CHOSEN_BY[self.task], sync_dist=True)
+            self.log(f"{split}/{name}", value, prog_bar=name == MAIN_METRIC[self.task], sync_dist=True)
         return self.evaluation

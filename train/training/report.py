@@ -1,4 +1,4 @@
-"""What a model gets right: one frozen result that the log, the text, the JSON and the plot read from."""
+"""The evaluation of a model: one frozen result that the log, the text, the JSON and the plot read from."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from train.plots import pyplot, save_figure
 
 @dataclass(frozen=True)
 class Evaluation(ABC):
-    """Scores of a model on one split. Clips that nobody labelled are left out.
+    """Scores of a model on one split. Clips without a label are left out.
 
-    The score of a part (a class, a device) is the main one of the task: accuracy, or average precision.
+    The score of a group (a class, a device) is the main metric of the task: accuracy, or average precision.
 
     Attributes:
         labels: class names.
         windows: number of windows.
         clips: number of clips.
-        log_loss: mean negative log-probability of what is right over windows, in nats.
-        ece: expected calibration error over windows: by how much confidence and accuracy differ.
+        log_loss: mean negative log-probability of the true labels over windows, in nats.
+        ece: expected calibration error over windows: the mean gap between confidence and accuracy.
         per_class: score of each label that occurs.
         per_device: score on each device that the corpus names.
         per_device_group: score on the devices of each group that the corpus names.
@@ -44,21 +44,21 @@ class Evaluation(ABC):
     per_device_group: dict[str, float]
     per_city: dict[str, float]
 
-    totals: ClassVar[tuple[str, ...]]  # the figures over the whole split, the main one first
-    drawn: ClassVar[str]  # what `plot` draws
+    totals: ClassVar[tuple[str, ...]]  # the metrics over the whole split, the main one first
+    drawn: ClassVar[str]  # what `plot` draws, a part of its file name
 
     @property
     @abstractmethod
     def logged(self) -> dict[str, float]:
-        """Figures for the log, by their short names; that of `evaluation.CHOSEN_BY` among them."""
+        """Metrics for the log, by their short names; that of `evaluation.MAIN_METRIC` among them."""
 
     @abstractmethod
     def headline(self) -> str:
-        """The figures over the whole split in one line."""
+        """The metrics over the whole split in one line."""
 
     @abstractmethod
     def plot(self, path: str | Path) -> None:
-        """Draw what a table does not show into a PNG."""
+        """Draw the details that a table does not show into a PNG."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, one per field; null for what cannot be computed, such as the AUC of a single clip."""
@@ -68,24 +68,24 @@ class Evaluation(ABC):
         return {name: None if _is_nan(value) else value for name, value in values.items()}
 
     def to_text(self) -> str:
-        """A table for people."""
+        """A table to read."""
         groups = [
-            (name if kind == "class" else f"{kind} {name}", value) for kind, name, value in self._rows()
+            (name if kind == "class" else f"{kind} {name}", value) for kind, name, value in self._scores()
         ]
         width = max((len(name) for name, _ in groups), default=0)
         return "\n".join([self.headline(), *(f"  {name:{width}}  {value:6.1%}" for name, value in groups)])
 
     def to_csv(self, path: str | Path) -> None:
-        """Write one row for each figure: ``kind,name,value``."""
+        """Write one line for each score: ``kind,name,value``."""
         with write_beside(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("kind", "name", "value"))
             writer.writerows([("total", name, getattr(self, name)) for name in self.totals])
-            writer.writerows(self._rows())
+            writer.writerows(self._scores())
 
     @property
     def tables(self) -> dict[str, dict[str, float]]:
-        """Kind of part to its name to its score."""
+        """Kind of group to the group's name to its score."""
         return {
             "class": self.per_class,
             "device": self.per_device,
@@ -93,21 +93,21 @@ class Evaluation(ABC):
             "city": self.per_city,
         }
 
-    def _rows(self) -> Iterator[tuple[str, str, float]]:
-        """Kind, name and score of every part of the split."""
+    def _scores(self) -> Iterator[tuple[str, str, float]]:
+        """Kind, name and score of every group of the split."""
         for kind, table in self.tables.items():
             yield from ((kind, name, value) for name, value in table.items())
 
 
 @dataclass(frozen=True)
 class SingleLabelEvaluation(Evaluation):
-    """Of clips with one label each.
+    """Evaluation of clips with one label each.
 
     Attributes:
-        clip_accuracy: share of clips whose mean over windows is right.
-        macro_accuracy: clip accuracy, mean over classes (DCASE's figure).
+        clip_accuracy: share of clips whose mean over windows is largest for the true label.
+        macro_accuracy: clip accuracy, mean over classes (DCASE's metric).
         window_accuracy: share of windows whose likeliest label is right.
-        confusion: clips by true label (rows) and answered label (columns).
+        confusion: clips by true label (rows) and predicted label (columns).
     """
 
     clip_accuracy: float
@@ -147,7 +147,7 @@ class SingleLabelEvaluation(Evaluation):
         ticks = range(len(self.labels))
         axes.set_xticks(ticks, self.labels, rotation=60, ha="right")
         axes.set_yticks(ticks, self.labels)
-        axes.set_xlabel("answered")
+        axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         axes.set_title(f"{self.clip_accuracy:.1%} of {self.clips} clips")
         save_figure(figure, path)
@@ -155,9 +155,9 @@ class SingleLabelEvaluation(Evaluation):
 
 @dataclass(frozen=True)
 class MultiLabelEvaluation(Evaluation):
-    """Of clips with any number of labels, as AudioSet is scored (Gemmeke et al., ICASSP 2017).
+    """Evaluation of clips with any number of labels, as AudioSet is scored (Gemmeke et al., ICASSP 2017).
 
-    Clips are ranked by the mean probability of their windows, for each label by itself.
+    Clips are ranked by the mean probability of their windows, for each label separately.
 
     Attributes:
         mean_average_precision: average precision of a label, mean over the labels that occur (macro).
@@ -193,7 +193,7 @@ class MultiLabelEvaluation(Evaluation):
         )
 
     def plot(self, path: str | Path) -> None:
-        """Draw the average precision of every label, beside what chance gives, into a PNG."""
+        """Draw the average precision of every label, beside that of chance, into a PNG."""
         plt = pyplot()
         names = sorted(self.per_class, key=lambda name: self.per_class[name])
         figure, axes = plt.subplots(figsize=(8, 1.5 + 0.22 * len(names)), layout="constrained")

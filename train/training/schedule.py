@@ -1,4 +1,4 @@
-"""How the learning rate moves from step to step: pure numbers."""
+"""The learning-rate schedule, as a pure function of the step."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from runtime.errors import ConfigError
 
 @dataclass(frozen=True)
 class Schedule:
-    """After the warm-up: a plateau, a way down, a floor or another start. Shares are of all steps.
+    """After the warm-up: a plateau, a decay, and then a floor or restarts. Shares are of all steps.
 
     Attributes:
         hold: share of steps at the peak.
-        decay: shape of the way down.
-        down: share of steps for the way down; null takes what is left.
-        floor: where it ends, as a share of the peak.
-        growth: begin again at the peak, with every way down so many times as long as the one before; null
-            never does. Warm restarts (Loshchilov & Hutter, ICLR 2017) with T_0 of 10 in 150 epochs and
+        decay: shape of the decay.
+        down: share of steps of the decay; null takes all steps that are left.
+        floor: the rate at the end of the decay, as a share of the peak.
+        growth: restart at the peak after each decay, and multiply the length of the decay by this; null
+            never restarts. Warm restarts (Loshchilov & Hutter, ICLR 2017) with T_0 of 10 in 150 epochs and
             T_mult 2 are ``down: 0.0667, growth: 2``.
 
     Raises:
-        ConfigError: where a value makes no sense.
+        ConfigError: where a value is out of range.
     """
 
     hold: float = 0.0

@@ -53,7 +53,7 @@ def fit_on_two_nodes(*arguments: str) -> list[str]:
 
 @pytest.mark.slow
 def test_two_processes_or_nodes_equal_one(run_room, tmp_path):
-    keep = "--trainer.callbacks+=tests.train.gradients.KeepGradients"
+    keep = "--trainer.callbacks+=tests.train.training.gradients.KeepGradients"
     plain = [*TINY, "--model.augmentation=null", "--data.jitter=false", keep]
     roots = {name: f"--trainer.default_root_dir={tmp_path / name}" for name in ("one", "two", "nodes")}
     for name, more in (("one", ["--data.batch_size=20"]), ("two", ["--data.batch_size=10", *TWO])):

@@ -1,4 +1,4 @@
-"""A teacher as a user may write one: a callable that says what it knows."""
+"""Teachers as users may write them: callables with labels and a sample rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.data.datasets.synthetic import SCENES
 
 
 class Loudness:
-    """Knows nothing but the level. Dies at its n-th batch, as a killed process does, where told to."""
+    """Logits of the level alone. Kills its process at batch TEACHER_DIES_AT, where that is set."""
 
     labels = tuple(reversed(SCENES))
     sample_rate = 16_000
@@ -39,7 +39,7 @@ def from_checkpoint(path: str) -> Loudness:
 
 
 class Mute:
-    """Does not say what it knows."""
+    """Has no labels."""
 
 
 def broken(waveform):
@@ -48,3 +48,11 @@ def broken(waveform):
 
 
 broken.labels, broken.sample_rate = tuple(SCENES), 32_000
+
+
+def softmax(waveform):
+    """Probabilities, which are no logits."""
+    return loudness(waveform).softmax(dim=1)
+
+
+softmax.labels, softmax.sample_rate = tuple(SCENES), 32_000

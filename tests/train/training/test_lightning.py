@@ -110,7 +110,9 @@ def test_the_mean_over_epochs_is_what_is_saved(tmp_path, monkeypatch):
         "--trainer.callbacks+=train.training.weight_averaging.EpochAverage",
         "--trainer.callbacks.first_epoch=1",
     ]
-    fit(tmp_path, monkeypatch, *average, "--trainer.callbacks+=tests.train.test_lightning.KeepEpochs")
+    fit(
+        tmp_path, monkeypatch, *average, "--trainer.callbacks+=tests.train.training.test_lightning.KeepEpochs"
+    )
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     first, second, third = KeepEpochs.weights
     torch.testing.assert_close(last["student.in_c.0.0.weight"], (second + third) / 2)

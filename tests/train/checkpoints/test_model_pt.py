@@ -58,21 +58,25 @@ def test_a_pickle_bomb_does_not_go_off(tmp_path, monkeypatch):
 
 
 def test_says_what_a_foreign_file_is(tmp_path):
-    cases = {
-        "empty": (b"", "damaged, cut short"),
-        "text": (b"hello", "damaged, cut short"),
-        "pickle": (pickle.dumps({"a": 1}), "damaged, cut short"),
+    contents = {
+        "empty": (b"", "empty"),
+        "text": (b"hello", "no file of"),
+        "pickle": (pickle.dumps({"a": 1}), "pickle"),
     }
-    for name, (content, message) in cases.items():
+    for name, (content, message) in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelFileError, match=message):
             model_pt.load(tmp_path / name)
-    torch.save(students.CPMobile().state_dict(), tmp_path / "state.pt")
-    with pytest.raises(ModelFileError, match="train import"):
-        model_pt.load(tmp_path / "state.pt")
-    torch.save({"pytorch-lightning_version": "2", "state_dict": {}}, tmp_path / "lightning.ckpt")
-    with pytest.raises(ModelFileError, match="ckpt_path"):
-        model_pt.load(tmp_path / "lightning.ckpt")
+    values = {
+        "state.pt": (students.CPMobile().state_dict(), "train import"),
+        "lightning.ckpt": ({"pytorch-lightning_version": "2", "state_dict": {}}, "train import"),
+        "resume.ckpt": ({"pytorch-lightning_version": "2", "tinyscene": {}}, "ckpt_path"),
+        "list.pt": ([1, 2], "no model.pt"),
+    }
+    for name, (value, message) in values.items():
+        torch.save(value, tmp_path / name)
+        with pytest.raises(ModelFileError, match=message):
+            model_pt.load(tmp_path / name)
     with pytest.raises(ModelFileError, match="There is no file"):
         model_pt.load(tmp_path / "nothing")
 
@@ -98,13 +102,19 @@ def test_a_newer_schema_is_refused(model, tmp_path):
         model_pt.load(tmp_path / "model.pt")
 
 
-def test_import_makes_a_model_of_a_state_dict(run_room, tmp_path):
-    torch.save(students.CPMobile().state_dict(), tmp_path / "state.pt")
-    labels = "a,b,c,d,e,f,g,h,i,j"
-    done = run_room("train", "import", "state.pt", "--labels", labels, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert model_pt.load(tmp_path / "model.pt").labels == tuple(labels.split(","))
-    done = run_room("train", "import", "state.pt", "--labels", "a,b", "-o", "wrong.pt", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert not (tmp_path / "wrong.pt").exists()
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"student": "cp_mobil"}, ["cp_mobil"]),
+        ({"arguments": {**SMALL, "width": 3}}, ["width"]),
+        ({"arguments": {**SMALL, "base_channels": "x"}}, ["base_channels"]),
+        (
+            {"arguments": {**SMALL, "base_channels": 16}},
+            ["'in_c.0.0.weight'", "[2, 1, 3, 3]", "[4, 1, 3, 3]"],
+        ),
+    ],
+)
+def test_weights_and_arguments_must_agree(model, changes, facts):
+    with pytest.raises(ModelFileError) as caught:
+        dataclasses.replace(model, **changes).build()
+    assert all(fact in str(caught.value) for fact in facts), caught.value

@@ -23,55 +23,55 @@ def teacher():
 
 def test_labels_of_all_give_cross_entropy(logits):
     target = torch.tensor([0, 1, 2, 3, 4, 0])
-    loss = losses.label_loss(logits, F.one_hot(target, 5).float(), torch.ones(6), "single_label")
+    loss = losses.cross_entropy(logits, F.one_hot(target, 5).float(), torch.ones(6), "single_label")
     torch.testing.assert_close(loss, F.cross_entropy(logits, target))
 
 
 def test_unlabelled_examples_do_not_count(logits):
     target = F.one_hot(torch.tensor([0, 1, 2, 3, 4, 0]), 5).float()
     labelled = torch.tensor([1.0, 1, 0, 0, 1, 0])
-    told = target * labelled[:, None]
+    known = target * labelled[:, None]
     rows = labelled > 0
     for task, reference in (
         ("single_label", F.cross_entropy(logits[rows], target[rows])),
         ("multi_label", F.binary_cross_entropy_with_logits(logits[rows], target[rows])),
     ):
-        torch.testing.assert_close(losses.label_loss(logits, told, labelled, task), reference)
-        assert losses.label_loss(logits, torch.zeros(6, 5), torch.zeros(6), task) == 0
+        torch.testing.assert_close(losses.cross_entropy(logits, known, labelled, task), reference)
+        assert losses.cross_entropy(logits, torch.zeros(6, 5), torch.zeros(6), task) == 0
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_a_mixture_costs_the_mixture_of_its_parts(logits, task):
     one, other = torch.eye(5)[[0, 1, 2, 3, 4, 0]], torch.eye(5)[[1, 1, 0, 0, 2, 3]]
     ones = torch.ones(6)
-    parts = [losses.label_loss(logits, target, ones, task) for target in (one, other)]
-    mixed = losses.label_loss(logits, 0.7 * one + 0.3 * other, ones, task)
+    parts = [losses.cross_entropy(logits, target, ones, task) for target in (one, other)]
+    mixed = losses.cross_entropy(logits, 0.7 * one + 0.3 * other, ones, task)
     torch.testing.assert_close(mixed, 0.7 * parts[0] + 0.3 * parts[1])
 
 
 def test_soft_cross_entropy_is_kl_and_its_gradient_keeps_its_size(logits, teacher):
     for temperature in (1.0, 2.0, 4.0):
-        taught = losses.soften(teacher, temperature, "single_label")
+        expected = losses.soften(teacher, temperature, "single_label")
         p = torch.softmax(logits / temperature, 1)
-        kl = (taught * (taught.log() - p.log())).sum(1).mean() * temperature**2
-        torch.testing.assert_close(losses.soft_cross_entropy(logits, taught, temperature), kl)
+        kl = (expected * (expected.log() - p.log())).sum(1).mean() * temperature**2
+        torch.testing.assert_close(losses.soft_cross_entropy(logits, expected, temperature), kl)
         same = losses.soften(logits, temperature, "single_label")
         assert losses.soft_cross_entropy(logits, same, temperature).abs() < 1e-5
 
     def gradient(temperature):
         small = (logits / 100).requires_grad_()
-        taught = losses.soften(teacher / 100, temperature, "single_label")
-        return torch.autograd.grad(losses.soft_cross_entropy(small, taught, temperature), small)[0].norm()
+        expected = losses.soften(teacher / 100, temperature, "single_label")
+        return torch.autograd.grad(losses.soft_cross_entropy(small, expected, temperature), small)[0].norm()
 
     assert gradient(8.0) / gradient(4.0) == pytest.approx(1, abs=0.05)  # Hinton's reason for T^2
 
 
 def test_binary_distillation_is_least_where_both_agree(logits, teacher):
-    taught = losses.soften(teacher, 2.0, "multi_label")
-    best = losses.binary_distillation(teacher, taught, 2.0)
-    assert best < losses.binary_distillation(logits, taught, 2.0)
+    expected = losses.soften(teacher, 2.0, "multi_label")
+    best = losses.binary_distillation(teacher, expected, 2.0)
+    assert best < losses.binary_distillation(logits, expected, 2.0)
     start = teacher.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(losses.binary_distillation(start, taught, 2.0), start)
+    (gradient,) = torch.autograd.grad(losses.binary_distillation(start, expected, 2.0), start)
     assert gradient.abs().max() < 1e-6
 
 
@@ -91,3 +91,7 @@ def test_similarity_matching_needs_no_common_width():
     wider = torch.cat([features, features], dim=1) * math.sqrt(0.5)
     assert losses.similarity_matching(features, wider) == pytest.approx(0, abs=1e-6)
     assert losses.similarity_matching(features, torch.randn(6, 20)) > 0.01
+
+
+def test_agreement_is_the_share_of_equal_labels():
+    assert losses.agreement(torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]) == 0.5

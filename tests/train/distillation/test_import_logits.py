@@ -1,0 +1,83 @@
+"""`python -m train import-logits`: published tensors of logits become a store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from runtime.errors import DataError
+from train.distillation.import_logits import main as import_logits
+from train.distillation.logit_store import UNAUGMENTED, Store
+
+LOGITS = torch.tensor([[2.0, -1.0], [0.5, 3.0], [-4.0, 0.25]])
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Import a tensor of three clips and two labels; returns the logits in the store, [clips, classes]."""
+    rows = ["filename\tscene_label", "audio/a.wav\tx", "audio/b.wav\ty", "audio/c.wav\tx"]
+    (tmp_path / "train.csv").write_text("\n".join(rows) + "\n")
+
+    def run(value, *options):
+        torch.save(value, tmp_path / "ensemble.pt")
+        given = ["--files", str(tmp_path / "train.csv"), "--tab", "--labels", "x,y"]
+        output = tmp_path / "logits.h5"
+        assert import_logits([str(tmp_path / "ensemble.pt"), *given, "-o", str(output), *options]) == 0
+        store = Store(output)
+        places = store.find(["audio/a.wav", "audio/b.wav", "audio/c.wav"])
+        return store.lookup(places, np.array([0, 9, 7]), UNAUGMENTED, 32_000)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "value",
+    [LOGITS, LOGITS.clone().requires_grad_(), torch.nn.Parameter(LOGITS), LOGITS.half(), LOGITS.double()],
+)
+def test_logits_are_stored_by_clip_id(convert, value):
+    torch.testing.assert_close(convert(value), LOGITS, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_probabilities_are_converted_or_refused(convert, task):
+    values = LOGITS.softmax(dim=1) if task == "single_label" else LOGITS.sigmoid()
+    with pytest.raises(DataError, match="--probabilities"):
+        convert(values, "--task", task)
+    found = convert(values, "--task", task, "--probabilities")
+    again = found.softmax(dim=1) if task == "single_label" else found.sigmoid()
+    torch.testing.assert_close(again, values, rtol=1e-2, atol=1e-3)
+    with pytest.raises(DataError, match="no probabilities"):
+        convert(LOGITS, "--task", task, "--probabilities")
+
+
+def test_a_certain_teacher_has_finite_logits(convert):
+    found = convert(torch.eye(2)[[0, 1, 1]], "--probabilities")
+    assert found.isfinite().all() and found.argmax(dim=1).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (LOGITS[:2], "2 rows and .* has 3"),
+        ({"logits": LOGITS}, "holds a dict"),
+        (LOGITS[:, :1], r"\[3, 1\] .*\[clips, 2\]"),
+        (LOGITS.long(), "torch.int64"),
+        (LOGITS * torch.tensor([1.0, float("nan")]), "row 0"),
+    ],
+)
+def test_another_content_is_one_sentence(convert, value, message):
+    with pytest.raises(DataError, match=message) as caught:
+        convert(value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_tensors_are_told_apart(tmp_path):
+    given = ["--files", "none.csv", "--labels", "x,y"]
+    torch.save(LOGITS, tmp_path / "whole.pt")
+    content = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(content[: len(content) // 2])
+    torch.save({"logits": tmp_path}, tmp_path / "pickle.pt")
+    for name, message in (("cut.pt", "cut short"), ("pickle.pt", "pickled"), ("none.pt", "no file")):
+        with pytest.raises(DataError, match=message):
+            import_logits([str(tmp_path / name), *given])

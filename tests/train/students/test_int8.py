@@ -1,0 +1,36 @@
+"""TF-SepNet and BC-ResNet in INT8: every feature map is integer, and the ONNX file computes what torch does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from export.lint import lint
+from export.onnx_graph import to_onnx
+from runtime.model.session import run_unoptimized
+from runtime.spec import FrontEndSpec
+from train import networks
+from train.checkpoints.model_pt import Checkpoint
+from train.quantization.choose_ranges import quantize
+
+
+@pytest.mark.parametrize("student", ["tf_sepnet", "bc_resnet"])
+def test_ptq_leaves_only_statistics_in_float(student):
+    spec = dataclasses.replace(FrontEndSpec.preset("cp_mel"), n_mels=64)
+    arguments = {"base_channels": 8, "n_classes": 3}
+    torch.manual_seed(0)
+    network, windows = networks.build(student, arguments), torch.randn(9, 1, 64, 64)
+    network(windows)  # statistics of batch norm
+    checkpoint = Checkpoint(
+        student, arguments, spec, ("a", "b", "c"), network.state_dict(), calibration=windows.half(),
+        calibration_targets=torch.arange(9) % 3, calibration_ids=tuple(map(str, range(9))),
+    )  # fmt: skip
+    quantized = quantize(checkpoint, tolerance=1.0).network
+    model = to_onnx(quantized, checkpoint.input_shape)
+    assert lint(model, (-64, 63)) == []
+    with torch.no_grad():
+        expected = quantized(windows).numpy()
+    np.testing.assert_array_equal(run_unoptimized(model.SerializeToString(), windows.numpy())[0], expected)

@@ -1,0 +1,43 @@
+"""What the views of a training depend on: the key by which a logit store is recognised as made for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from runtime.spec import FrontEndSpec
+from train.data import ClipWindows
+from train.training.augmentation import Augmentation
+
+
+def view_key(
+    dataset: ClipWindows,
+    batch_size: int,
+    *,
+    seed: int,
+    spec: FrontEndSpec,
+    augmentation: Augmentation | None,
+) -> dict[str, Any]:
+    """What the views of a training depend on besides epoch and batch number, as JSON values.
+
+    Two trainings with equal keys show their students the same views, so a logit store made for the one
+    serves the other.
+    """
+    clips = [(clip.id, length) for clip, length in zip(dataset.clips, dataset.lengths, strict=True)]
+    settings = dataclasses.asdict(augmentation) if augmentation else None
+    if settings and settings["impulse_dir"]:
+        settings["impulse_dir"] = Path(settings["impulse_dir"]).name
+    key = {
+        "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
+        "window": dataset.length,
+        "seed": seed,
+        "batch_size": batch_size,
+        "jitter": dataset.jitter,
+        "frontend": spec.to_dict(),
+        "augmentation": settings,
+    }
+    values: dict[str, Any] = json.loads(json.dumps(key))
+    return values
