@@ -87,8 +87,8 @@ class AudioFile:
         if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
             self.close()
             raise AudioError(
-                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header: save it with "
-                f"1 to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz."
+                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header: save it "
+                f"with 1 to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz."
             )
 
     def blocks(self, start_s: float = 0.0, seconds: float | None = None) -> Iterator[Array]:
