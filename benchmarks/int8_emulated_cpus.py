@@ -4,7 +4,7 @@
 
 Emulators and foreign pythons come from packages: Debian's qemu-user-static and arm64 python3.11 are
 unpacked, not installed; aarch64 wheels come from PyPI. That needs Debian's apt-get and dpkg, pip, and
-about 400 MB in ``--folder``, which is used again. A file is run by `runtime.load_model`, goldens and all.
+about 400 MB in ``--folder``, which is used again. A file is run by `runtime.load_model`, self-test included.
 """
 
 from __future__ import annotations

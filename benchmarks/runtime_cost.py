@@ -31,7 +31,7 @@ import numpy as np
 from runtime.audio.log_mel import LogMel
 from runtime.classifier import Model, load_model
 from runtime.files import write_beside
-from runtime.streaming.framing import WindowCutter
+from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Stream
 
 RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
@@ -74,18 +74,19 @@ def per_hop(model: Model) -> dict[str, Any]:
     """A live stream at a hop of 0.125 s, taken apart."""
     rate = model.spec.frontend.sample_rate
     hop, chunk = round(HOP_S * rate), noise(round(HOP_S * rate))
-    stream, cutter, whole = model.stream(HOP_S), WindowCutter(model.spec, HOP_S), LogMel(model.spec.frontend)
+    stream, framer, whole = model.stream(HOP_S), Framer(model.spec, HOP_S), LogMel(model.spec.frontend)
     window = noise(model.spec.clip_samples)
     for _ in range(model.spec.clip_samples // hop):
         stream.push(chunk)
-        list(cutter.push(chunk))
+        list(framer.push(chunk))
     log_mel = whole(window)[None, None]
     times = in_turns(
         {
             "hop": lambda: stream.push(chunk),
-            "front_end_incremental": lambda: list(cutter.push(chunk)),
+            "front_end_incremental": lambda: list(framer.push(chunk)),
             "front_end_whole_window": lambda: whole(window),
             "network": lambda: model.session.logits(log_mel),
+            "classify_one_clip": lambda: model.classify(window, rate),
         },
         ROUNDS,
     )

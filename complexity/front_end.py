@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from runtime.audio.log_mel import mel_matrix
+from runtime.audio.mel_filter_bank import mel_filter_bank
 from runtime.spec import FrontEndSpec
 
 
@@ -29,7 +29,7 @@ def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
         + spec.win_length
         + round(spec.n_fft * math.log2(spec.n_fft))
         + 2 * bins
-        + int(np.count_nonzero(mel_matrix(spec)))
+        + int(np.count_nonzero(mel_filter_bank(spec)))
         + spec.n_mels
     )
     return per_frame * frames

@@ -1,4 +1,4 @@
-"""What a file says about the model inside it: the ModelSpec with its goldens, and a seal over all bytes."""
+"""The metadata of an ONNX file: the ModelSpec with its self-test vectors, and a checksum over all bytes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from onnx import numpy_helper
 from torch import nn
 
 from complexity import measure
-from runtime.model.model_file import SPEC_KEY, seal
+from runtime.model.model_file import SPEC_KEY, append_checksum
 from runtime.model.self_test import make_input
 from runtime.model.session import run_optimized, run_unoptimized
-from runtime.spec import Golden, ModelSpec
+from runtime.spec import ModelSpec, SelfTestVector
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.quantizer import Scheme
 
 _CANDIDATES = (*(("patches", seed) for seed in range(1, 9)), ("ramp", 20), ("ramp", 40))
-_GOLDENS = 3
+_VECTORS = 3
 _PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
 
 
@@ -35,7 +35,7 @@ def stamp(
         quantization: for ``ModelSpec.quantization``, see `describe_int8`.
 
     Returns:
-        The bytes of the file, sealed.
+        The bytes of the file with its checksum.
     """
     bare = model.SerializeToString()
     stored = "float32" if quantization["scheme"] == "float32" else "int8"
@@ -50,11 +50,11 @@ def stamp(
         temperature=checkpoint.temperature,
         thresholds=checkpoint.thresholds,
         provenance={**checkpoint.provenance, **_calibration(quantization, checkpoint), "export": _versions()},
-        goldens=_goldens(bare, checkpoint),
+        self_test_vectors=_self_test_vectors(bare, checkpoint),
     )
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json()})
-    return seal(model.SerializeToString())
+    return append_checksum(model.SerializeToString())
 
 
 def describe_int8(model: onnx.ModelProto, scheme: Scheme, how: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def float32() -> dict[str, Any]:
     return {"scheme": "float32"}
 
 
-def _goldens(model: bytes, checkpoint: Checkpoint) -> tuple[Golden, ...]:
+def _self_test_vectors(model: bytes, checkpoint: Checkpoint) -> tuple[SelfTestVector, ...]:
     """The candidates that optimized kernels answer most exactly.
 
     What a layer in float makes may lie near a tie, where kernels round apart. Where that does not happen
@@ -94,8 +94,8 @@ def _goldens(model: bytes, checkpoint: Checkpoint) -> tuple[Golden, ...]:
         log_mel = make_input(formula, seed, checkpoint.input_shape)
         exact = run_unoptimized(model, log_mel)[0][0]
         error = float(np.abs(run_optimized(model, log_mel)[0][0] - exact).max())
-        found.append((error, Golden(formula, seed, tuple(float(logit) for logit in exact))))
-    return tuple(golden for _, golden in sorted(found, key=lambda pair: pair[0])[:_GOLDENS])
+        found.append((error, SelfTestVector(formula, seed, tuple(float(logit) for logit in exact))))
+    return tuple(vector for _, vector in sorted(found, key=lambda pair: pair[0])[:_VECTORS])
 
 
 def _calibration(quantization: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def verify(
     """Verify an exported file.
 
     Args:
-        path: the .onnx file; it is run as the runtime runs it, goldens and all.
+        path: the .onnx file; it is run as the runtime runs it, self-test included.
         checkpoint: the model.pt it was made from; its calibration windows are the real signals.
         twin: the INT8 graph in torch, where there is one.
 

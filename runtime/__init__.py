@@ -1,4 +1,4 @@
-"""Hears: from a waveform, a file or a microphone to labels, with numpy and ONNX Runtime alone."""
+"""From a waveform, a file or a microphone to labels, with numpy and ONNX Runtime alone."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

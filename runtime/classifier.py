@@ -1,21 +1,25 @@
-"""A model file turned into something that listens: `load_model`, then `classify` or `stream`."""
+"""The public API: `load_model`, then `Model.classify`, `Model.windows` or `Model.stream`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import AudioError, ConfigError, ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
 from runtime.model.prediction import Prediction, clip_mean
-from runtime.model.session import Session
-from runtime.streaming.framing import WindowCutter
+from runtime.model.session import Provider, Session
+from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Stream, Streams
+
+_IDLE = 4  # streams that a model keeps for `classify`, one for each rate and hop that was used last
 
 
 class Model:
@@ -26,7 +30,7 @@ class Model:
         temperature: in place of the one in the file.
 
     Attributes:
-        spec: what the file says about the model.
+        spec: the description of the model in the file.
 
     Example:
         >>> model = load_model(model_path)
@@ -43,6 +47,7 @@ class Model:
             if not 0 < temperature < math.inf:
                 raise ConfigError(f"A temperature of {temperature} is not positive: give one such as 1.5.")
             self.spec = dataclasses.replace(session.spec, temperature=temperature)
+        self._idle: dict[tuple[float, int], Stream] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -50,7 +55,7 @@ class Model:
         return self.spec.labels
 
     def classify(self, waveform: npt.NDArray[Any], sample_rate: int) -> Prediction:
-        """One answer for a clip: the mean over its windows, which lie side by side.
+        """One prediction for a clip: the mean over its windows, which lie side by side.
 
         A last window, aligned to the end, covers what remains. Windows without signal are left out of
         the mean. A clip shorter than one window is padded with zeros at its end.
@@ -60,7 +65,8 @@ class Model:
             sample_rate: of the waveform, Hz.
 
         Raises:
-            AudioError: where there are no samples, or one of them is NaN or infinite.
+            AudioError: where there are no samples, one is NaN or infinite, the peak is far above full scale,
+                or the layout is another, such as [channels, samples].
             TypeError: for samples of another dtype.
         """
         return clip_mean(self.windows(waveform, sample_rate))
@@ -68,17 +74,27 @@ class Model:
     def windows(
         self, waveform: npt.NDArray[Any], sample_rate: int, hop_s: float | None = None
     ) -> list[Prediction]:
-        """The answers for all windows of a waveform: `Stream.push` of all of it, and `Stream.flush`.
+        """The predictions for all windows of a waveform: `Stream.push` of all of it, and `Stream.flush`.
 
         Args:
             waveform: int16 or float [samples] or [samples, channels].
             sample_rate: of the waveform, Hz.
             hop_s: seconds from one window to the next; the length of a window where None.
+
+        Raises:
+            AudioError, TypeError: see `classify`.
         """
-        if len(waveform) == 0:
+        if np.size(waveform) == 0:
             raise AudioError("The audio holds no samples: record it again.")
-        stream = self.stream(self.spec.clip_s if hop_s is None else hop_s, sample_rate)
-        return stream.push(waveform) + stream.flush()
+        # The buffers of a stream cost an eighth of a window's time to make, so they are used again. Two
+        # threads never get the same stream, because pop is atomic; one whose push failed is dropped.
+        key = (self.spec.clip_s if hop_s is None else hop_s, sample_rate)
+        stream = self._idle.pop(key, None) or self.stream(*key)
+        predictions = stream.push(waveform) + stream.flush()
+        self._idle[key] = stream
+        if len(self._idle) > _IDLE:
+            self._idle.pop(next(iter(tuple(self._idle))), None)
+        return predictions
 
     def stream(
         self, hop_s: float = DEFAULT_HOP_S, sample_rate: int | None = None, channel: int | None = None
@@ -88,13 +104,12 @@ class Model:
         Args:
             hop_s: seconds from one window to the next.
             sample_rate: of the chunks, Hz; the model's own where None. Another is resampled on the way.
-            channel: which channel of a chunk [samples, channels] to hear; their mean where None.
+            channel: which channel of a chunk [samples, channels] to take; their mean where None.
 
         Raises:
             ConfigError: where one of them makes no sense.
         """
-        cutter = WindowCutter(self.spec, hop_s, sample_rate, channel)
-        return Stream(self.spec, self.session.logits, cutter)
+        return Stream(self.spec, self.session.logits, Framer(self.spec, hop_s, sample_rate, channel))
 
     def streams(
         self,
@@ -104,22 +119,30 @@ class Model:
         channel: int | None = None,
     ) -> Streams:
         """Start ``count`` streams that share this network; the rest as in `stream`."""
-        cutters = [WindowCutter(self.spec, hop_s, sample_rate, channel) for _ in range(count)]
-        return Streams(self.spec, self.session.logits, cutters)
+        framers = [Framer(self.spec, hop_s, sample_rate, channel) for _ in range(count)]
+        return Streams(self.spec, self.session.logits, framers)
 
 
-def load_model(path: str | Path | None = None, temperature: float | None = None) -> Model:
+def load_model(
+    path: str | Path | None = None,
+    temperature: float | None = None,
+    threads: int = 1,
+    providers: Sequence[Provider] | None = None,
+) -> Model:
     """Load and check a model file.
 
     Args:
-        path: an .onnx file of `python -m export onnx`; the model in the box where None.
+        path: an .onnx file of `python -m export onnx`; the packaged model where None.
         temperature: logits are divided by it before softmax or sigmoid; the file's own where None.
+        threads: that one run of the network uses; one is fastest for networks of this size.
+        providers: execution providers of ONNX Runtime in order of preference, such as
+            ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU alone where None.
 
     Raises:
         ModelFileError: where it cannot be used, see `Session`.
-        ConfigError: where the temperature is not positive.
+        ConfigError: where the temperature or ``threads`` is not positive, or a provider is not available.
     """
-    return Model(Session(path if path is not None else _packaged_model()), temperature)
+    return Model(Session(path if path is not None else _packaged_model(), threads, providers), temperature)
 
 
 def _packaged_model() -> Path:

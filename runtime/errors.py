@@ -1,7 +1,7 @@
 """The errors a user can cause and mend: one sentence with the remedy, never a traceback.
 
 Two levels: ``TinysceneError`` is what a caller catches, its children say which thing was at fault.
-A room's ``__main__`` turns any of them into that sentence on stderr and exit code 2 (`runtime.entry_point`).
+`runtime.entry_point` turns any of them into that sentence on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class TinysceneError(Exception):
 
 
 class ModelFileError(TinysceneError):
-    """A model file is missing, foreign, damaged, or gives wrong answers on this machine."""
+    """A model file is missing, damaged, not of this toolkit, or gives wrong logits on this machine."""
 
 
 class AudioError(TinysceneError):
@@ -32,10 +32,14 @@ class ConfigError(TinysceneError):
 
 
 class MissingExtraError(TinysceneError):
-    """A room was entered whose optional dependencies are not installed."""
+    """A command needs an optional dependency that is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"This command needs the package '{package}', which is not installed: "
             f"run `pip install 'tinyscene[{extra}]'`."
         )
+
+
+class AudioWarning(UserWarning):
+    """Audio is classified although something is wrong with it, such as channels that cancel each other."""

@@ -15,7 +15,7 @@ from runtime.errors import TinysceneError
 def write_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; rename it into place if the body succeeds.
 
-    Whatever stood at ``path`` stays as it was when the body raises.
+    A file at ``path`` stays as it was when the body raises.
 
     Raises:
         TinysceneError: where the folder does not exist or cannot be written to.
@@ -38,6 +38,11 @@ def write_beside(path: str | Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def printable(path: str | Path) -> str:
+    r"""A path for messages and JSON: bytes of its name that are not UTF-8 become escapes such as ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _umask() -> int:

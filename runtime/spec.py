@@ -1,4 +1,4 @@
-"""The shared truth: what a model hears (FrontEndSpec) and what it is (ModelSpec).
+"""What crosses the packages: a model's front end (FrontEndSpec) and its description (ModelSpec).
 
 Both are frozen, written to JSON and read back strictly: an unknown, missing or mistyped field is an
 error, because a front end that is almost the one of training gives wrong labels without an error.
@@ -8,84 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import types
-import typing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from runtime.errors import ConfigError, ModelFileError
+from runtime.strict_json import check_types, from_dict, json_key
 
 SCHEMA = 1  # of ModelSpec; a higher one comes from a newer release
-# A stranger's file must not ask for all the memory there is.
+# A file from elsewhere must not make the runtime allocate all memory.
 MAX_RATE, _MAX_SIZE, _LONGEST_S = 768_000, 65_536, 60.0
 
 Task = Literal["single_label", "multi_label"]
-_Spec = TypeVar("_Spec")
-
-
-def _from_dict(cls: type[_Spec], values: Any) -> _Spec:
-    """Build a spec dataclass from JSON values, naming every field that does not fit."""
-    if not isinstance(values, dict):
-        raise ModelFileError(f"A {cls.__name__} is a table of fields, not {type(values).__name__}.")
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if set(values) != known:
-        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
-        raise ModelFileError(
-            f"The {cls.__name__} in this file has unknown fields {unknown} and lacks {missing}: "
-            "it was written by another release or damaged; export the model again."
-        )
-    hints = typing.get_type_hints(cls)
-    try:
-        return cls(**{name: _revive(hints[name], value) for name, value in values.items()})
-    except ConfigError as error:
-        raise ModelFileError(str(error)) from error
-
-
-def _revive(hint: Any, value: Any) -> Any:
-    """Turn JSON lists back into tuples and tables into specs, as the field's type asks."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _from_dict(hint, value)
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_revive(typing.get_args(hint)[0], item) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
-
-
-def _check_types(spec: Any) -> None:
-    """Hold every field of a spec against its annotation; numbers must be finite."""
-    for name, hint in typing.get_type_hints(type(spec)).items():
-        value = getattr(spec, name)
-        if not _fits(hint, value):
-            raise ConfigError(f"{type(spec).__name__}.{name} is {value!r}, which is not {hint}.")
-
-
-def _fits(hint: Any, value: Any) -> bool:  # noqa: PLR0911 - one line for every kind of annotation
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return value in args
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(args[0], item) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _fits(args[0], k) and _fits(args[1], v) for k, v in value.items()
-        )
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(arg, value) for arg in args)
-    if hint is Any:
-        return True
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
 
 
 @dataclass(frozen=True)
 class FrontEndSpec:
-    """Waveform to log-mel, in numbers. torch and numpy both build it from here and nowhere else.
+    """Waveform to log-mel, in numbers. The torch and numpy implementations are both built from it.
 
     The order of operations: pre-emphasis, centred framing, window, FFT, |.|^power, mel, log, normalise.
 
@@ -138,7 +77,7 @@ class FrontEndSpec:
     std: float
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         faults = [
             (min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels) < 1, "sizes are at least 1"),
             (
@@ -187,7 +126,7 @@ class FrontEndSpec:
     @classmethod
     def from_dict(cls, values: Any) -> FrontEndSpec:
         """Read what `to_dict` wrote; strict. Raises ModelFileError."""
-        return _from_dict(cls, values)
+        return from_dict(cls, values)
 
     @classmethod
     def preset(cls, name: str) -> FrontEndSpec:
@@ -224,11 +163,11 @@ PRESETS: dict[str, FrontEndSpec] = {
 
 
 @dataclass(frozen=True)
-class Golden:
+class SelfTestVector:
     """A test input, named by formula and seed, and the logits that exact arithmetic gives for it.
 
     Attributes:
-        formula: a name that `runtime.model.self_test` knows; it makes the log-mel input of the network.
+        formula: a key of `runtime.model.self_test.FORMULAS`, which makes the log-mel input of the network.
         seed: integer that the formula starts from.
         logits: the expected output, one number per label.
     """
@@ -238,26 +177,26 @@ class Golden:
     logits: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that a file must say about the model inside it; JSON in ``metadata_props["model_spec"]``.
+    """The description of a model; JSON in ``metadata_props["model_spec"]``.
 
     Attributes:
         labels: class names in the order of the logits.
         frontend: how a waveform becomes the network's input.
         task: ``single_label`` (softmax) or ``multi_label`` (sigmoid).
-        clip_s: length of the window that one answer is for, seconds.
+        clip_s: length of the window that one prediction is for, seconds.
         complexity: totals of the complexity report (`complexity.report.report`).
         quantization: the scheme: ``{"scheme": "float32"}``, or for INT8 also ``weight_range``,
             ``output_scale`` (one output step in logits) and ``output_zero_point``.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).
-        thresholds: label to the probability from which that class is believed, fitted on held-out data; a
+        thresholds: label to the probability from which that class is reported, fitted on held-out data; a
             label without one takes the runtime's default.
         provenance: recipe, data, seed, metrics, versions, licences.
-        goldens: what the runtime checks itself with when it loads the file.
+        self_test_vectors: what the runtime computes when it loads the file; ``goldens`` in JSON.
         schema: version of this table.
 
     Example:
@@ -277,11 +216,11 @@ class ModelSpec:
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    goldens: tuple[Golden, ...] = ()
+    self_test_vectors: tuple[SelfTestVector, ...] = field(default=(), metadata={"json_key": "goldens"})
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         faults = [
             (not self.labels, "there is at least one label"),
             (len(set(self.labels)) != len(self.labels), "labels differ from each other"),
@@ -291,8 +230,8 @@ class ModelSpec:
             (not set(self.thresholds) <= set(self.labels), "thresholds name known labels"),
             (not all(0 < p <= 1 for p in self.thresholds.values()), "thresholds lie above 0 and up to 1"),
             (
-                any(len(g.logits) != len(self.labels) for g in self.goldens),
-                "goldens have one logit per label",
+                any(len(vector.logits) != len(self.labels) for vector in self.self_test_vectors),
+                "self-test vectors (goldens) have one logit per label",
             ),
         ]
         for wrong, rule in faults:
@@ -311,7 +250,9 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys, the same for the same model."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False)
+        values = dataclasses.asdict(self)
+        keyed = {json_key(f): values[f.name] for f in dataclasses.fields(self)}
+        return json.dumps(keyed, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
@@ -330,4 +271,4 @@ class ModelSpec:
                 f"The model was written by a newer release (schema {values['schema']}, this one reads "
                 f"up to {SCHEMA}): run `pip install --upgrade tinyscene`."
             )
-        return _from_dict(cls, values)
+        return from_dict(cls, values)

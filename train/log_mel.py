@@ -1,4 +1,4 @@
-"""`runtime.audio.log_mel` in torch: the same window and mel matrix, batched and on any device."""
+"""`runtime.audio.log_mel` in torch: the same window and mel filter bank, batched and on any device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runtime.audio.log_mel import analysis_window, mel_matrix
+from runtime.audio.mel_filter_bank import analysis_window, mel_filter_bank
 from runtime.spec import FrontEndSpec
 
 _CHUNK = 2  # clips on a CPU: their frames and spectra stay in a core's cache, which is worth a factor of two
@@ -28,23 +28,23 @@ class LogMel(nn.Module):
     def __init__(self, spec: FrontEndSpec) -> None:
         super().__init__()
         self.spec = spec
-        for name, array in (("window", analysis_window(spec)), ("mel", mel_matrix(spec))):
+        for name, array in (("window", analysis_window(spec)), ("mel", mel_filter_bank(spec))):
             self.register_buffer(name, torch.from_numpy(array.astype(np.float32)), persistent=False)
-        self._bins = [_nonzero(filters) for filters in self.mel.split(_BAND)]
+        self._bins = [_nonzero(filters) for filters in torch.split(self.mel, _BAND)]
 
     @property
     def silence(self) -> float:
         """The log-mel of no energy at all."""
         return (math.log(self.spec.log_offset) - self.spec.mean) / self.spec.std
 
-    @torch.autocast("cuda", enabled=False)
     def forward(self, waveform: Tensor) -> Tensor:
         """[batch, samples] at the spec's sample rate -> [batch, 1, n_mels, frames]."""
-        x = waveform.float()
-        chunk = _CHUNK if x.device.type == "cpu" else len(x)
-        mel = torch.cat([self._mel(part) for part in x.split(max(chunk, 1))])
-        log_mel = torch.log(mel + self.spec.log_offset)
-        return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)
+        with torch.autocast("cuda", enabled=False):
+            x = waveform.float()
+            chunk = _CHUNK if x.device.type == "cpu" else len(x)
+            mel = torch.cat([self._mel(part) for part in torch.split(x, max(chunk, 1))])
+            log_mel = torch.log(mel + self.spec.log_offset)
+            return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)
 
     def _mel(self, x: Tensor) -> Tensor:
         """[batch, samples] -> energy in every mel band [batch, n_mels, frames]."""
@@ -57,11 +57,11 @@ class LogMel(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         if self.spec.power == 1.0:
             power = power.sqrt()
-        parts = zip(self.mel.split(_BAND), self._bins, strict=True)
+        parts = zip(torch.split(self.mel, _BAND), self._bins, strict=True)
         return torch.cat([filters[:, bins] @ power[:, bins] for filters, bins in parts], dim=1)
 
 
 def _nonzero(filters: Tensor) -> slice:
-    """The bins that any of the filters [mels, bins] looks at."""
+    """The bins in which any of the filters [mels, bins] is not zero."""
     bins = filters.any(dim=0).nonzero()
     return slice(int(bins[0]), int(bins[-1]) + 1) if len(bins) else slice(0, 1)

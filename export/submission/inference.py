@@ -30,7 +30,7 @@ from runtime.audio.log_mel import LogMel
 from runtime.classifier import load_model as load_onnx
 from runtime.errors import DataError, ModelFileError
 from runtime.model.prediction import to_scores
-from runtime.streaming.framing import WindowCutter
+from runtime.streaming.framing import Framer
 from train.students import STUDENTS
 from train.training.challenge_output import write_output
 
@@ -119,7 +119,7 @@ class Submission(nn.Module):
         self.onnx = {path.stem: load_onnx(path) for path in sorted(folder.glob("*.onnx"))}
         self.model = nn.ModuleDict({device: load_twin(folder / f"{device}.pt") for device in self.onnx})
         self.labels = list(self.onnx[GENERAL].labels)
-        self._cutters: dict[tuple[str, int], WindowCutter] = {}
+        self._framers: dict[tuple[str, int], Framer] = {}
 
     def answering(self, device_id: str) -> str:
         """The device whose model answers for a device."""
@@ -133,13 +133,13 @@ class Submission(nn.Module):
         device = self.answering(device_id)
         spec, file = self.onnx[device].spec, AudioFile(path)
         key = device, file.sample_rate
-        if key not in self._cutters:  # its filter bank takes longer to make than a clip to hear
-            self._cutters[key] = WindowCutter(spec, spec.clip_s, file.sample_rate)
-        cutter, heard = self._cutters[key], []
-        cutter.reset()  # of a file that broke off
+        if key not in self._framers:  # its filter bank takes longer to make than a clip to hear
+            self._framers[key] = Framer(spec, spec.clip_s, file.sample_rate)
+        framer, heard = self._framers[key], []
+        framer.reset()  # of a file that broke off
         for block in file.blocks():
-            heard += [window.log_mel.copy() for window in cutter.push(block) if window.log_mel is not None]
-        heard += [window.log_mel.copy() for window in cutter.finish() if window.log_mel is not None]
+            heard += [window.log_mel.copy() for window in framer.push(block) if window.log_mel is not None]
+        heard += [window.log_mel.copy() for window in framer.finish() if window.log_mel is not None]
         if not heard:
             heard = [LogMel(spec.frontend)(np.zeros(spec.clip_samples, np.float32))]
         return torch.from_numpy(np.stack(heard)).unsqueeze(1)

@@ -1,1 +1,1 @@
-"""Audio as samples: scale, level, resampling, and the log-mel front end in numpy."""
+"""From files and chunks to log-mels: decoding, downmix, resampling, level, and the front end in numpy."""

@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from runtime.audio.log_mel import Array, is_sound
+from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
+from runtime.audio.unfinished import completed
 from runtime.errors import AudioError
-from runtime.streaming.framing import RATES
+from runtime.files import printable
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
-MAX_CHANNELS = 64
+
+_SYSTEM_ERROR = 2  # of libsndfile: the file was not looked at
+_UTF16 = "MPEG_LAYER_I"  # the mark at the start of such texts looks like that obsolete format
+_UNKNOWN_FRAMES = 2**62  # libsndfile's frame count where a FLAC header has none
+_HEADERLESS = (".raw", ".pcm")
+
+# Formats of libsndfile to the endings of their files. Left out: RAW, which has no header, and MAT4 and MAT5,
+# whose .mat files hold anything.
+_SUFFIXES = {
+    "AIFF": (".aiff", ".aif", ".aifc"), "AU": (".au", ".snd"), "AVR": (".avr",), "CAF": (".caf",),
+    "FLAC": (".flac",), "HTK": (".htk",), "IRCAM": (".sf",), "MP3": (".mp3",), "MPC2K": (".mpc",),
+    "NIST": (".nist", ".sph"), "OGG": (".ogg", ".oga", ".opus"), "PAF": (".paf",), "PVF": (".pvf",),
+    "RF64": (".rf64",), "SD2": (".sd2",), "SDS": (".sds",), "SVX": (".svx", ".8svx", ".16svx"),
+    "VOC": (".voc",), "W64": (".w64",), "WAV": (".wav", ".wave"), "WVE": (".wve",), "XI": (".xi",),
+}  # fmt: skip
+
+AUDIO_SUFFIXES: frozenset[str]  # lower case, of the files that this libsndfile reads, such as ".wav"
+
+
+def __getattr__(name: str) -> Any:  # lazy: a microphone does without libsndfile
+    if name == "AUDIO_SUFFIXES":
+        return _audio_suffixes()
+    raise AttributeError(f"module 'runtime.audio.decode' has no attribute {name!r}")
+
+
+@lru_cache(maxsize=1)
+def _audio_suffixes() -> frozenset[str]:
+    import soundfile
+
+    return frozenset(s for name in soundfile.available_formats() for s in _SUFFIXES.get(name, ()))
 
 
 class AudioFile:
-    """An audio file that libsndfile reads: wav, flac, ogg, mp3 and more.
+    """An audio file that libsndfile reads: wav, flac, ogg, opus, mp3 and more, see `AUDIO_SUFFIXES`.
+
+    A header that was never completed, because the recorder was killed, is read to the end of the file.
 
     Args:
-        path: where it lies.
+        path: of the file; its name need not be UTF-8.
+
+    Attributes:
+        name: the path for messages, what is not UTF-8 as backslash escapes.
+        sample_rate: Hz.
+        channels: in the file.
 
     Raises:
         AudioError: where the file is missing, empty, or not audio.
@@ -31,60 +71,101 @@ class AudioFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        import soundfile  # only here: a microphone does without it
-
-        self.path = Path(path)
-        self.name = str(path)
+        self.path, self.name = Path(path), printable(path)
         if self.path.is_dir():
-            raise AudioError(f"{path} is a folder: name the audio files in it.")
+            raise AudioError(f"{self.name} is a folder: name the audio files in it.")
         if not self.path.exists():
-            raise AudioError(f"There is no audio file {path}: check its name.")
+            raise AudioError(f"There is no audio file {self.name}: check its name.")
         if not self.path.is_file():
-            raise AudioError(f"{path} is no regular file: pipe raw samples into `listen -` instead.")
+            raise AudioError(f"{self.name} is not a regular file: pipe raw samples into `listen -` instead.")
+        if not os.access(self.path, os.R_OK):
+            raise AudioError(f"{self.name} may not be read: change its permissions.")
         if self.path.stat().st_size == 0:
-            raise AudioError(f"{path} is empty (0 bytes): record or copy it again.")
-        try:
-            self._file = soundfile.SoundFile(path)
-        except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-            raise AudioError(
-                f"{path} is not audio that can be read: give a wav, flac, ogg or mp3 file."
-            ) from error
+            raise AudioError(f"{self.name} is empty (0 bytes): record or copy it again.")
+        self._file = self._open()
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
         if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
             self.close()
             raise AudioError(
-                f"{path} claims {self.channels} channels at {self.sample_rate} Hz: its header is damaged; "
-                "save it again as wav or flac."
+                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header: save it "
+                f"with 1 to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz."
             )
 
-    def blocks(self) -> Iterator[Array]:
-        """Decode block after block, float32 [samples, channels] in [-1, 1], and close the file.
+    def blocks(self, start_s: float = 0.0, seconds: float | None = None) -> Iterator[Array]:
+        """Decode block after block, float32 [samples, channels] in about [-1, 1], and close the file.
+
+        Args:
+            start_s: where to begin, seconds.
+            seconds: how much to read; None reads to the end.
 
         Raises:
-            AudioError: where the file holds no samples, is damaged further in, or holds NaN.
+            AudioError: where there are no samples, the file is damaged further in, or its samples are NaN,
+                infinite or far above full scale.
         """
-        heard = 0
+        done, left = 0, None if seconds is None else round(seconds * self.sample_rate)
         try:
-            while len(block := self._decode(heard)):
-                heard += len(block)
+            self._seek(round(start_s * self.sample_rate))
+            while len(block := self._decode(done, left)):
+                done += len(block)
+                left = None if left is None else left - len(block)
                 yield block
         finally:
             self.close()
-        if not heard:
+        if not done:
             raise AudioError(f"{self.name} holds no samples: record it again.")
-
-    def _decode(self, heard: int) -> Array:
-        try:
-            block: Array = self._file.read(_BLOCK_SAMPLES // self.channels, dtype="float32", always_2d=True)
-        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-            raise AudioError(f"{self.name} is damaged after {heard} samples: copy it again.") from error
-        if not is_sound(block):
-            raise AudioError(
-                f"{self.name} holds samples that are NaN, infinite or beyond all measure: repair or "
-                "re-record it."
-            )
-        return block
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _open(self) -> Any:
+        import soundfile
+
+        opened, problem = None, None
+        for source in (self._source, lambda: completed(self.path)):
+            try:
+                if (given := source()) is None:
+                    continue
+                opened = soundfile.SoundFile(given)
+            except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+                problem = problem or error
+                continue
+            if 0 < opened.frames < _UNKNOWN_FRAMES:
+                break
+        if opened is not None and opened.subtype != _UTF16:
+            return opened
+        if self.path.suffix.lower() in _HEADERLESS:
+            raise AudioError(
+                f"{self.name} has no header that says its rate and format: pipe it into `listen -` with "
+                "--format, --rate and --channels."
+            ) from problem
+        if isinstance(problem, OSError) or getattr(problem, "code", None) == _SYSTEM_ERROR:
+            raise AudioError(
+                f"{self.name} cannot be opened ({getattr(problem, 'error_string', problem)}): copy it to "
+                "another place."
+            ) from problem
+        raise AudioError(
+            f"{self.name} is not audio that can be read: give a wav, flac, ogg or mp3 file."
+        ) from problem
+
+    def _source(self) -> str | bytes | int:
+        """What soundfile opens the file by."""
+        if self.path.suffix.lower() == ".raw":  # for its name soundfile asks for a rate, whatever it holds
+            return os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        # bytes, because soundfile encodes a str strictly; on Windows it takes a str
+        return str(self.path) if os.name == "nt" else os.fsencode(self.path)
+
+    def _seek(self, frame: int) -> None:
+        if frame:
+            self._file.seek(min(frame, self._file.frames))
+
+    def _decode(self, done: int, left: int | None) -> Array:
+        count = _BLOCK_SAMPLES // self.channels
+        try:
+            block: Array = self._file.read(
+                count if left is None else min(count, left), dtype="float32", always_2d=True
+            )
+        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+            raise AudioError(f"{self.name} is damaged after {done} samples: copy it again.") from error
+        check_amplitude(block, self.name)
+        return block

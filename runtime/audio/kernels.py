@@ -1,9 +1,8 @@
 """The two compiled routines of scipy that a front end needs, without the packages around them.
 
-``scipy.fft`` and ``scipy.sparse`` import scipy.special, f2py and numpy's test tools on the way: 24 MB of
-memory and half of the time to start that nobody who listens has a use for. So the two extension modules are
-loaded from their files. Where a release of scipy keeps them elsewhere, the public functions do the same work
-with the same bits.
+``scipy.fft`` and ``scipy.sparse`` import scipy.special, f2py and numpy's test tools, which the runtime does
+not use: 24 MB of memory and half of the time to start. So the two extension modules are loaded from their
+files. Where a release of scipy has them elsewhere, the public functions compute the same bits.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from runtime.audio.samples import Array
+
 Spectrum = npt.NDArray[np.complex64]
 
 
 def _routine(module_name: str, name: str) -> Any:
-    """A function of a compiled module of scipy, its packages left alone; None where it is not there."""
+    """A function of a compiled module of scipy, without importing its packages; None where it is absent."""
     scipy = importlib.util.find_spec("scipy")
     if scipy is None or scipy.origin is None:
         return None
@@ -63,10 +63,10 @@ def rfft(frames: Array, out: Spectrum | None = None) -> Spectrum:
 
 
 class SparseRows:
-    """A matrix that is mostly zeros, to multiply from the left; `scipy.sparse.csr_array` by another door.
+    """A matrix that is mostly zeros, to multiply from the left; as `scipy.sparse.csr_array`.
 
     Args:
-        rows: of the matrix, float32 [columns] each; only what is not zero is kept.
+        rows: of the matrix, float32 [columns] each; only what is not zero is stored.
 
     Example:
         >>> matrix = SparseRows([np.array([0, 2, 0], np.float32), np.array([1, 0, 1], np.float32)])

@@ -1,9 +1,9 @@
 """Log-mels of overlapping windows, each bit-equal to the log-mel of that window alone.
 
-Every window is a clip of its own: its first and last frames see padding made from its own edges, so
-those are computed for each window. The frames between them read samples only. Where the hop is a
-multiple of the front end's hop, the next window has most of them in common with the last, and only
-the new ones are computed: `LogMel` treats each frame by itself, so they have the same bits.
+The first and last frames of a window read padding made from the window's own edges, so they are computed
+for each window. The frames between them read samples only. Where the hop is a multiple of the front end's
+hop, two neighbouring windows share most of these frames, and only the new ones are computed: `LogMel`
+treats each frame by itself, so shared frames have the same bits.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import warnings
 
 import numpy as np
 
-from runtime.audio.log_mel import Array, shared_log_mel
+from runtime.audio.log_mel import shared_log_mel
+from runtime.audio.samples import Array
 from runtime.spec import FrontEndSpec
 
 
 class SlidingLogMel:
-    """The front end for windows that come one after the other.
+    """The log-mels of windows that follow each other.
 
     Args:
         spec: the front end.
@@ -51,7 +52,7 @@ class SlidingLogMel:
         self._shift = self._plan(filtered)
 
     def _plan(self, filtered: int) -> int:
-        """Decide what is kept when the last window lies one hop back, and by how many frames it moves."""
+        """Decide which frames are reused when the last window lies one hop back, and how far they move."""
         spec, every = self._spec, np.arange(self._frames)
         first = self._log_mel.lead - spec.pad  # where the first frame starts
         starts = first + every * spec.hop_length
@@ -64,11 +65,11 @@ class SlidingLogMel:
                 stacklevel=5,
             )
             return 0
-        kept = interior[:-shift] if shift < len(interior) else interior[:0]
-        begin, end = (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, 0)
-        self._kept = slice(begin, end)
-        # What is kept needs no samples. The frames before it end with the last one's, or with the last sample
-        # that is mirrored; the frames after it begin with the first one's.
+        reused = interior[:-shift] if shift < len(interior) else interior[:0]
+        begin, end = (int(reused[0]), int(reused[-1]) + 1) if len(reused) else (0, 0)
+        self._reused = slice(begin, end)
+        # Reused frames need no samples. The frames before them end with the last one's samples, or with the
+        # last sample that is mirrored; the frames after them begin with the first one's.
         left = max(first + (begin - 1) * spec.hop_length + spec.win_length, spec.pad + 1)
         right = max(first + end * spec.hop_length, 0)
         self._edges = slice(0, left), slice(right, None)
@@ -85,15 +86,15 @@ class SlidingLogMel:
             float32 [n_mels, frames], overwritten by the next call.
         """
         if self._shift and place - self._place == self._hop_samples:
-            kept, flat = self._kept, self._columns.reshape(-1)
+            reused, flat = self._reused, self._columns.reshape(-1)
             flat[: -self._shift] = flat[self._shift :]  # what leaves its row ends up in a fresh column
             self._fill(window, *self._edges)
-            fresh = self._log_mel.columns(self._segments[: kept.start], self._segments[kept.stop :])
-            self._columns[:, : kept.start] = fresh[:, : kept.start]
-            self._columns[:, kept.stop :] = fresh[:, kept.start :]
+            fresh = self._log_mel.columns(self._segments[: reused.start], self._segments[reused.stop :])
+            self._columns[:, : reused.start] = fresh[:, : reused.start]
+            self._columns[:, reused.stop :] = fresh[:, reused.start :]
         else:
             self._fill(window, slice(None))
-            self._columns[:] = self._log_mel.columns(self._segments)
+            self._log_mel.columns(self._segments, out=self._columns)
         self._place = place
         return self._columns
 

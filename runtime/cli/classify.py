@@ -37,7 +37,7 @@ def _classify_file(model: Model, file: FileSource, arguments: Namespace) -> None
     items = _counted(listener, mean)
     if arguments.json:
         _print_json(items, file.name, events_only=arguments.events)
-        print(to_json(mean.answer(), file=file.name, span="clip"), flush=True)
+        print(to_json(mean.prediction(), file=file.name, span="clip"), flush=True)
         return
     wording = Wording(model.spec.task, rules)
     rates = f"{file.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
@@ -48,7 +48,7 @@ def _classify_file(model: Model, file: FileSource, arguments: Namespace) -> None
         lines = (line(run) for run in wording.runs(item.raw for item in items if isinstance(item, Heard)))
     for text in lines:
         print(text)
-    print(f"  the clip: {wording.describe(mean.answer(), top=3)}", flush=True)
+    print(f"  the clip: {wording.describe(mean.prediction(), top=3)}", flush=True)
 
 
 def _counted(listener: Listener, mean: ClipMean) -> Iterator[Heard | Ended]:

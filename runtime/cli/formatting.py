@@ -65,9 +65,9 @@ class Wording:
         rules: the thresholds.
 
     Example:
-        >>> from runtime.model.prediction import heard
+        >>> from runtime.model.prediction import classified
         >>> wording = Wording("multi_label", EventRules(enter_of={"rain": 0.3}))
-        >>> wording.describe(heard({"rain": 0.4, "dog": 0.9, "hum": 0.2}, 0.0, 1.0))
+        >>> wording.describe(classified({"rain": 0.4, "dog": 0.9, "hum": 0.2}, 0.0, 1.0))
         'dog 0.90  rain 0.40'
     """
 

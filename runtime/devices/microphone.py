@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 from runtime.devices.ring_buffer import Ring
 from runtime.devices.source import Chunk
 from runtime.errors import DeviceError

@@ -8,11 +8,9 @@ import time
 
 import numpy as np
 
-from runtime.audio.decode import MAX_CHANNELS
-from runtime.audio.log_mel import Array, is_sound
+from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
 from runtime.devices.source import Chunk
-from runtime.errors import ConfigError
-from runtime.streaming.framing import RATES
+from runtime.errors import AudioError, ConfigError
 
 PCM_FORMATS = {"s16": "<i2", "s32": "<i4", "f32": "<f4"}  # little-endian, as arecord writes them
 
@@ -51,7 +49,7 @@ class Pcm:
         self._rest = b""  # of a frame that is not yet complete
 
     def poll(self) -> Chunk | None:
-        """The frames that lie in the pipe; NaN and what is beyond all measure count as lost."""
+        """The frames that lie in the pipe; NaN and what is far above full scale count as lost."""
         if not select.select([self._fd], [], [], 0)[0]:
             return None
         data = os.read(self._fd, 2**16)
@@ -61,7 +59,9 @@ class Pcm:
         whole = len(data) - len(data) % (self._type.itemsize * self.channels)
         self._rest = data[whole:]
         samples = self._scale(np.frombuffer(data[:whole], self._type).reshape(-1, self.channels))
-        if not is_sound(samples):
+        try:
+            check_amplitude(samples)
+        except AudioError:
             return Chunk(samples[:0], time.monotonic(), len(samples) / self.sample_rate)
         return Chunk(samples, time.monotonic())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 
 
 class Ring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 
 
 @dataclass(frozen=True)

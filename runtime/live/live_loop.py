@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 from runtime.classifier import Model
 from runtime.devices.source import Chunk, Source
 from runtime.live.overload import Pace
 from runtime.model.prediction import Prediction
 from runtime.streaming.events import Event, EventDetector, EventRules
-from runtime.streaming.framing import WindowCutter
+from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Streams
 
 _POLL_S = 0.04  # a device delivers about every 0.05 s; each look costs 0.1 ms
@@ -139,8 +139,8 @@ class Listener:
     ) -> None:
         rules = rules or EventRules.of(model.spec)
         self._ears = [_Ear(i, source, EventDetector(rules)) for i, source in enumerate(sources)]
-        cutters = [WindowCutter(model.spec, hop_s, source.sample_rate, channel) for source in sources]
-        self._streams = Streams(model.spec, model.session.logits, cutters)
+        framers = [Framer(model.spec, hop_s, source.sample_rate, channel) for source in sources]
+        self._streams = Streams(model.spec, model.session.logits, framers)
         self._clock, self._sleep = clock, sleep
         self._pace = Pace(hop_s, model.spec.clip_s, clock)
 
@@ -189,7 +189,7 @@ class Listener:
             yield Ended(ear.source.name, tuple(ear.detector.flush()))
             return
         if chunk.event:
-            time_s = self._streams.cutter(ear.index).heard_s
+            time_s = self._streams.elapsed_s(ear.index)
             yield DeviceChange(ear.source.name, chunk.event, chunk.detail, time_s)
         if chunk.lost_s is not None:
             ear.dropped_s += chunk.lost_s
@@ -202,7 +202,7 @@ class Listener:
         levels = self._streams.levels(ear.index)
         for raw, level_dbfs in zip(predictions, levels, strict=True):
             smoothed, events = ear.detector.push(raw)
-            behind_s = max(0.0, self._streams.cutter(ear.index).heard_s - raw.end_s)
+            behind_s = max(0.0, self._streams.elapsed_s(ear.index) - raw.end_s)
             late_s = max(0.0, self._clock() - ear.captured_at + behind_s)
             yield Heard(ear.source.name, raw, smoothed, tuple(events), level_dbfs, late_s, ear.dropped_s)
 

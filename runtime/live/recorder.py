@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 from runtime.devices.source import Chunk, Source
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside

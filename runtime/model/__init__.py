@@ -1,1 +1,1 @@
-"""The model file: what it holds, how ONNX Runtime runs it, how it tests itself, and what its logits mean."""
+"""The model file: what it holds, how ONNX Runtime runs it, its self-test, and what its logits mean."""

@@ -1,9 +1,8 @@
 """What an .onnx file is, decided from its bytes before ONNX Runtime sees them.
 
 A walk over the protobuf wire format (https://protobuf.dev/programming-guides/encoding) along the few
-messages of onnx.proto3 that matter. It needs no ``onnx`` package, runs nothing of the file, and turns
-away what a stranger's file could do harm with: tensors that point at other files, operators of other
-domains, and bytes that changed after export.
+messages of onnx.proto3 that matter. It needs no ``onnx`` package, runs nothing of the file, and refuses
+tensors that point at other files, operators of other domains, and bytes that changed after export.
 """
 
 from __future__ import annotations
@@ -39,11 +38,13 @@ _CHILDREN: dict[str, dict[int, str]] = {
 _GRAPH, _METADATA = 7, 14  # fields of ModelProto
 _NODE_DOMAIN, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 7, 13, 14
 
-# The seal is a StringStringEntryProto {key (1): "sha256", value (2): 64 hexadecimal digits}.
-_SEAL_VALUE_BYTES = 64
-_SEAL_ENTRY = b"\x0a\x06sha256\x12" + bytes([_SEAL_VALUE_BYTES])
-_SEAL_HEAD = bytes([_METADATA << 3 | _BYTES, len(_SEAL_ENTRY) + _SEAL_VALUE_BYTES]) + _SEAL_ENTRY
-_SEAL_BYTES = len(_SEAL_HEAD) + _SEAL_VALUE_BYTES
+# The checksum is a StringStringEntryProto {key (1): "sha256", value (2): 64 hexadecimal digits}.
+_CHECKSUM_VALUE_BYTES = 64
+_CHECKSUM_ENTRY = b"\x0a\x06sha256\x12" + bytes([_CHECKSUM_VALUE_BYTES])
+_CHECKSUM_HEAD = (
+    bytes([_METADATA << 3 | _BYTES, len(_CHECKSUM_ENTRY) + _CHECKSUM_VALUE_BYTES]) + _CHECKSUM_ENTRY
+)
+_CHECKSUM_BYTES = len(_CHECKSUM_HEAD) + _CHECKSUM_VALUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_model(path: str | Path) -> ModelFile:
     try:
         metadata = _metadata(data)
         _check_message(memoryview(data), "model")
-        _check_seal(data)
+        _check_checksum(data)
         if SPEC_KEY not in metadata:
             raise ModelFileError(
                 "it was not written by this toolkit: it carries no labels and no front end; "
@@ -88,19 +89,19 @@ def read_model(path: str | Path) -> ModelFile:
         raise ModelFileError(f"{path} cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def seal(data: bytes) -> bytes:
+def append_checksum(data: bytes) -> bytes:
     """Append the SHA-256 of a serialized model to it, as one more entry of its metadata.
 
     Protobuf lets a repeated field be appended to the end of a message, so the file stays an ONNX model
-    and the seal covers every byte before it.
+    and the checksum covers every byte before it. It finds accidents; it does not resist tampering.
     """
-    return data + _SEAL_HEAD + hashlib.sha256(data).hexdigest().encode()
+    return data + _CHECKSUM_HEAD + hashlib.sha256(data).hexdigest().encode()
 
 
-def _check_seal(data: bytes) -> None:
-    """Hold the seal against the bytes before it; a model without one is taken as it is."""
-    body, last = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
-    if last.startswith(_SEAL_HEAD) and seal(body) != data:
+def _check_checksum(data: bytes) -> None:
+    """Compare the checksum with the bytes before it; a model without one is taken as it is."""
+    body, last = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    if last.startswith(_CHECKSUM_HEAD) and append_checksum(body) != data:
         raise ModelFileError("its bytes changed after it was exported; copy or export it again")
 
 
@@ -186,7 +187,7 @@ def _text(payload: memoryview | int | None) -> str:
 
 
 def _check_message(message: memoryview, kind: str, depth: int = 0) -> None:
-    """Look for external data and foreign operators in a message and all that it holds."""
+    """Look for external data and operators of other domains in a message and all that it holds."""
     if depth > _MAX_DEPTH:
         raise _WireError
     for field, payload in _fields(message):

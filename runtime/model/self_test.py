@@ -1,9 +1,8 @@
-"""Test inputs that cost a model file a name and a number instead of kilobytes.
+"""Inputs of self-test vectors, named by formula and seed: they cost a model file bytes, not kilobytes.
 
-Export stamps a file with the logits that exact integer arithmetic gives for these inputs; the runtime
-computes them again when it loads the file. The inputs are log-mels, made by integer arithmetic alone
-and exact in float32, so that every CPU feeds the network the same bits and a difference in the answer
-can only come from the network.
+Export stores the logits that exact integer arithmetic gives for these inputs; the runtime computes them
+again when it loads the file. The inputs are log-mels, made by integer arithmetic alone and exact in
+float32, so every CPU gives the network the same bits, and logits can differ only by the network's kernels.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _STEP = np.float32(1 / 64)  # a power of two: multiples of it up to +-2 are exac
 
 
 def make_input(formula: str, seed: int, shape: Shape) -> Array:
-    """The test input of a golden.
+    """The input of a self-test vector.
 
     Args:
         formula: one of `FORMULAS`.
@@ -37,14 +36,14 @@ def make_input(formula: str, seed: int, shape: Shape) -> Array:
     """
     if formula not in FORMULAS:
         raise ModelFileError(
-            f"The model checks itself with a signal '{formula}' that this release does not know: "
+            f"The model's self-test uses an input '{formula}' that this release does not have: "
             "run `pip install --upgrade tinyscene`."
         )
     return FORMULAS[formula](seed, shape)
 
 
 def _patches(seed: int, shape: Shape) -> Array:
-    """Rectangles of 16 bands x 8 frames at random levels under fine noise: a scene of many events."""
+    """Rectangles of 16 bands x 8 frames at random levels under fine noise: many short events."""
     mels, frames = shape[2], shape[3]
     coarse = _integers(2 * seed, (-(-mels // 16), -(-frames // 8)), low=-80, high=80)
     fine = _integers(2 * seed + 1, (mels, frames), low=-16, high=16)
@@ -53,7 +52,7 @@ def _patches(seed: int, shape: Shape) -> Array:
 
 
 def _ramp(seed: int, shape: Shape) -> Array:
-    """A spectrum that falls with frequency and rises with time: a fan that comes closer."""
+    """A spectrum that falls with frequency and rises with time: an approaching fan."""
     mel, frame = np.meshgrid(np.arange(shape[2]), np.arange(shape[3]), indexing="ij")
     levels = 64 - (mel * 128) // shape[2] + (frame * (seed % 64)) // shape[3]
     return (levels.astype(np.float32) * _STEP).reshape(shape)

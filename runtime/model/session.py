@@ -1,8 +1,8 @@
-"""The only file that touches ONNX Runtime: threads, telemetry, and the check against the goldens.
+"""The only file that uses ONNX Runtime: threads, providers, telemetry, and the self-test at load.
 
 The same INT8 file can give other numbers on another CPU, without an error: 16-bit intermediates
-saturate in AVX2 kernels, and some releases miscompute on aarch64. So a session computes the goldens of
-its model before it answers anything, and steps down ONNX Runtime's graph optimizations until they fit.
+saturate in AVX2 kernels, and some releases miscompute on aarch64. So a session computes the self-test
+vectors of its model first, and lowers ONNX Runtime's graph optimization level until they come out right.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from runtime.model.model_file import ModelFile, read_model
 from runtime.model.self_test import make_input
 
 Array = npt.NDArray[np.float32]
+Provider = str | tuple[str, dict[str, Any]]  # of ONNX Runtime: its name, or its name and options
 
 INPUT, OUTPUT = "log_mel", "logits"
 _LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
 _OUTPUT_STEPS = 2.5  # fused requantization rounds otherwise: up to 2 output steps were measured
 FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
-# It would quantize the weights of a layer that export kept in float, where its neighbours are integer.
+# It would quantize the weights of a layer that export left in float between integer layers.
 _DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
 
 
@@ -57,20 +58,24 @@ def probe_import() -> list[str]:
 
 
 class Session:
-    """A model that is loaded, checked and ready to answer.
+    """A model that is loaded, checked and ready to run.
 
     Args:
         path: an .onnx file of `python -m export onnx`.
+        threads: that one run of the network uses.
+        providers: execution providers of ONNX Runtime in order of preference, by name or as (name, options);
+            the CPU alone where None. The CPU stands behind them for operators that they lack.
 
     Attributes:
-        spec: what the file says about the model.
-        optimization: ONNX Runtime's graph optimization level in use; ``ALL`` unless the goldens
-            came out wrong with it.
+        spec: the description of the model in the file.
+        optimization: ONNX Runtime's graph optimization level in use; ``ALL`` unless the self-test failed
+            with it.
 
     Raises:
-        ModelFileError: where the file cannot be used, its graph does not fit its spec, or its goldens
-            come out wrong on this machine whatever the optimization level. An INT8 model must have
-            goldens; a float32 model without them is taken, because float kernels do not saturate.
+        ModelFileError: where the file cannot be used, its graph does not fit its spec, or its self-test
+            fails on this machine whatever the optimization level. An INT8 model must have self-test vectors;
+            a float32 model without them is taken, because float kernels do not saturate.
+        ConfigError: where ``threads`` is below 1 or a provider is not available.
 
     Example:
         >>> session = Session(model_path)
@@ -79,15 +84,21 @@ class Session:
         True
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self, path: str | Path, threads: int = 1, providers: Sequence[Provider] | None = None
+    ) -> None:
+        if threads < 1:
+            raise ConfigError(f"threads is {threads}: give 1 or more.")
+        used = _check_providers(("CPUExecutionProvider",) if providers is None else providers)
         file = read_model(path)
         self.path = file.path
         self.spec = file.spec
+        self._input = (np.dtype(np.float32), self.spec.input_shape[1:])
         tolerance = _tolerance(file)
         for level in _LEVELS:
             self.optimization = level
-            self._session = _start(file, level)
-            error = self._golden_error()
+            self._session = _start(file, level, threads, used)
+            error = self._self_test_error()
             if error <= tolerance:
                 break
             if level == _LEVELS[0]:
@@ -104,36 +115,47 @@ class Session:
             )
 
     def logits(self, log_mel: Array) -> Array:
-        """Run the network: float32 [batch, 1, n_mels, frames] -> float32 [batch, classes]."""
+        """Run the network: float32 [batch, 1, n_mels, frames] -> float32 [batch, classes].
+
+        Raises:
+            ValueError: for another shape or dtype.
+            ModelFileError: where ONNX Runtime cannot run the network.
+        """
+        if (log_mel.dtype, log_mel.shape[1:]) != self._input:
+            raise ValueError(
+                f"The network takes float32 [batch, {', '.join(map(str, self._input[1]))}], not "
+                f"{log_mel.dtype} {list(log_mel.shape)}."
+            )
         try:
             result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise ModelFileError(
-                f"{self.path} is damaged: it loads, but does not run; export it again."
+                f"{self.path} loads, but onnxruntime {_onnxruntime().__version__} cannot run it: export it "
+                "again."
             ) from error
         return result
 
-    def _golden_error(self) -> float:
-        """The largest difference from a golden logit; infinite where a logit is not finite."""
+    def _self_test_error(self) -> float:
+        """The largest difference from an expected logit; infinite where a logit is not finite."""
         worst = 0.0
-        for golden in self.spec.goldens:
-            logits = self.logits(make_input(golden.formula, golden.seed, self.spec.input_shape))[0]
+        for vector in self.spec.self_test_vectors:
+            logits = self.logits(make_input(vector.formula, vector.seed, self.spec.input_shape))[0]
             if not np.isfinite(logits).all():
                 return float("inf")
-            worst = max(worst, float(np.abs(logits - np.array(golden.logits)).max()))
+            worst = max(worst, float(np.abs(logits - np.array(vector.logits)).max()))
         return worst
 
 
 def _tolerance(file: ModelFile) -> float:
-    """How far a logit may be from its golden, by the model's number format."""
+    """How far a logit may be from that of a self-test vector, by the model's number format."""
     quantization = file.spec.quantization
     if quantization.get("scheme") == "float32":
         return FLOAT_TOLERANCE
     step = quantization.get("output_scale")
-    if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.goldens:
+    if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.self_test_vectors:
         raise ModelFileError(
-            f"{file.path} is an INT8 model without goldens, so nothing tells whether this CPU computes it "
-            "right: export it again."
+            f"{file.path} is an INT8 model without self-test vectors (goldens), which show whether this CPU "
+            "computes it right: export it again."
         )
     return _OUTPUT_STEPS * step
 
@@ -153,28 +175,54 @@ def run_unoptimized(
 
 
 def run_optimized(model: bytes, log_mel: Array, outputs: Sequence[str] = (OUTPUT,)) -> list[Array]:
-    """The same with all graph optimizations, as a `Session` runs it where its goldens fit."""
+    """The same with all graph optimizations, as a `Session` runs it where its self-test passes."""
     return list(_session(model, _LEVELS[0]).run(list(outputs), {INPUT: log_mel}))
 
 
-def _start(file: ModelFile, level: str) -> Any:
-    """A session for a file that was read, held against its spec."""
+def _check_providers(providers: Sequence[Provider]) -> Sequence[Provider]:
+    """The providers, all of which this build of ONNX Runtime has."""
+    available = _onnxruntime().get_available_providers()
+    for name in map(_provider_name, providers):
+        if name not in available:
+            raise ConfigError(
+                f"This build of onnxruntime has no execution provider '{name}': choose from "
+                f"{', '.join(available)}, or install a build that has it."
+            )
+    if not providers:
+        raise ConfigError(f"providers is empty: name one of {', '.join(available)}, or leave it out.")
+    return providers
+
+
+def _provider_name(provider: Provider) -> str:
+    return provider if isinstance(provider, str) else provider[0]
+
+
+def _start(file: ModelFile, level: str, threads: int, providers: Sequence[Provider]) -> Any:
+    """A session for a file that was read, checked against its spec."""
     try:
-        session = _session(file.data, level)
+        session = _session(file.data, level, threads, providers)
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise ModelFileError(
             f"{file.path} cannot be run by onnxruntime {_onnxruntime().__version__}: install a newer "
             "onnxruntime, or export the model again."
         ) from error
+    # ONNX Runtime goes on without a provider that does not start, which only a log message says
+    if missing := {_provider_name(provider) for provider in providers} - set(session.get_providers()):
+        raise ConfigError(
+            f"The execution provider {', '.join(sorted(missing))} does not start on this machine: install "
+            "what it needs, or leave it out of providers."
+        )
     _check_shapes(session, file)
     return session
 
 
-def _session(model: bytes, level: str) -> Any:
-    """A session on one thread that does not spin while it waits."""
+def _session(
+    model: bytes, level: str, threads: int = 1, providers: Sequence[Provider] = ("CPUExecutionProvider",)
+) -> Any:
+    """A session whose threads do not spin while they wait."""
     ort = _onnxruntime()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Arena and memory pattern stay on. Without the one as much is resident, without the other a run takes 2
@@ -182,7 +230,7 @@ def _session(model: bytes, level: str) -> Any:
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_{_ort_name(level)}")
     options.log_severity_level = 4  # what goes wrong comes as an exception; nothing else on stderr
     return ort.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_DISABLED_OPTIMIZERS
+        model, options, providers=list(providers), disabled_optimizers=_DISABLED_OPTIMIZERS
     )
 
 
@@ -191,16 +239,16 @@ def _ort_name(level: str) -> str:
 
 
 def _check_shapes(session: Any, file: ModelFile) -> None:
-    """Hold the graph's input and output against the spec."""
+    """Check the graph's input and output against the spec."""
     spec = file.spec
     try:
-        wanted = (INPUT, "tensor(float)", list(spec.input_shape[1:]))
+        expected = (INPUT, "tensor(float)", list(spec.input_shape[1:]))
     except ConfigError as error:
         raise ModelFileError(f"{file.path} has a front end that does not fit its clips: {error}") from error
-    found = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_inputs()]
-    if found != [wanted]:
+    actual = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_inputs()]
+    if actual != [expected]:
         raise ModelFileError(
-            f"{file.path} takes {found} where its front end makes {wanted}: export it again."
+            f"{file.path} takes {actual} where its front end makes {expected}: export it again."
         )
     outputs = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_outputs()]
     if outputs != [(OUTPUT, "tensor(float)", [len(spec.labels)])]:

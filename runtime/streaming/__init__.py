@@ -1,1 +1,1 @@
-"""From chunks of any size to predictions and events, one state machine for files and microphones."""
+"""From chunks of any size to predictions and events, one implementation for files and microphones."""

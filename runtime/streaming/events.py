@@ -1,7 +1,7 @@
-"""From scores over time to events: smoothed, with two thresholds, a shortest length and a pause after.
+"""From scores over time to events: smoothing, two thresholds, a shortest duration and a pause afterwards.
 
-Files and microphones go through the same detector. All times are seconds of the stream, so another hop
-changes how often the detector looks, not how long it remembers.
+Files and microphones go through the same detector. All times are seconds of the stream, so they do not
+depend on the hop.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from runtime.spec import ModelSpec
 
 @dataclass(frozen=True)
 class EventRules:
-    """When a class begins to be heard, and when it ends.
+    """When an event of a class begins, and when it ends.
 
     Attributes:
         enter: smoothed probability from which an event of any class begins.
         enter_of: the same for single classes; they come first.
         exit_ratio: an event ends below this part of its enter threshold.
         smoothing_s: time constant of the exponential moving average of the scores; 0 switches it off.
-        min_duration_s: an event is told once the smoothed score held its threshold for so long.
+        min_duration_s: an event is reported once the smoothed score held its threshold for so long.
         cooldown_s: after its end no event of the same class begins for so long.
 
     Raises:
@@ -65,7 +65,7 @@ class EventRules:
         overrides = overrides or {}
         if unknown := sorted(set(overrides) - set(spec.labels)):
             raise ConfigError(
-                f"The model has no class {', '.join(unknown)}: it knows {', '.join(spec.labels)}."
+                f"The model has no class {', '.join(unknown)}: its classes are {', '.join(spec.labels)}."
             )
         return cls(enter_of={**spec.thresholds, **overrides}, **times)
 
@@ -107,13 +107,13 @@ class Event:
 
 @dataclass
 class _Track:
-    """What the detector remembers of one class."""
+    """The detector's state for one class."""
 
     above_since: float | None = None  # end of the first window above the threshold
     start_s: float = 0.0
     end_s: float = 0.0
     peak: float = 0.0
-    told: bool = False
+    reported: bool = False
     quiet_until: float = -math.inf
 
 
@@ -138,14 +138,14 @@ class EventDetector:
     def reset(self) -> None:
         """Forget everything, as for a new stream."""
         self._smoothed: dict[str, float] = {}
-        self._end_s = 0.0  # of the last window that was heard
+        self._end_s = 0.0  # of the last window without lost samples
         self._tracks: dict[str, _Track] = {}
 
     def push(self, raw: Prediction) -> tuple[Prediction, list[Event]]:
         """Take in the next window.
 
-        A window without signal counts as a score of zero for every class. One with lost samples says nothing:
-        what was told or smoothed before it waits, and what was not yet held for long enough begins anew.
+        A window without signal counts as a score of zero for every class. One with lost samples changes
+        neither the scores nor a reported event; an event that is not yet reported has to begin anew.
 
         Returns:
             the smoothed prediction, of the most probable class that reaches its threshold and ``unknown``
@@ -153,7 +153,7 @@ class EventDetector:
         """
         if raw.state == "gap":
             for track in self._tracks.values():
-                track.above_since = track.above_since if track.told else None
+                track.above_since = track.above_since if track.reported else None
             return raw, []
         scores = raw.scores or dict.fromkeys(self._smoothed, 0.0)
         self._smooth(scores, raw.end_s)
@@ -161,8 +161,8 @@ class EventDetector:
         return self._describe(raw), events
 
     def flush(self) -> list[Event]:
-        """End the stream: what is still heard ends with its last window."""
-        events = [self._offset(label, track) for label, track in self._tracks.items() if track.told]
+        """End the stream: an event that is still on ends with its last window."""
+        events = [self._offset(label, track) for label, track in self._tracks.items() if track.reported]
         self.reset()
         return events
 
@@ -176,21 +176,21 @@ class EventDetector:
             self._smoothed[label] = last + weight * (score - last)
 
     def _step(self, label: str, raw: Prediction) -> Event | None:
-        """Move one class on by a window: below, above but too short, told."""
+        """Move one class on by a window: below, above but too short, reported."""
         track, score = self._tracks.setdefault(label, _Track()), self._smoothed[label]
         enter = self.rules.threshold(label)
         if track.above_since is None:
             if score < enter or raw.end_s < track.quiet_until:
                 return None
             track.above_since, track.start_s, track.peak = raw.end_s, raw.start_s, 0.0
-        if score < enter * self.rules.exit_ratio or (score < enter and not track.told):
-            event = self._offset(label, track) if track.told else None
-            track.above_since, track.told = None, False
+        if score < enter * self.rules.exit_ratio or (score < enter and not track.reported):
+            event = self._offset(label, track) if track.reported else None
+            track.above_since, track.reported = None, False
             return event
         track.end_s, track.peak = raw.end_s, max(track.peak, score)
-        if track.told or raw.end_s - track.above_since < self.rules.min_duration_s:
+        if track.reported or raw.end_s - track.above_since < self.rules.min_duration_s:
             return None
-        track.told = True
+        track.reported = True
         return Event(label, "onset", track.start_s, None, track.peak)
 
     def _offset(self, label: str, track: _Track) -> Event:

@@ -32,7 +32,7 @@ def test_avx2_and_aarch64_answer_bit_for_bit(int8_onnx: Path, checkpoint: Checkp
 
 
 def test_self_check_refuses_a_corrupted_graph(int8_onnx: Path, tmp_path: Path) -> None:
-    """One weight with the sign flipped, as a kernel would that miscomputes it; no seal tells."""
+    """One weight with the sign flipped, as a kernel would that miscomputes it; no checksum shows it."""
     model = onnx.load(int8_onnx)
     spec = next(entry.value for entry in model.metadata_props if entry.key == SPEC_KEY)
     weight = next(
@@ -41,7 +41,7 @@ def test_self_check_refuses_a_corrupted_graph(int8_onnx: Path, tmp_path: Path) -
     values = onnx.numpy_helper.to_array(weight).copy()
     values[values == values.max()] *= -1
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    onnx.helper.set_model_props(model, {SPEC_KEY: spec})  # without the seal over the bytes
+    onnx.helper.set_model_props(model, {SPEC_KEY: spec})  # without the checksum over the bytes
     path = tmp_path / "corrupted.onnx"
     onnx.save(model, path)
     with (
@@ -67,12 +67,12 @@ def test_self_check_steps_down_where_optimizations_are_wrong(
     assert session.optimization == "DISABLE_ALL"
 
 
-def test_goldens_are_met_to_the_bit(int8_onnx: Path) -> None:
+def test_self_test_vectors_are_met_to_the_bit(int8_onnx: Path) -> None:
     """The runtime allows 2.5 output steps, for layers that stay float; integers need none."""
     from runtime.model.self_test import make_input
 
     session = Session(int8_onnx)
-    assert len(session.spec.goldens) >= 3
-    for golden in session.spec.goldens:
-        logits = session.logits(make_input(golden.formula, golden.seed, session.spec.input_shape))[0]
-        assert logits.tolist() == list(golden.logits)
+    assert len(session.spec.self_test_vectors) >= 3
+    for vector in session.spec.self_test_vectors:
+        logits = session.logits(make_input(vector.formula, vector.seed, session.spec.input_shape))[0]
+        assert logits.tolist() == list(vector.logits)

@@ -189,14 +189,14 @@ def test_torch_and_onnxruntime_agree_to_the_bit(
     np.testing.assert_array_equal(run_optimized(data, x.numpy())[0], wanted)
 
 
-def test_goldens_are_those_of_the_reference_evaluator(int8_onnx: Path) -> None:
+def test_self_test_vectors_are_those_of_the_reference_evaluator(int8_onnx: Path) -> None:
     """onnx.reference computes every operator in numpy, by the standard's text."""
     from onnx.reference import ReferenceEvaluator
 
     reference, spec = ReferenceEvaluator(onnx.load(int8_onnx)), Session(int8_onnx).spec
-    for golden in spec.goldens:
-        log_mel = make_input(golden.formula, golden.seed, spec.input_shape)
-        assert reference.run(None, {"log_mel": log_mel})[0].tolist() == [list(golden.logits)]
+    for vector in spec.self_test_vectors:
+        log_mel = make_input(vector.formula, vector.seed, spec.input_shape)
+        assert reference.run(None, {"log_mel": log_mel})[0].tolist() == [list(vector.logits)]
 
 
 def test_verify_passes_the_right_model_and_fails_another(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from runtime.classifier import Model, load_model
-from runtime.model.model_file import seal
+from runtime.model.model_file import append_checksum
 from runtime.model.self_test import make_input
-from runtime.spec import FrontEndSpec, Golden, ModelSpec
+from runtime.spec import FrontEndSpec, ModelSpec, SelfTestVector
 
 LABELS = ("hum", "dog", "clock", "rain")  # from the lowest bands to the highest
 
@@ -50,32 +50,32 @@ def build_onnx(spec: ModelSpec, *, classes: int | None = None, domain: str = "")
     return model.SerializeToString()
 
 
-def with_goldens(spec: ModelSpec) -> ModelSpec:
-    """Stamp the logits that unoptimized ONNX Runtime gives."""
+def with_self_test(spec: ModelSpec) -> ModelSpec:
+    """Add the logits that unoptimized ONNX Runtime gives."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(build_onnx(spec), options)
 
-    def golden(formula: str, seed: int) -> Golden:
+    def vector(formula: str, seed: int) -> SelfTestVector:
         log_mel = make_input(formula, seed, spec.input_shape)
         logits = session.run(None, {"log_mel": log_mel})[0][0]
-        return Golden(formula, seed, tuple(float(x) for x in logits))
+        return SelfTestVector(formula, seed, tuple(float(x) for x in logits))
 
-    return dataclasses.replace(spec, goldens=(golden("patches", 1), golden("ramp", 5)))
+    return dataclasses.replace(spec, self_test_vectors=(vector("patches", 1), vector("ramp", 5)))
 
 
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
     pytest.importorskip("onnx", reason="the test model is made with the onnx package")
-    return with_goldens(ModelSpec(labels=LABELS, frontend=FrontEndSpec.preset("cp_mel")))
+    return with_self_test(ModelSpec(labels=LABELS, frontend=FrontEndSpec.preset("cp_mel")))
 
 
 @pytest.fixture(scope="session")
 def model_path(spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    path.write_bytes(seal(build_onnx(spec)))
+    path.write_bytes(append_checksum(build_onnx(spec)))
     return path
 
 

@@ -26,7 +26,7 @@ from runtime.classifier import load_model
 from runtime.cli import classify
 from runtime.cli.main import main
 from runtime.errors import TinysceneError
-from runtime.model.model_file import seal
+from runtime.model.model_file import append_checksum
 
 AUDIO_KINDS = (
     ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("wav", "ULAW"),
@@ -104,8 +104,8 @@ def run(count: int, seed: int, model: Path, folder: Path, what: str) -> dict[str
         kind, data = bases[index % len(bases)]
         path = folder / f"case.{kind}"
         mutated = mutate(data, rng)
-        # the seal tells accidents, not enemies: every other model is sealed again, and has to be found out
-        path.write_bytes(seal(mutated) if what == "model" and index % 2 else mutated)
+        # the checksum finds accidents, not enemies: every other model gets a new one
+        path.write_bytes(append_checksum(mutated) if what == "model" and index % 2 else mutated)
         files = [str(path)] if what == "audio" else [str(folder / "good.wav")]
         arguments = ["classify", *files, "--model", str(model if what == "audio" else path)]
         begun = time.process_time()  # what hangs is ended from outside; what starves is no fault of ours

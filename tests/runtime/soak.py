@@ -20,7 +20,7 @@ from runtime.classifier import Model, load_model
 from runtime.devices import microphone as microphone_module
 from runtime.devices.microphone import BUFFER_S, Microphone
 from runtime.live.live_loop import DeviceChange, Heard, Listener
-from runtime.model.prediction import Prediction, unheard
+from runtime.model.prediction import Prediction, unclassified
 from tests.runtime.fakes import FakeAudio, white
 
 HOP_S = 1.0
@@ -84,7 +84,7 @@ def soak(model: Model, hours: float) -> dict[str, Any]:
     count = 0
     settled_mb = 0.0
     # what the checks need they take now, or it would be read as growth of the listener
-    is_sound_of(model, unheard("no_signal", 1.0, 2.0))
+    is_sound_of(model, unclassified("no_signal", 1.0, 2.0))
     summary(np.ones(2))
     last_end, before = 0.0, time.perf_counter()
     for item in listener:

@@ -21,14 +21,15 @@ MODULES = [module.name for module in pkgutil.walk_packages(runtime.__path__, "ru
 EXEMPT = {
     "Chunk",
     "Source",
-    "Window",
+    "FramedWindow",
+    "Recording",
     "Heard",
     "DeviceChange",
     "HopChange",
     "Ended",
     "Finding",
     "ModelFile",
-    "Golden",
+    "SelfTestVector",
     "Run",
 }
 EXEMPT |= {"View", "Lines", "JsonLines", "Picture"}

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from runtime.audio.log_mel import Array
+from runtime.audio.samples import Array
 from runtime.classifier import Model
 from runtime.devices import microphone as microphone_module
 from runtime.devices.microphone import BUFFER_S, Microphone

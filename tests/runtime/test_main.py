@@ -92,10 +92,10 @@ def write_bad(tmp_path: Path, name: str) -> Path:
         ("empty.wav", "is empty (0 bytes)"),
         ("text.wav", "is not audio"),
         ("bytes.mp3", "is not audio"),
-        ("nan.wav", "NaN, infinite or beyond"),
-        ("huge.wav", "NaN, infinite or beyond"),
+        ("nan.wav", "NaN or infinite"),
+        ("huge.wav", "where full scale is 1"),
         ("folder.wav", "is a folder"),
-        ("pipe.wav", "is no regular file"),
+        ("pipe.wav", "is not a regular file"),
         ("none.wav", "holds no samples"),
     ],
 )

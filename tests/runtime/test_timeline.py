@@ -12,23 +12,23 @@ import soundfile
 
 from runtime.cli.formatting import Wording, line
 from runtime.cli.main import main
-from runtime.model.model_file import seal
-from runtime.model.prediction import Prediction, heard, unheard
+from runtime.model.model_file import append_checksum
+from runtime.model.prediction import Prediction, classified, unclassified
 from runtime.spec import ModelSpec
 from runtime.streaming.events import EventRules
-from tests.runtime.conftest import build_onnx, with_goldens
+from tests.runtime.conftest import build_onnx, with_self_test
 
 RULES = EventRules(enter_of={"dog": 0.8, "rain": 0.3})
 ONE, MANY = Wording("single_label", RULES), Wording("multi_label", RULES)
 
 
 def window(start_s: float, dog: float, rain: float) -> Prediction:
-    return heard({"dog": dog, "rain": rain}, start_s, start_s + 1.0)
+    return classified({"dog": dog, "rain": rain}, start_s, start_s + 1.0)
 
 
 def test_one_label_and_its_runners_up() -> None:
     assert ONE.describe(window(0, 0.6, 0.4), top=2) == "dog 0.60  rain 0.40"
-    assert ONE.describe(unheard("gap", 0, 1)) == "(samples lost)"
+    assert ONE.describe(unclassified("gap", 0, 1)) == "(samples lost)"
     doubtful = dataclasses.replace(window(0, 0.6, 0.2), label=None, state="unknown")
     assert ONE.describe(doubtful) == "(unknown)  dog 0.60"
 
@@ -50,7 +50,7 @@ def test_all_labels_that_reach_their_thresholds(dog: float, rain: float, told: s
 def test_runs_of_several_labels() -> None:
     windows = [
         window(0, 0.9, 0.5), window(1, 0.8, 0.9), window(2, 0.9, 0.1), window(3, 0.1, 0.1),
-        unheard("no_signal", 4, 5), window(5, 0.2, 0.3),
+        unclassified("no_signal", 4, 5), window(5, 0.2, 0.3),
     ]  # fmt: skip
     assert [line(run).split(maxsplit=4)[::2] for run in MANY.runs(windows)] == [
         ["0.00", "2.00", "dog 0.85  rain 0.70"],
@@ -67,7 +67,7 @@ def several_path(spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> P
     """The tiny model with a sigmoid for each label and a threshold that hum alone does not reach."""
     several = dataclasses.replace(spec, task="multi_label", thresholds={"hum": 0.999999, "dog": 0.6})
     path = tmp_path_factory.mktemp("several") / "several.onnx"
-    path.write_bytes(seal(build_onnx(with_goldens(several))))
+    path.write_bytes(append_checksum(build_onnx(with_self_test(several))))
     return path
 
 

@@ -19,7 +19,7 @@ from runtime.cli.formatting import Wording
 from runtime.cli.live_view import JsonLines, Lines
 from runtime.cli.main import main
 from runtime.live.live_loop import DeviceChange, Heard, HopChange
-from runtime.model.prediction import heard
+from runtime.model.prediction import classified
 from runtime.streaming.events import Event, EventRules
 
 WORDING = Wording("single_label", EventRules())
@@ -103,7 +103,7 @@ def test_json_tells_the_time_of_day_of_the_sound(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    window = heard({"dog": 0.9}, start_s=9.0, end_s=10.0)
+    window = classified({"dog": 0.9}, start_s=9.0, end_s=10.0)
     told = (Event("dog", "onset", 8.5, None, 0.9), Event("rain", "offset", 2.0, 9.5, 0.8))
     JsonLines(events_only=False).show(
         Heard("mic", window, window, told, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)

@@ -18,7 +18,8 @@ import soundfile
 from tqdm import tqdm
 
 from runtime import entry_point
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.samples import as_float, to_int16
 from runtime.errors import TinysceneError
 from train.data.corpus import SPLITS, Clip, Corpus, FileCorpus, Samples, Split, find_leaks
 from train.data.near_duplicates import SAME, candidates, correlation, fingerprint
@@ -164,7 +165,7 @@ def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1, city_disjoint
     of_clip = {clip.id: result for clip, result in zip(members, heard, strict=True)}
     rates = Counter(result.file_rate for result in heard if result.file_rate)
     findings = _of_clips(of_clip, rates) | _of_splits(splits, of_clip)
-    findings |= _similar(splits, of_clip, lambda clip: corpus.read(clip, sample_rate), sample_rate, workers)
+    findings |= _similar(splits, of_clip, lambda clip: _read(corpus, clip, sample_rate), sample_rate, workers)
     cities = _shared(splits, lambda clip: clip.city)
     notes = {"city in two splits": [] if city_disjoint else cities}
     findings["leak: city in two splits"] = cities if city_disjoint else []
@@ -184,13 +185,17 @@ def examine(corpus: Corpus, sample_rate: int, *, workers: int = 1, city_disjoint
     )
 
 
+def _read(corpus: Corpus, clip: Clip, sample_rate: int) -> npt.NDArray[np.int16]:
+    return to_int16(as_float(corpus.read(clip, sample_rate)))
+
+
 def _listen(corpus: Corpus, clip: Clip, sample_rate: int) -> Heard:
     try:
-        samples = corpus.read(clip, sample_rate)
+        samples = _read(corpus, clip, sample_rate)
         rate = soundfile.info(corpus.path(clip)).samplerate if isinstance(corpus, FileCorpus) else 0
     except TinysceneError as error:
         return Heard(problem=str(error))
-    level = level_dbfs(samples.astype(np.float32) / 32768)
+    level = level_dbfs(as_float(samples))
     return Heard(
         problem="",
         seconds=len(samples) / sample_rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,15 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
 
-from runtime.errors import AudioError, DataError
+from runtime.audio.read import read_recording
+from runtime.audio.samples import as_float, to_int16
+from runtime.errors import AudioWarning, DataError
 from runtime.spec import Task
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Samples = npt.NDArray[np.int16]
+Samples = npt.NDArray[np.int16] | npt.NDArray[np.float32]  # `runtime.audio.samples.as_float` scales both
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def read(self, clip: Clip, sample_rate: int) -> Samples:
-        """A clip's samples, int16 mono at ``sample_rate`` Hz. Raises AudioError naming the clip."""
+        """A clip's samples, mono at ``sample_rate`` Hz. Raises AudioError naming the clip."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def find_leaks(clips: Mapping[Split, Sequence[Clip]]) -> list[tuple[str, Split, 
 def read_audio(
     path: Path, sample_rate: int, *, start_s: float = 0.0, seconds: float | None = None
 ) -> Samples:
-    """Read an audio file as int16 mono, resampled with soxr's high quality.
+    """Read an audio file as the runtime does: mono, resampled in float, with the same bits.
 
     Args:
         path: the file.
@@ -134,20 +135,14 @@ def read_audio(
         start_s: where to begin, seconds.
         seconds: how much to read; None reads to the end.
 
+    Returns:
+        int16 where that has the samples exactly, as of a mono file of 16 bits at this rate; else float32.
+
     Raises:
-        AudioError: where the file is missing, damaged or empty; it names the path.
+        AudioError: where the file is missing, damaged, empty or not audio; it names the path.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            file.seek(round(start_s * rate))
-            frames = -1 if seconds is None else round(seconds * rate)
-            samples = file.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(
-            f"Cannot read {path} as audio: replace the file or leave it out of the table."
-        ) from error
-    if not len(samples):
-        raise AudioError(f"{path} holds no samples: replace the file or leave it out of the table.")
-    mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
-    return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
+    recording = read_recording(path, sample_rate, start_s=start_s, seconds=seconds)
+    for note in recording.notes:  # Python shows each once; check-data names the clips
+        warnings.warn(f"In a clip of the corpus: {note}", AudioWarning, stacklevel=2)
+    rounded = to_int16(recording.samples)
+    return rounded if np.array_equal(as_float(rounded), recording.samples) else recording.samples

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs, window_starts
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.samples import as_float
+from runtime.audio.window_grid import window_starts
 from runtime.errors import AudioError, DataError
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, multi_hot
 from train.data.tables import hold_out
@@ -52,7 +54,7 @@ class Window(NamedTuple):
 
 
 class ClipWindows(Dataset[Batch]):
-    """The windows of a split, cut from clips in int16.
+    """The windows of a split, cut from its clips.
 
     Args:
         clips: the split's clips.
@@ -125,7 +127,7 @@ class ClipWindows(Dataset[Batch]):
     def _cut(self, window: Window) -> np.ndarray:
         """One window, float32 [samples]."""
         wave, start = self.samples[window.clip], window.start
-        cut = wave[start : start + self.length].astype(np.float32) / np.float32(32768)
+        cut = as_float(wave[start : start + self.length])
         return np.pad(cut, (0, self.length - len(cut)))
 
 
@@ -135,7 +137,7 @@ def sounding_windows(wave: Samples, length: int) -> list[int]:
     Corpora pad short recordings with digital silence, which belongs to no class.
     """
     starts = window_starts(len(wave), length, length)
-    levels = [level_dbfs(wave[start : start + length].astype(np.float32) / 32768) for start in starts]
+    levels = [level_dbfs(as_float(wave[start : start + length])) for start in starts]
     sounding = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
     return sounding or [starts[int(np.argmax(levels))]]
 
@@ -202,8 +204,9 @@ class ClipData(lightning.LightningDataModule):
             without, for a teacher to answer for. Which, the seed says.
         only_labelled: leave those others out, to see what their labels alone are worth.
         skip_corrupt: leave clips out that cannot be read, and say how many; otherwise the first one stops.
-        in_memory: hold all waveforms, 64 kB a second at 32 kHz. Where they do not fit, pack the corpus and
-            switch this off: windows are then read from disk as they are needed.
+        in_memory: hold all waveforms, 128 kB a second at 32 kHz; 64 kB where int16 has the samples exactly,
+            as of packed corpora and of mono files of 16 bits at that rate. Where they do not fit, pack the
+            corpus and switch this off: windows are then read from disk as they are needed.
         sample_rate: Hz; set from the model's front end.
         clip_s: window length in seconds; set from the model.
     """

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime import entry_point
+from runtime.audio.samples import as_float, to_int16
 from runtime.errors import AudioError, DataError
 from runtime.files import write_beside
 from train.data.corpus import Clip, Corpus, Samples, Split
@@ -90,7 +91,7 @@ def _write_part(
     waves: list[Samples] = []
     for _, clip in members:
         try:
-            waves.append(corpus.read(clip, sample_rate))
+            waves.append(to_int16(as_float(corpus.read(clip, sample_rate))))
         except AudioError:
             if not skip_corrupt:
                 raise

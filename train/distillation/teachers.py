@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
+from runtime.audio import resample as resampling
 from runtime.errors import ConfigError, TinysceneError
 from runtime.model.session import Session
 from runtime.spec import FrontEndSpec, Task
@@ -232,10 +232,9 @@ def check_labels(teacher: str, labels: Sequence[str], expected: Sequence[str]) -
 
 
 def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
-    """Resample float32 [batch, samples] with soxr's high quality."""
+    """Resample float32 [batch, samples] as the runtime resamples files."""
     if sample_rate == target_rate:
         return waveform
-    columns = soxr.resample(
-        waveform.T.cpu().numpy(), sample_rate, target_rate
-    )  # soxr takes [samples, channels]
-    return torch.from_numpy(np.ascontiguousarray(columns.T, np.float32)).to(waveform.device)
+    clips = waveform.T.cpu().numpy()  # the resampler takes [samples, channels]
+    resampled = resampling.resample(clips, sample_rate, target_rate)
+    return torch.from_numpy(np.ascontiguousarray(resampled.T)).to(waveform.device)

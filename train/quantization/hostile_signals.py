@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs
 from runtime.spec import FrontEndSpec
 
 Array = npt.NDArray[np.float32]

@@ -10,8 +10,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from runtime.audio.read import read_recording
 from runtime.errors import DataError
-from train.data.corpus import read_audio
 
 _CHUNK = 4  # waveforms convolved at a time on a CPU: their spectra stay in a core's cache
 
@@ -29,7 +29,7 @@ def impulse_responses(folder: str, sample_rate: int) -> Tensor:
     paths = sorted(Path(folder).glob("*.wav"))
     if not paths:
         raise DataError(f"{folder} contains no wav file of an impulse response: name another folder.")
-    waves = [read_audio(path, sample_rate).astype(np.float32) for path in paths]
+    waves = [read_recording(path, sample_rate).samples for path in paths]
     responses = np.zeros((len(waves), max(map(len, waves))), np.float32)
     for row, wave in zip(responses, waves, strict=True):
         row[: len(wave)] = wave / max(float(np.linalg.norm(wave)), 1e-12)

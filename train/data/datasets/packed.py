@@ -1,5 +1,9 @@
 """A packed corpus: one HDF5 file of int16 audio, written by ``python -m train pack``, read as any corpus.
 
+Packing rounds samples to int16 (`runtime.audio.samples.to_int16`), which the runtime never does: the log-mel
+of a window (cp_mel, ESC-10's ogg files) changes by at most 0.02 in the median window and 0.30 in the worst,
+in bands without energy. Mono files of 16 bits at the rate of the pack are not changed.
+
 The file holds ``samples`` (all clips one after the other, in chunks of a second), ``offsets`` (where each
 begins), what is known of each clip, and a CRC of each, which is checked whenever the clip is read.
 """

@@ -24,7 +24,7 @@ def packaged() -> Model:
 
 def test_it_is_small_int8_and_right_on_this_machine(packaged: Model) -> None:
     assert packaged.spec.quantization["scheme"] == "int8" and len(packaged.labels) == 10
-    assert packaged.session.optimization == "ALL" and packaged.spec.goldens
+    assert packaged.session.optimization == "ALL" and packaged.spec.self_test_vectors
     assert MODEL.stat().st_size <= 180_000
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from runtime.audio import kernels
 from runtime.audio.kernels import SparseRows, rfft
-from runtime.audio.log_mel import mel_matrix
+from runtime.audio.mel_filter_bank import mel_filter_bank
 from runtime.spec import FrontEndSpec
 
-MEL = mel_matrix(FrontEndSpec.preset("cp_mel")).astype(np.float32)
+MEL = mel_filter_bank(FrontEndSpec.preset("cp_mel")).astype(np.float32)
 
 
 def frames(count: int, size: int) -> np.ndarray:

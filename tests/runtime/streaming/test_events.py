@@ -7,7 +7,7 @@ import math
 import pytest
 
 from runtime.errors import ConfigError
-from runtime.model.prediction import Prediction, unheard
+from runtime.model.prediction import Prediction, unclassified
 from runtime.spec import FrontEndSpec, ModelSpec
 from runtime.streaming.events import Event, EventDetector, EventRules
 
@@ -87,14 +87,14 @@ def test_silence_ends_an_event_and_a_gap_does_not() -> None:
     for state, events in (("no_signal", 1), ("gap", 0)):
         detector = EventDetector(PLAIN)
         detector.push(window(1.0, 0.9))
-        quiet, ended = detector.push(unheard(state, 0.25, 1.25))  # type: ignore[arg-type]
+        quiet, ended = detector.push(unclassified(state, 0.25, 1.25))  # type: ignore[arg-type]
         assert quiet.state == state and quiet.label is None and len(ended) == events
 
 
-def test_what_was_heard_before_a_gap_and_after_it_is_not_one_event() -> None:
+def test_a_gap_ends_an_event_that_is_not_yet_reported() -> None:
     detector = EventDetector(EventRules(smoothing_s=0, min_duration_s=0.5))
     assert detector.push(window(1.0, 0.9))[1] == []
-    detector.push(unheard("gap", 0.25, 1.25))
+    detector.push(unclassified("gap", 0.25, 1.25))
     assert detector.push(window(3600.0, 0.9))[1] == []
     (onset,) = detector.push(window(3600.5, 0.9))[1]
     assert onset.start_s == 3599.0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime.errors import ModelFileError
-from runtime.model.model_file import read_model, seal
+from runtime.classifier import load_model
+from runtime.errors import ConfigError, ModelFileError
+from runtime.model.model_file import append_checksum, read_model
 from runtime.model.session import Session
-from runtime.spec import Golden, ModelSpec
+from runtime.spec import ModelSpec, SelfTestVector
 from tests.runtime.conftest import build_onnx
 
 onnx = pytest.importorskip("onnx")
@@ -100,8 +102,10 @@ def test_a_description_that_is_none(tmp_path: Path, spec: ModelSpec, text: str) 
     refused(tmp_path / "m.onnx", model.SerializeToString(), "cannot be used")
 
 
-def test_wrong_goldens_step_down_warn_once_and_refuse(tmp_path: Path, spec: ModelSpec) -> None:
-    wrong = dataclasses.replace(spec, goldens=(*spec.goldens, Golden("patches", 9, (9.0, 9.0, 9.0, 9.0))))
+def test_a_wrong_self_test_steps_down_warns_once_and_refuses(tmp_path: Path, spec: ModelSpec) -> None:
+    wrong = dataclasses.replace(
+        spec, self_test_vectors=(*spec.self_test_vectors, SelfTestVector("patches", 9, (9.0, 9.0, 9.0, 9.0)))
+    )
     with pytest.warns(UserWarning, match="fewer graph optimizations") as warned:
         refused(tmp_path / "m.onnx", build_onnx(wrong), "gives wrong answers with this CPU")
     assert len(warned) == 1
@@ -118,20 +122,20 @@ def test_stepping_down_can_help(model_path: Path, monkeypatch: pytest.MonkeyPatc
         assert Session(model_path).optimization == "BASIC"
 
 
-def test_int8_without_goldens_is_refused_and_float32_is_not(tmp_path: Path, spec: ModelSpec) -> None:
-    bare = dataclasses.replace(spec, goldens=())
+def test_int8_without_a_self_test_is_refused_and_float32_is_not(tmp_path: Path, spec: ModelSpec) -> None:
+    bare = dataclasses.replace(spec, self_test_vectors=())
     (tmp_path / "f.onnx").write_bytes(build_onnx(bare))
-    assert Session(tmp_path / "f.onnx").spec.goldens == ()
+    assert Session(tmp_path / "f.onnx").spec.self_test_vectors == ()
     int8 = dataclasses.replace(bare, quantization={"scheme": "int8", "output_scale": 0.1})
-    refused(tmp_path / "m.onnx", build_onnx(int8), "without goldens")
+    refused(tmp_path / "m.onnx", build_onnx(int8), "without self-test vectors")
 
 
 def test_int8_may_differ_by_two_output_steps(tmp_path: Path, spec: ModelSpec) -> None:
-    first = spec.goldens[0]
+    first = spec.self_test_vectors[0]
     for steps, fits in ((2.0, True), (3.0, False)):
-        golden = dataclasses.replace(first, logits=tuple(x + steps * 0.25 for x in first.logits))
+        vector = dataclasses.replace(first, logits=tuple(x + steps * 0.25 for x in first.logits))
         int8 = {"scheme": "int8", "output_scale": 0.25}
-        data = build_onnx(dataclasses.replace(spec, goldens=(golden,), quantization=int8))
+        data = build_onnx(dataclasses.replace(spec, self_test_vectors=(vector,), quantization=int8))
         if fits:
             (tmp_path / "m.onnx").write_bytes(data)
             assert Session(tmp_path / "m.onnx").optimization == "ALL"
@@ -140,7 +144,7 @@ def test_int8_may_differ_by_two_output_steps(tmp_path: Path, spec: ModelSpec) ->
                 refused(tmp_path / "m.onnx", data, "gives wrong answers")
 
 
-def test_a_sealed_file_that_changed_is_refused(tmp_path: Path, model_path: Path) -> None:
+def test_a_file_that_changed_after_its_checksum_is_refused(tmp_path: Path, model_path: Path) -> None:
     data = bytearray(model_path.read_bytes())
     data[len(data) // 2] ^= 1
     path = tmp_path / "m.onnx"
@@ -149,8 +153,34 @@ def test_a_sealed_file_that_changed_is_refused(tmp_path: Path, model_path: Path)
         read_model(path)
 
 
-def test_the_seal_leaves_an_onnx_model(model_path: Path, spec: ModelSpec) -> None:
+def test_the_checksum_leaves_an_onnx_model(model_path: Path, spec: ModelSpec) -> None:
     model = onnx.load(model_path)
     onnx.checker.check_model(model)
     assert model.SerializeToString() == model_path.read_bytes()
-    assert seal(build_onnx(spec)) == model_path.read_bytes()
+    assert append_checksum(build_onnx(spec)) == model_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 1, 256, 63), "f4"), ((1, 256, 64), "f4"), ((1, 1, 256, 64), "f8")]
+)
+def test_another_input_is_the_callers_mistake(model_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"float32 \[batch, 1, 256, 64\]"):
+        Session(model_path).logits(np.zeros(shape, dtype))
+
+
+def test_threads_and_providers(model_path: Path) -> None:
+    log_mel = np.ones((1, 1, 256, 64), np.float32)
+    plain = Session(model_path).logits(log_mel)
+    for options in ({"threads": 2}, {"providers": ["CPUExecutionProvider"]},
+                    {"providers": [("CPUExecutionProvider", {})]}):  # fmt: skip
+        assert np.allclose(Session(model_path, **options).logits(log_mel), plain, atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"threads": 0}, "threads"), ({"providers": []}, "providers"),
+     ({"providers": ["NoSuchExecutionProvider"]}, "NoSuchExecutionProvider")],
+)  # fmt: skip
+def test_options_that_cannot_be_met(model_path: Path, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_model(model_path, **options)

@@ -1,8 +1,10 @@
-"""The law: however a waveform is cut into chunks, its predictions are those of its windows alone."""
+"""However a waveform is cut into chunks, its predictions are those of its windows alone."""
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,11 +12,11 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.classifier import Model
-from runtime.errors import AudioError, ConfigError
+from runtime.classifier import Model, load_model
+from runtime.errors import AudioError, AudioWarning, ConfigError
 from runtime.model.prediction import Prediction, clip_mean
-from runtime.model.session import Session
-from runtime.streaming.stream import Stream
+from runtime.streaming.framing import Framer
+from runtime.streaming.stream import Stream, Streams
 
 RATE = 32_000
 
@@ -131,7 +133,7 @@ def test_channels(model: Model, noise: np.ndarray) -> None:
         model.stream(1, channel=2).push(stereo)
 
 
-def test_a_clip_is_the_mean_of_its_windows_that_are_heard(model: Model, noise: np.ndarray) -> None:
+def test_a_clip_is_the_mean_of_its_windows_with_a_signal(model: Model, noise: np.ndarray) -> None:
     clip = np.concatenate([noise[:64_000], np.zeros(32_000, np.float32)])
     windows = model.windows(clip, RATE)
     assert [w.state for w in windows] == ["ok", "ok", "no_signal"]
@@ -147,6 +149,7 @@ def test_a_short_clip_is_padded_at_its_end(model: Model, noise: np.ndarray) -> N
     assert answer.end_s == 20_000 / RATE
 
 
+@pytest.mark.filterwarnings("ignore::runtime.errors.AudioWarning")
 @pytest.mark.parametrize("level", [0.0, 0.25, -1.0])
 def test_a_constant_has_no_signal(model: Model, level: float) -> None:
     prediction = model.classify(np.full(RATE, level, np.float32), RATE)
@@ -171,18 +174,20 @@ def test_a_gap_is_flagged_and_time_goes_on(model: Model, noise: np.ndarray) -> N
     assert after[0].start_s == 10.5 and after[-1].end_s == 14.0
     states = {p.start_s: p.state for p in after}
     assert states[11.0] == "gap" and states[11.25] == "ok"
-    heard = [p for p in after if p.state == "ok"]
-    assert heard[0].scores == model.classify(noise[40_000:72_000], RATE).scores
-    assert heard[3].scores == model.classify(noise[64_000:96_000], RATE).scores
+    ok = [p for p in after if p.state == "ok"]
+    assert ok[0].scores == model.classify(noise[40_000:72_000], RATE).scores
+    assert ok[3].scores == model.classify(noise[64_000:96_000], RATE).scores
 
 
 def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) -> None:
     parts = [noise[shift : shift + 50_000 + shift] for shift in range(0, 32_000, 4000)]
-    streams, heard = model.streams(len(parts), hop_s=0.25), [[] for _ in parts]
+    streams, together = model.streams(len(parts), hop_s=0.25), [[] for _ in parts]
     for cut in (0, 1), (1, 40_000), (40_000, None):
-        for predictions, new in zip(heard, streams.push([part[slice(*cut)] for part in parts]), strict=True):
+        for predictions, new in zip(
+            together, streams.push([part[slice(*cut)] for part in parts]), strict=True
+        ):
             predictions += new
-    for index, (part, predictions) in enumerate(zip(parts, heard, strict=True)):
+    for index, (part, predictions) in enumerate(zip(parts, together, strict=True)):
         predictions += streams.gap(index, 0.5) + streams.finish(index)
         alone = model.stream(0.25)
         expected = alone.push(part) + alone.gap(0.5) + alone.flush()
@@ -194,13 +199,16 @@ def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) 
 
 
 def test_windows_that_fall_due_together_go_through_the_network_together(
-    model: Model, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    model: Model, noise: np.ndarray
 ) -> None:
     sizes: list[int] = []
-    run = Session.logits
-    monkeypatch.setattr(Session, "logits", lambda self, x: (sizes.append(len(x)), run(self, x))[1])
-    silence = np.zeros(48_000, np.float32)
-    model.streams(4, hop_s=0.5).push([noise[:32_000], noise[:48_000], silence, noise[:9]])
+
+    def logits(log_mel: np.ndarray) -> np.ndarray:
+        sizes.append(len(log_mel))
+        return model.session.logits(log_mel)
+
+    streams = Streams(model.spec, logits, [Framer(model.spec, hop_s=0.5) for _ in range(4)])
+    streams.push([noise[:32_000], noise[:48_000], np.zeros(48_000, np.float32), noise[:9]])
     assert sizes == [2, 1]  # the first windows, then the second of the stream that has one
 
 
@@ -233,3 +241,37 @@ def test_a_rate_that_is_none_is_refused(model: Model, rate: int) -> None:
 def test_a_hop_that_is_no_time_is_refused(model: Model, hop: float) -> None:
     with pytest.raises(ConfigError, match="hop"):
         model.stream(hop)
+
+
+@pytest.mark.parametrize("shape", [(2, 40_000), (1, 40_000), (100, 65), (2, 2, 2), (9, 10)])
+def test_other_layouts_are_refused(model: Model, shape: tuple[int, ...]) -> None:
+    waveform = np.full(shape, 0.1, np.float32)
+    for take in (lambda: model.classify(waveform, RATE), lambda: model.stream().push(waveform)):
+        with pytest.raises(AudioError, match=r"\[samples, channels\]"):
+            take()
+
+
+def test_one_clip_after_the_other_has_the_bits_of_each_alone(model: Model, noise: np.ndarray) -> None:
+    clips = [noise[:32_000], noise[:20_000], np.stack([noise[:70_000], noise[:70_000]], axis=1)]
+    alone = [load_model(model.session.path).classify(clip, 44_100) for clip in clips]
+    assert [model.classify(clip, 44_100) for clip in clips * 2] == alone * 2
+    with pytest.raises(AudioError):  # half of it was pushed
+        model.classify(np.append(noise, np.nan), 44_100)
+    assert [model.classify(clip, 44_100) for clip in clips] == alone
+
+
+def test_threads_share_a_model(model: Model, noise: np.ndarray) -> None:
+    clips = [noise[start : start + 48_000] for start in range(0, 64_000, 4_000)]
+    expected = [model.classify(clip, RATE) for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda clip: model.classify(clip, RATE), clips * 3)) == expected * 3
+
+
+def test_a_warning_where_the_channels_cancel(model: Model, noise: np.ndarray) -> None:
+    stereo = np.stack([noise, -noise], axis=1)
+    with pytest.warns(AudioWarning, match="channel=0") as warned:
+        assert model.classify(stereo, RATE).state == "no_signal"
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.stream(1.0, channel=1).push(stereo)[0].state == "ok"

@@ -1,0 +1,176 @@
+"""Files of the real world: unfinished headers, names in any encoding, every ending that libsndfile reads."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from runtime.audio.decode import AUDIO_SUFFIXES, AudioFile
+from runtime.audio.read import read_recording
+from runtime.errors import AudioError
+
+RATE = 8_000
+SAMPLES = np.random.default_rng(0).normal(size=30_000) * 0.1
+
+
+def decoded(path: Path, start_s: float = 0.0, seconds: float | None = None) -> np.ndarray:
+    return np.concatenate(list(AudioFile(path).blocks(start_s, seconds)))
+
+
+def written(path: Path, kind: str, subtype: str = "PCM_16") -> bytearray:
+    soundfile.write(path, SAMPLES, RATE, format=kind, subtype=subtype)
+    return bytearray(path.read_bytes())
+
+
+def put(data: bytearray, place: int, form: str, *values: int) -> None:
+    struct.pack_into(form, data, place, *values)
+
+
+def riff(data: bytearray) -> None:
+    put(data, 4, "<I", 0)
+    put(data, data.index(b"data") + 4, "<I", 0)
+
+
+def riff_data_alone(data: bytearray) -> None:
+    put(data, data.index(b"data") + 4, "<I", 0)
+
+
+def rf64(data: bytearray) -> None:
+    put(data, data.index(b"ds64") + 8, "<QQQ", 0, 0, 0)
+
+
+def aiff(data: bytearray) -> None:
+    put(data, 4, ">I", 46)
+    put(data, data.index(b"SSND") + 4, ">I", 8)
+    put(data, data.index(b"COMM") + 10, ">I", 0)
+
+
+def au(data: bytearray) -> None:
+    put(data, 8, ">I", 0)
+
+
+def caf(data: bytearray) -> None:
+    put(data, data.index(b"data") + 4, ">q", -1)
+
+
+def caf_empty(data: bytearray) -> None:
+    put(data, data.index(b"data") + 4, ">q", 4)
+
+
+def flac(data: bytearray) -> None:
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "break_off"),
+    [("WAV", "PCM_16", riff), ("WAV", "PCM_24", riff), ("WAV", "FLOAT", riff),
+     ("WAV", "PCM_16", riff_data_alone), ("WAVEX", "PCM_16", riff), ("RF64", "PCM_16", rf64),
+     ("AIFF", "PCM_16", aiff), ("AU", "PCM_16", au), ("CAF", "PCM_16", caf), ("CAF", "PCM_16", caf_empty),
+     ("FLAC", "PCM_16", flac), ("FLAC", "PCM_24", flac)],
+)  # fmt: skip
+def test_a_header_that_was_never_completed(
+    tmp_path: Path, kind: str, subtype: str, break_off: Callable[[bytearray], None]
+) -> None:
+    data = written(tmp_path / "whole", kind, subtype)
+    break_off(data)
+    (tmp_path / "cut").write_bytes(data)
+    assert np.array_equal(decoded(tmp_path / "cut"), decoded(tmp_path / "whole"))
+    assert (tmp_path / "cut").read_bytes() == data  # the file itself is left alone
+    part = decoded(tmp_path / "cut", 1.0, 0.5)
+    assert np.array_equal(part, decoded(tmp_path / "whole")[RATE : RATE + RATE // 2])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_flac_file_that_broke_off_in_a_frame(tmp_path: Path, share: float) -> None:
+    data = written(tmp_path / "whole", "FLAC")
+    flac(data)
+    (tmp_path / "cut").write_bytes(data[: int(share * len(data))])
+    whole, cut = decoded(tmp_path / "whole"), decoded(tmp_path / "cut")
+    assert len(cut) > (share - 0.2) * len(whole) and np.array_equal(cut, whole[: len(cut)])
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1])
+def test_a_length_beyond_the_end_of_the_file(tmp_path: Path, size: int) -> None:
+    data = written(tmp_path / "whole", "WAV")
+    put(data, data.index(b"data") + 4, "<I", size)
+    (tmp_path / "cut").write_bytes(data)
+    assert np.array_equal(decoded(tmp_path / "cut"), decoded(tmp_path / "whole"))
+
+
+def test_what_follows_an_empty_recording_is_no_sound(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", SAMPLES[:0], RATE)
+    with (tmp_path / "a.wav").open("ab") as file:
+        file.write(b"LIST" + struct.pack("<I", 8) + b"INFOtext")
+    with pytest.raises(AudioError, match="no samples"):
+        decoded(tmp_path / "a.wav")
+
+
+def test_samples_without_a_header_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(SAMPLES.tobytes())
+    with pytest.raises(AudioError, match="--format"):
+        AudioFile(tmp_path / "a.raw")
+    data = written(tmp_path / "a.wav", "WAV")
+    (tmp_path / "b.raw").write_bytes(data)  # the content counts, not the name
+    assert np.array_equal(decoded(tmp_path / "b.raw"), decoded(tmp_path / "a.wav"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    try:
+        path.write_bytes(written(tmp_path / "a.wav", "WAV"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    assert np.array_equal(decoded(path), decoded(tmp_path / "a.wav"))
+    assert AudioFile(path).name.endswith(r"/caf\xe9.wav")
+    path.write_bytes(b"not audio, but long enough to be looked at")
+    with pytest.raises(AudioError, match=r"caf\\xe9\.wav") as caught:
+        AudioFile(path)
+    str(caught.value).encode()  # prints on every terminal
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_a_text_is_not_audio(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.wav").write_bytes(("file,label\n" + "a.wav,dog\n" * 500).encode(encoding))
+    with pytest.raises(AudioError, match="not audio"):
+        AudioFile(tmp_path / "a.wav")
+
+
+def test_endings() -> None:
+    assert {".wav", ".flac", ".ogg", ".opus", ".mp3", ".w64", ".caf", ".au", ".aif"} <= AUDIO_SUFFIXES
+    assert not AUDIO_SUFFIXES & {".raw", ".mat", ".txt", ""}
+    assert all(suffix == suffix.lower() for suffix in AUDIO_SUFFIXES)
+
+
+@pytest.mark.parametrize("kind", ["W64", "CAF", "AU", "AIFF", "VOC", "NIST", "SVX", "PVF", "IRCAM", "RF64"])
+def test_less_common_formats(tmp_path: Path, kind: str) -> None:
+    written(tmp_path / "a", kind)
+    written(tmp_path / "b", "WAV")
+    assert np.array_equal(decoded(tmp_path / "a"), decoded(tmp_path / "b"))
+
+
+def test_floats_in_the_range_of_integers(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", SAMPLES * 32767, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"loud\.wav.*32768"):
+        decoded(tmp_path / "loud.wav")
+    soundfile.write(tmp_path / "over.wav", SAMPLES * 16, RATE, subtype="FLOAT")  # loud, but possible
+    assert len(decoded(tmp_path / "over.wav")) == len(SAMPLES)
+
+
+def test_a_recording_is_what_was_decoded_mixed_and_noted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.stack([SAMPLES, -SAMPLES], axis=1), RATE)
+    recording = read_recording(tmp_path / "a.wav", RATE)
+    assert np.abs(recording.samples).max() < 1e-4 and (recording.file_rate, recording.file_channels) == (
+        RATE,
+        2,
+    )
+    assert len(recording.notes) == 1 and "channel" in recording.notes[0]
+    one = read_recording(tmp_path / "a.wav", RATE, channel=1)
+    assert np.array_equal(one.samples, decoded(tmp_path / "a.wav")[:, 1]) and not one.notes

@@ -1,0 +1,43 @@
+"""Files appear whole or not at all, and every name can be printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import TinysceneError
+from runtime.files import printable, write_beside
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    with write_beside(path) as partial:
+        partial.write_text("first")
+        assert not path.exists() and partial.suffix == ".json"
+    with pytest.raises(RuntimeError), write_beside(path) as partial:
+        partial.write_text("second")
+        raise RuntimeError
+    assert path.read_text() == "first" and [p.name for p in tmp_path.iterdir()] == ["result.json"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("place", [".", "missing/file"])
+def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
+    with pytest.raises(TinysceneError), write_beside(tmp_path / place):
+        pass
+
+
+NAMES = [(b"a.wav", "a.wav"), ("\u00e4.wav".encode(), "\u00e4.wav"), (b"\xe4.wav", r"\xe4.wav")]
+
+
+@pytest.mark.parametrize(("name", "text"), NAMES)
+def test_names_that_are_not_utf8_are_escaped(name: bytes, text: str) -> None:
+    assert printable(os.fsdecode(name)) == text
