@@ -1,9 +1,10 @@
-"""What every room's ``__main__`` shares: errors become one sentence, signals end cleanly."""
+"""What the ``__main__`` of every package shares: errors become one sentence, signals end cleanly."""
 
 from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -17,15 +18,18 @@ EXIT_OK = 0
 EXIT_NEGATIVE = 1  # the command worked and its answer is no: over the limits, not verified
 EXIT_UNUSABLE = 2  # the input cannot be used; argparse uses the same code
 _EXIT_SIGNAL = 128
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # the second is not everywhere
 
 
 def run(command: Callable[[list[str]], int]) -> None:
-    """Run a room's command on ``sys.argv`` and leave the process with its exit code.
+    """Run a package's command on ``sys.argv`` and leave the process with its exit code.
 
     Args:
-        command: takes the arguments after the room's name and returns an exit code.
+        command: takes the arguments after the package's name and returns an exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a label or a name that the terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
     try:
         code = command(sys.argv[1:])
@@ -36,25 +40,25 @@ def run(command: Callable[[list[str]], int]) -> None:
         code = EXIT_UNUSABLE
     except KeyboardInterrupt:
         code = _EXIT_SIGNAL + signal.SIGINT
-    except BrokenPipeError:  # the reader (`| head`) has all it wanted
-        _forget_stdout()
+    except BrokenPipeError:  # the reader (`| head`) has closed the pipe
+        _discard_stdout()
         code = EXIT_OK
     except OSError as error:
         if error.errno not in _FULL:
             raise
         print(f"error: Nothing more can be written ({error.strerror}): make room.", file=sys.stderr)
-        _forget_stdout()
+        _discard_stdout()
         code = EXIT_UNUSABLE
     sys.exit(code)
 
 
-def _forget_stdout() -> None:
-    """Point stdout at nothing: Python would complain again while it flushes that stream at exit."""
+def _discard_stdout() -> None:
+    """Redirect stdout to nothing: Python would complain again while it flushes that stream at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import an optional dependency, or say which extra brings it.
+    """Import an optional dependency; an error names the extra that brings it.
 
     Raises:
         MissingExtraError: where the package of ``module`` is not installed.
@@ -64,7 +68,7 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
-            raise  # something inside the package is broken: not ours to rephrase
+            raise  # something inside the package is broken: its own message is the right one
         raise MissingExtraError(package, extra) from error
 
 

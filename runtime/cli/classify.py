@@ -1,93 +1,161 @@
-"""What the commands of ``python -m runtime`` do; `runtime.__main__` reads their arguments."""
+"""``python -m runtime classify``: audio files and folders of them, through the public API."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
+from runtime.audio.decode import AudioFile
 from runtime.classifier import Model, load_model
-from runtime.cli.formatting import Wording, event_line, event_to_json, line, to_json
-from runtime.devices.file_source import FileSource
+from runtime.cli.arguments import event_rules
+from runtime.cli.audio_paths import AudioPaths
+from runtime.cli.formatting import (
+    LabelFormatter,
+    event_line,
+    event_to_json,
+    file_name,
+    line,
+    on_one_line,
+    to_json,
+)
+from runtime.cli.progress import Progress
+from runtime.cli.results_file import Results, open_results
 from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import ConfigError, TinysceneError
-from runtime.live.live_loop import Ended, Heard, Listener
-from runtime.model.prediction import ClipMean
-from runtime.streaming.events import EventRules
+from runtime.model.prediction import ClipMean, Prediction
+from runtime.streaming.events import Event, EventDetector, EventRules
 
 
 def classify(arguments: Namespace) -> int:
-    """Classify files one after the other; a file that cannot be used does not stop the others."""
-    model = load_model(arguments.model, arguments.temperature)
-    code = EXIT_OK
-    for path in arguments.files:
-        try:
-            _classify_file(model, FileSource(path), arguments)
-        except TinysceneError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = EXIT_UNUSABLE
-    return code
+    """Classify files one after the other; a file that cannot be used does not stop the others.
 
-
-def _classify_file(model: Model, file: FileSource, arguments: Namespace) -> None:
-    hop_s = model.spec.clip_s if arguments.hop is None else arguments.hop
-    rules = rules_of(arguments, model)
-    listener = Listener(model, [file], hop_s=hop_s, rules=rules, channel=arguments.channel)
-    mean = ClipMean()
-    items = _counted(listener, mean)
-    if arguments.json:
-        _print_json(items, file.name, events_only=arguments.events)
-        print(to_json(mean.prediction(), file=file.name, span="clip"), flush=True)
-        return
-    wording = Wording(model.spec.task, rules)
-    rates = f"{file.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
-    print(f"{file.name}  ({rates}, {file.channels} channel{'s' * (file.channels > 1)})")
-    if arguments.events:
-        lines = (event_line(event) for item in items for event in item.events)
-    else:
-        lines = (line(run) for run in wording.runs(item.raw for item in items if isinstance(item, Heard)))
-    for text in lines:
-        print(text)
-    print(f"  the clip: {wording.describe(mean.prediction(), top=3)}", flush=True)
-
-
-def _counted(listener: Listener, mean: ClipMean) -> Iterator[Heard | Ended]:
-    """What a file brings, its windows counted into ``mean`` on the way."""
-    for item in listener:
-        if isinstance(item, Heard):
-            mean.add(item.raw)
-        if isinstance(item, Heard | Ended):
-            yield item
-
-
-def _print_json(items: Iterator[Heard | Ended], name: str, *, events_only: bool) -> None:
-    for item in items:
-        if events_only:
-            for event in item.events:
-                print(event_to_json(event, file=name))
-        elif isinstance(item, Heard):
-            print(to_json(item.raw, item.smoothed, file=name, span="window"))
-
-
-def rules_of(arguments: Namespace, model: Model) -> EventRules:
-    """The event rules of the model file with what the command line says otherwise.
-
-    Raises:
-        ConfigError: where a threshold is not ``0.6`` or ``label=0.6``.
+    Returns:
+        `EXIT_UNUSABLE` where a named file, or every file of a folder, could not be used.
     """
-    single: dict[str, float] = {}
-    every: float | None = None
-    for text in arguments.threshold or ():
-        label, _, value = text.rpartition("=")
+    if arguments.output and (arguments.events or arguments.json):
+        raise ConfigError("-o writes one row a clip: leave out --events and --json, or -o.")
+    model = load_model(arguments.model, arguments.temperature)
+    job = _Job(model, event_rules(arguments, model.spec), arguments)
+    paths = AudioPaths.find(arguments.files)
+    into = open_results(arguments.output, model.labels) if arguments.output else nullcontext()
+    with into as results:
+        failed = _classify_all(job, paths, results)
+    return EXIT_UNUSABLE if paths.problems or failed & paths.named or failed == set(paths.files) else EXIT_OK
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all files of a call."""
+
+    model: Model
+    rules: EventRules
+    arguments: Namespace
+
+    def windows(self, file: AudioFile) -> Iterator[Prediction]:
+        """The predictions for a file, window after window, in constant memory."""
+        hop_s = self.model.spec.clip_s if self.arguments.hop is None else self.arguments.hop
+        stream = self.model.stream(hop_s, file.sample_rate, self.arguments.channel)
+        for block in file.blocks():
+            yield from stream.push(block)
+        yield from stream.flush()
+
+
+def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> set[str]:
+    """Classify every file; the names of those that could not be used."""
+    failed: set[str] = set()
+    progress = Progress(paths.files, shown=results is not None or not _is_terminal())
+    for problem in paths.problems:
+        progress.print(f"error: {on_one_line(problem)}")
+    for name in progress:
         try:
-            number = float(value)
-        except ValueError as error:
-            raise ConfigError(f"'{text}' is no threshold: write 0.6 or {model.labels[0]}=0.6.") from error
-        if label:
-            single[label] = number
-        else:
-            every = number
-    spread = {} if every is None else dict.fromkeys(model.labels, every)
-    times = {name: getattr(arguments, name) for name in ("smoothing_s", "min_duration_s", "cooldown_s")}
-    given = {name: seconds for name, seconds in times.items() if seconds is not None}
-    return EventRules.of(model.spec, {**spread, **single}, **given)
+            with _warnings_of(name, progress):
+                file = AudioFile(name)
+                clip = _print_file(job, file) if results is None else _mean(job.windows(file))
+            if results is not None:
+                results.add(name, clip)
+        except TinysceneError as error:
+            failed.add(name)
+            progress.print(f"error: {on_one_line(str(error))}")
+    if left_out := paths.left_out():
+        progress.print(f"left out: {left_out}")
+    if failed and len(paths.files) > 1:
+        progress.print(f"{len(failed)} of {len(paths.files)} files could not be classified")
+    return failed
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+@contextmanager
+def _warnings_of(name: str, progress: Progress) -> Iterator[None]:
+    """Print every warning with the file's name; Python would print one of a kind only once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: progress.print(
+            f"warning: {on_one_line(name)}: {message}"
+        )
+        yield
+
+
+def _mean(windows: Iterator[Prediction]) -> Prediction:
+    mean = ClipMean()
+    for window in windows:
+        mean.add(window)
+    return mean.prediction()
+
+
+def _print_file(job: _Job, file: AudioFile) -> Prediction:
+    """Print what is in a file, as it is read; the prediction for all of it."""
+    mean, detector = ClipMean(), EventDetector(job.rules)
+    show = _print_json if job.arguments.json else _print_text
+    show(job, file, _smoothed(job.windows(file), mean, detector), detector)
+    clip = mean.prediction()
+    if job.arguments.json:
+        print(to_json(clip, file=file_name(file.name), span="clip"), flush=True)
+    else:
+        print(
+            f"  the clip: {LabelFormatter(job.model.spec.task, job.rules).describe(clip, top=3)}", flush=True
+        )
+    return clip
+
+
+_Step = tuple[Prediction, Prediction, list[Event]]  # a window, the same smoothed, what began or ended with it
+
+
+def _smoothed(windows: Iterator[Prediction], mean: ClipMean, detector: EventDetector) -> Iterator[_Step]:
+    for window in windows:
+        mean.add(window)
+        yield window, *detector.push(window)
+
+
+def _print_json(job: _Job, file: AudioFile, steps: Iterator[_Step], detector: EventDetector) -> None:
+    name = file_name(file.name)
+    if job.arguments.events:
+        for event in _events(steps, detector):
+            print(event_to_json(event, file=name))
+        return
+    for window, smoothed, _ in steps:
+        print(to_json(window, smoothed, file=name, span="window"))
+
+
+def _print_text(job: _Job, file: AudioFile, steps: Iterator[_Step], detector: EventDetector) -> None:
+    spec = job.model.spec
+    rates = f"{file.sample_rate} -> {spec.frontend.sample_rate} Hz"
+    print(f"{on_one_line(file.name)}  ({rates}, {file.channels} channel{'s' * (file.channels > 1)})")
+    if job.arguments.events:
+        for event in _events(steps, detector):
+            print(event_line(event))
+        return
+    for run in LabelFormatter(spec.task, job.rules).runs(window for window, _, _ in steps):
+        print(line(run))
+
+
+def _events(steps: Iterator[_Step], detector: EventDetector) -> Iterator[Event]:
+    for _, _, events in steps:
+        yield from events
+    yield from detector.flush()

@@ -1,4 +1,4 @@
-"""``python -m runtime doctor`` and ``devices``: what works here, what does not, and what to do about it."""
+"""``python -m runtime doctor``: what works here, what does not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import platform
 import struct
 import subprocess
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.classifier import Model, load_model
-from runtime.devices.microphone import inputs, portaudio
+from runtime.devices.microphone import inputs
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
 from runtime.errors import TinysceneError
 from runtime.live.overload import DEFAULT_HOP_S
@@ -54,27 +53,6 @@ def doctor(arguments: Namespace) -> int:
         else:
             print(f"{'ok   ' if finding.ok else 'FAULT'}  {finding.name:12} {finding.detail}", flush=True)
     return EXIT_OK if all(finding.ok for finding in found) else EXIT_NEGATIVE
-
-
-def devices(arguments: Namespace) -> int:
-    """List the microphones; the name, or a part of it, is what ``listen --device`` takes."""
-    found = inputs()
-    default = portaudio().default.device[0]
-    for index, device in found.items():
-        fields = {
-            "name": device["name"],
-            "channels": device["max_input_channels"],
-            "sample_rate": int(device["default_samplerate"]),
-            "default": index == default,
-        }
-        if arguments.json:
-            print(json.dumps(fields))
-        else:
-            star = "*" if fields["default"] else " "
-            print(f"{star} {fields['name']}  ({fields['channels']} channels, {fields['sample_rate']} Hz)")
-    if not found and not arguments.json:
-        print("no microphone was found: plug one in", file=sys.stderr)
-    return EXIT_OK if found else EXIT_NEGATIVE
 
 
 def _findings(models: list[str | None]) -> Iterator[Finding]:

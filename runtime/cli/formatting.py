@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,16 @@ from runtime.spec import Task
 from runtime.streaming.events import Event, EventRules
 
 STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
+
+
+def file_name(name: str) -> str:
+    """A file's name as valid Unicode: bytes that are not UTF-8 become a backslash, x and two digits."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def on_one_line(text: str) -> str:
+    """Text that may hold a file's name, with control characters and undecodable bytes escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in file_name(text))
 
 
 def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:
@@ -40,13 +51,13 @@ def event_line(event: Event) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring windows that say the same.
+    """Neighbouring windows with the same labels.
 
     Attributes:
         start_s: where the first of them begins, seconds.
         end_s: where the last of them ends; overlapping windows end after the next run begins.
         state: of all of them.
-        means: mean probability of each label that they say, the most probable first; empty where none is.
+        means: mean probability of each of their labels, the most probable first; empty where there is none.
     """
 
     start_s: float
@@ -56,8 +67,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Wording:
-    """Which labels are told, of one a clip or of several.
+class LabelFormatter:
+    """Which labels of a prediction are shown, and how: one a clip or several.
 
     Attributes:
         task: of the model. ``single_label``: the label of the prediction. ``multi_label``: all that reach
@@ -65,9 +76,9 @@ class Wording:
         rules: the thresholds.
 
     Example:
-        >>> from runtime.model.prediction import classified
-        >>> wording = Wording("multi_label", EventRules(enter_of={"rain": 0.3}))
-        >>> wording.describe(classified({"rain": 0.4, "dog": 0.9, "hum": 0.2}, 0.0, 1.0))
+        >>> formatter = LabelFormatter("multi_label", EventRules(enter_of={"rain": 0.3}))
+        >>> scores = {"rain": 0.4, "dog": 0.9, "hum": 0.2}
+        >>> formatter.describe(Prediction("dog", 0.9, scores, 0.0, 1.0))
         'dog 0.90  rain 0.40'
     """
 
@@ -75,44 +86,44 @@ class Wording:
     rules: EventRules
 
     def labels(self, prediction: Prediction) -> list[str]:
-        """What a prediction says, the most probable first; nothing where it is in doubt."""
+        """The labels of a prediction, the most probable first; empty where none is sure."""
         if self.task == "multi_label":
             return self.rules.reached(prediction.scores)
         return [] if prediction.label is None else [prediction.label]
 
     def likeliest(self, prediction: Prediction, top: int) -> list[str]:
-        """``top`` labels, those that it says before all others."""
-        said, scores = self.labels(prediction), prediction.scores
-        return sorted(scores, key=lambda label: (label not in said, -scores[label]))[:top]
+        """``top`` labels, those of the prediction before all others."""
+        sure, scores = self.labels(prediction), prediction.scores
+        return sorted(scores, key=lambda label: (label not in sure, -scores[label]))[:top]
 
     def describe(self, prediction: Prediction, top: int = 1) -> str:
-        """What a prediction says, in words.
+        """A prediction in words.
 
         Args:
             prediction: raw or smoothed.
             top: so many labels where one label belongs to a clip or none is sure; of several that are sure,
-                all are told and no others.
+                all are shown and no others.
         """
         if not prediction.scores:
             return STATES[prediction.state]
-        said = self.labels(prediction)
-        several = self.task == "multi_label" and said
-        shown = said if several else self.likeliest(prediction, top)
-        doubt = "" if said else f"{STATES['unknown']}  "
+        sure = self.labels(prediction)
+        several = self.task == "multi_label" and sure
+        shown = sure if several else self.likeliest(prediction, top)
+        doubt = "" if sure else f"{STATES['unknown']}  "
         return doubt + "  ".join(f"{label} {prediction.scores[label]:.2f}" for label in shown)
 
     def runs(self, predictions: Iterable[Prediction]) -> Iterator[Run]:
-        """Join neighbours that say the same."""
-        for (state, labels), windows in itertools.groupby(predictions, self._said):
+        """Join neighbours with the same labels."""
+        for (state, labels), windows in itertools.groupby(predictions, self._key):
             yield _join(windows, state, labels)
 
-    def _said(self, prediction: Prediction) -> tuple[State, tuple[str, ...]]:
+    def _key(self, prediction: Prediction) -> tuple[State, tuple[str, ...]]:
         labels = tuple(sorted(self.labels(prediction)))
         return "unknown" if prediction.scores and not labels else prediction.state, labels
 
 
 def _join(windows: Iterator[Prediction], state: State, labels: Iterable[str]) -> Run:
-    """One run of windows; keeps sums only, so that it may be hours long."""
+    """One run of windows; it stores sums only, so that the run may be hours long."""
     sums = dict.fromkeys(labels, 0.0)
     start_s, end_s = math.inf, 0.0
     count = 0

@@ -1,4 +1,4 @@
-"""``python -m runtime listen``: microphones, pipes and files, live, until it is told to stop."""
+"""``python -m runtime listen``: microphones, pipes and files, live, until a signal or their end stops it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from argparse import Namespace
 from pathlib import Path
 
 from runtime.classifier import load_model
-from runtime.cli.classify import rules_of
-from runtime.cli.formatting import Wording
+from runtime.cli.arguments import event_rules
+from runtime.cli.formatting import LabelFormatter, on_one_line
 from runtime.cli.live_view import choose_view
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import Microphone
-from runtime.devices.pcm import Pcm
 from runtime.devices.source import Source
+from runtime.devices.standard_input import PcmOptions, open_stdin
 from runtime.entry_point import EXIT_OK
 from runtime.errors import ConfigError
-from runtime.live.live_loop import Heard, Listener
+from runtime.live.live_loop import Listener, LiveResult
 from runtime.live.recorder import Recorder
 from runtime.live.service_notification import Watchdog, notify
 
 
 def listen(arguments: Namespace) -> int:
-    """Show what is heard; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.entry_point`)."""
+    """Show predictions as they come; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.entry_point`)."""
     model = load_model(arguments.model, arguments.temperature)
-    rules = rules_of(arguments, model)
+    rules = event_rules(arguments, model.spec)
     sources = _open_all(arguments, model.spec.frontend.sample_rate)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
     for source in sources:
@@ -33,12 +33,13 @@ def listen(arguments: Namespace) -> int:
         print(f"listening to {source.name} ({rates}), every {arguments.hop:g} s", file=sys.stderr)
     print(_privacy(arguments), file=sys.stderr, flush=True)
     watchdog = Watchdog()
+    formatter = LabelFormatter(model.spec.task, rules)
     try:
-        with choose_view(arguments, Wording(model.spec.task, rules), several=len(sources) > 1) as view:
+        with choose_view(arguments, formatter, several=len(sources) > 1) as view:
             notify("READY=1")
             for item in listener:
-                if isinstance(item, Heard) and item.raw.state != "gap":
-                    watchdog.feed()
+                if isinstance(item, LiveResult) and item.raw.state != "gap":
+                    watchdog.ping()
                 view.show(item)
     finally:
         notify("STOPPING=1")
@@ -53,37 +54,35 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
         raise ConfigError(
             "There is one stdin, so `-` can be given once: name files or microphones beside it."
         )
-    sources: list[Source] = []
+    sources: dict[int, Source] = {}
     try:
-        for name in names:
-            source = _open(name, arguments, rate)
-            sources.append(source)
+        # stdin first: it waits for its first bytes, and a microphone that is open already would lose samples
+        for index in sorted(range(len(names)), key=lambda index: names[index] != "-"):
+            sources[index] = source = _open(names[index], arguments, rate)
             if arguments.record:
-                folder = Path(arguments.record) / str(len(sources) if len(names) > 1 else "")
-                sources[-1] = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
+                folder = Path(arguments.record) / str(index + 1 if len(names) > 1 else "")
+                sources[index] = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
     except BaseException:
-        for source in sources:
+        for source in sources.values():
             source.close()
         raise
-    return sources
+    return [sources[index] for index in range(len(names))]
 
 
 def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
     """``-`` is stdin, the name of a file that file, and anything else a microphone."""
     if name == "-":
         if sys.stdin is None:
-            raise ConfigError("stdin is closed: pipe raw samples into it, or leave `-` away.")
-        return Pcm(
-            sys.stdin.fileno(),
-            rate if arguments.rate is None else arguments.rate,
-            arguments.channels,
-            arguments.format,
-        )
+            raise ConfigError("stdin is closed: pipe audio into it, or leave `-` away.")
+        options = PcmOptions(arguments.raw, arguments.rate, arguments.channels, arguments.format)
+        return open_stdin(sys.stdin.fileno(), options, rate)
     if name is not None and os.path.lexists(name):
-        return FileSource(name)
+        source = FileSource(name)
+        source.name = on_one_line(name)  # it may hold bytes that are not UTF-8
+        return source
     return Microphone(name, rate, arguments.channel)
 
 
 def _privacy(arguments: Namespace) -> str:
-    kept = f"kept in {arguments.record}" if arguments.record else "not kept"
-    return f"the sound is {kept} and not sent anywhere; Ctrl-C ends"
+    recorded = f"recorded in {arguments.record}" if arguments.record else "not recorded"
+    return f"the sound is {recorded} and not sent anywhere; Ctrl-C ends"

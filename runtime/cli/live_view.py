@@ -1,4 +1,4 @@
-"""How a live input looks: JSON lines, plain lines, or a calm picture in a terminal."""
+"""How live results are shown: JSON lines, plain lines, or bars that are redrawn in a terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any, Protocol
 
-from runtime.cli.formatting import STATES, Wording, event_line, event_to_json, to_json
+from runtime.cli.formatting import STATES, LabelFormatter, event_line, event_to_json, to_json
 from runtime.errors import ConfigError
-from runtime.live.live_loop import DeviceChange, Heard, HopChange, Item
+from runtime.live.live_loop import DeviceChange, HopChange, Item, LiveResult
 from runtime.streaming.events import Event
 
 _METER_DB = 60.0  # of the level meter: from -60 dBFS to 0
@@ -32,12 +32,12 @@ class View(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
 
-def choose_view(arguments: Namespace, wording: Wording, *, several: bool) -> View:
-    """JSON if asked for, the picture in a terminal where rich is installed, lines elsewhere.
+def choose_view(arguments: Namespace, formatter: LabelFormatter, *, several: bool) -> View:
+    """JSON if asked for, bars in a terminal where rich is installed, lines elsewhere.
 
     Args:
         arguments: of ``listen``.
-        wording: which labels are told.
+        formatter: which labels are shown.
         several: whether there is more than one input, so that lines have to name theirs.
 
     Raises:
@@ -46,26 +46,26 @@ def choose_view(arguments: Namespace, wording: Wording, *, several: bool) -> Vie
     if arguments.top < 1:
         raise ConfigError(f"--top {arguments.top} shows nothing: give a number from 1 up.")
     if arguments.json:
-        return JsonLines(events_only=arguments.events)
+        return JsonView(events_only=arguments.events)
     if sys.stdout.isatty() and not arguments.events:
         try:
-            return Picture(wording, arguments.top)
+            return TerminalView(formatter, arguments.top)
         except ModuleNotFoundError:  # rich is an extra
             pass
-    return Lines(wording, arguments.top, events_only=arguments.events, named=several)
+    return LineView(formatter, arguments.top, events_only=arguments.events, named=several)
 
 
-class JsonLines:
+class JsonView:
     """One JSON object a line: a window's, an event's, a device's or the hop's.
 
-    Each says when by the clock on the wall, too: ``utc`` of a window's last sample, of an event's onset or
-    offset, of a change.
+    Each has the time of day, too, as ``utc``: of a window's last sample, of an event's onset or offset, of
+    a change.
     """
 
     def __init__(self, *, events_only: bool) -> None:
         self._events_only = events_only
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> JsonView:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -76,11 +76,11 @@ class JsonLines:
         if isinstance(item, DeviceChange | HopChange):
             print(json.dumps({**dataclasses.asdict(item), "utc": _utc(0.0)}), flush=True)
             return
-        if isinstance(item, Heard) and not self._events_only:
+        if isinstance(item, LiveResult) and not self._events_only:
             print(_window_json(item), flush=True)
         for event in item.events:
             at_s = event.start_s if event.end_s is None else event.end_s
-            ago_s = item.late_s + item.raw.end_s - at_s if isinstance(item, Heard) else 0.0
+            ago_s = item.late_s + item.raw.end_s - at_s if isinstance(item, LiveResult) else 0.0
             print(event_to_json(event, source=item.source, utc=_utc(ago_s)), flush=True)
 
 
@@ -89,7 +89,7 @@ def _utc(ago_s: float) -> str:
     return datetime.fromtimestamp(time.time() - ago_s, timezone.utc).isoformat(timespec="milliseconds")
 
 
-def _window_json(item: Heard) -> str:
+def _window_json(item: LiveResult) -> str:
     level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
     more = {
         "utc": _utc(item.late_s), "gap": item.raw.state == "gap", "late_s": round(item.late_s, 3),
@@ -98,14 +98,14 @@ def _window_json(item: Heard) -> str:
     return to_json(item.raw, item.smoothed, source=item.source, **more)
 
 
-class Lines:
+class LineView:
     """A line per window, or per event; changes of a device and of the hop go to stderr."""
 
-    def __init__(self, wording: Wording, top: int, *, events_only: bool, named: bool) -> None:
-        self._wording, self._top = wording, top
+    def __init__(self, formatter: LabelFormatter, top: int, *, events_only: bool, named: bool) -> None:
+        self._formatter, self._top = formatter, top
         self._events_only, self._named = events_only, named
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> LineView:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -123,28 +123,28 @@ class Lines:
         if self._events_only:
             for event in item.events:
                 print(event_line(event) + name, flush=True)
-        elif isinstance(item, Heard):
+        elif isinstance(item, LiveResult):
             lost = f"  ({item.dropped_s:.1f} s lost)" if item.dropped_s else ""
-            what = self._wording.describe(item.smoothed, self._top)
+            what = self._formatter.describe(item.smoothed, self._top)
             print(f"{item.raw.end_s:9.2f} s  {item.level_dbfs:6.1f} dB  {what}{lost}{name}", flush=True)
 
 
-class Picture:
-    """Level meter, the most probable labels as bars, lag and losses; drawn in place by rich.
+class TerminalView:
+    """Level meter, the most probable labels as bars, lag and losses; redrawn in place by rich.
 
     Raises:
         ModuleNotFoundError: where rich is not installed.
     """
 
-    def __init__(self, wording: Wording, top: int) -> None:
+    def __init__(self, formatter: LabelFormatter, top: int) -> None:
         from rich.live import Live
 
-        self._wording, self._top = wording, top
+        self._formatter, self._top = formatter, top
         self._panels: dict[str, str] = {}
         self._last: dict[str, str] = {}
         self._live = Live(refresh_per_second=8, transient=False)
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> TerminalView:
         self._live.start()
         return self
 
@@ -154,11 +154,11 @@ class Picture:
         self._live.stop()
 
     def show(self, item: Item) -> None:
-        """Redraw the input's part of the picture."""
+        """Redraw the input's part of the view."""
         from rich.text import Text
 
-        if isinstance(item, Heard):
-            self._panels[item.source] = _panel(item, self._wording, self._top)
+        if isinstance(item, LiveResult):
+            self._panels[item.source] = _panel(item, self._formatter, self._top)
             self._note(item.source, item.events)
         elif isinstance(item, DeviceChange):
             self._last[item.source] = f"{item.event}: {item.detail}"
@@ -175,18 +175,18 @@ class Picture:
             self._last[source] = event_line(event).strip()
 
 
-def _panel(item: Heard, wording: Wording, top: int) -> str:
+def _panel(item: LiveResult, formatter: LabelFormatter, top: int) -> str:
     """A meter, ``top`` bars whether or not there is something to show, and a line of state.
 
-    A star stands before the labels that are told.
+    A star stands before the labels of the prediction.
     """
     level = 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB
     lines = [f"  {'level':16} {_bar(level)} {item.level_dbfs:.0f} dBFS"]
     smoothed = item.smoothed
-    told = wording.labels(smoothed)
-    for label in wording.likeliest(smoothed, top):
+    sure = formatter.labels(smoothed)
+    for label in formatter.likeliest(smoothed, top):
         score = smoothed.scores[label]
-        lines.append(f"{'*' if label in told else ' '} {label[:16]:16} {_bar(score)} {score:4.2f}")
+        lines.append(f"{'*' if label in sure else ' '} {label[:16]:16} {_bar(score)} {score:4.2f}")
     lines += [""] * (1 + top - len(lines))
     state = STATES.get(smoothed.state, "")
     return "\n".join([*lines, f"  late {item.late_s:.2f} s   lost {item.dropped_s:.1f} s   {state}"])

@@ -1,4 +1,4 @@
-"""The microphone: found by name, opened at a rate it has, watched, and opened again when it dies."""
+"""The microphone: found by name, opened at a rate it has, watched, and reopened when it fails."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from typing import Any
 import numpy as np
 
 from runtime.audio.samples import Array
-from runtime.devices.ring_buffer import Ring
+from runtime.devices.ring_buffer import RingBuffer
 from runtime.devices.source import Chunk
 from runtime.errors import DeviceError
 
-BUFFER_S = 8.0  # the listener may fall behind by three quarters of it before samples are lost
-SILENT_S = 2.0  # without a callback: the device is dead
-STUCK_S = 10.0  # of the same block again and again: the driver is dead; longer, since test tones repeat too
+BUFFER_S = 8.0  # the consumer may fall behind by three quarters of it before samples are lost
+SILENT_S = 2.0  # without a callback: the device is lost
+STUCK_S = 10.0  # of the same block again and again: the driver is stuck; longer, since test tones repeat too
 _LATENCY_S = 0.2  # asked of the device; shorter ones overflow on small boards
 _RETRY_S, _RETRY_MAX_S = 0.5, 30.0  # between attempts to open a lost device, doubling
 
-_open_streams: set[int] = set()  # PortAudio is only started anew while no other microphone is open
+_open_streams: set[int] = set()  # PortAudio is only restarted while no other microphone is open
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """ALSA and PortAudio write their own traces to stderr on every attempt: keep those from the user."""
-    kept = os.dup(2)
+def _silence_stderr() -> Iterator[None]:
+    """ALSA and PortAudio write their own traces to stderr on every attempt: discard those."""
+    try:
+        copy = os.dup(2)
+    except OSError:  # stderr is closed: nothing to discard
+        yield
+        return
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(copy, 2)
+        os.close(copy)
         os.close(null)
 
 
@@ -45,7 +49,7 @@ def portaudio() -> Any:
         DeviceError: where PortAudio is not installed.
     """
     try:
-        with _hushed():
+        with _silence_stderr():
             import sounddevice
     except OSError as error:
         raise DeviceError(
@@ -55,25 +59,41 @@ def portaudio() -> Any:
 
 
 def inputs() -> dict[int, dict[str, Any]]:
-    """All devices that record: PortAudio's index to its description."""
-    devices = enumerate(portaudio().query_devices())
+    """All devices that record: PortAudio's index to its description.
+
+    Raises:
+        DeviceError: where PortAudio is not installed or cannot list devices.
+    """
+    sounddevice = portaudio()
+    try:
+        devices = enumerate(sounddevice.query_devices())
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(
+            f"PortAudio cannot list the devices ({error}): see whether the sound server runs."
+        ) from error
     return {index: dict(device) for index, device in devices if device["max_input_channels"] > 0}
+
+
+def default_input(devices: dict[int, dict[str, Any]]) -> int | None:
+    """The index of the default one of `inputs`; the first where the system names none, None without any."""
+    default = int(portaudio().default.device[0])
+    return default if default in devices else next(iter(devices), None)
 
 
 def find_device(name: str | None) -> int:
     """The index of the device that has ``name`` in its name, whatever the case; the default where None.
 
-    Indices change when something is plugged in, so a device is kept by its name only.
+    Indices change when something is plugged in, so a device is identified by its name only.
 
     Raises:
         DeviceError: where there is none, or more than one.
     """
     devices = inputs()
-    if not devices:
+    default = default_input(devices)
+    if default is None:
         raise DeviceError("No microphone was found: plug one in, then see `python -m runtime doctor`.")
     if name is None:
-        default = int(portaudio().default.device[0])
-        return default if default in devices else next(iter(devices))
+        return default
     names = {index: str(device["name"]) for index, device in devices.items()}
     found = [index for index in names if names[index] == name] or [
         index for index in names if name.lower() in names[index].lower()
@@ -121,33 +141,33 @@ class Microphone:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._device, self._channel, self._clock = device, channel, clock
-        self.overflows = self._overflows_told = 0
+        self.overflows = self._overflows_reported = 0
         self._stream: Any = None
         self.name = ""
-        self._ring = Ring(int(BUFFER_S * sample_rate), 1, clock)
+        self._ring = RingBuffer(int(BUFFER_S * sample_rate), 1, clock)
         self._retry_s, self._retry_at = _RETRY_S, 0.0
         self._open([sample_rate], others=True)
 
     def poll(self) -> Chunk | None:
-        """What arrived since the last call, or what became of the device."""
+        """The samples since the last call, or a change of the device."""
         if self._stream is None:
             return self._reopen()
         samples, lost = self._ring.take()
         captured_at, now = self._ring.written_at, self._clock()
         if (len(samples) or lost) and not self._ring.is_stuck():
-            self._moved_at = now
+            self._changed_at = now
         if fault := self._fault(captured_at, now):
-            # what was just taken goes with the device: the gap begins before it
+            # the samples just taken are discarded with the device: the gap begins before them
             return self._lose(fault, captured_at - (len(samples) + lost) / self.sample_rate)
         lost_s = lost / self.sample_rate if lost else None
-        if self.overflows != self._overflows_told:  # how many samples the device lost it does not say
-            self._overflows_told, lost_s = self.overflows, lost_s or 0.0
+        if self.overflows != self._overflows_reported:  # the device does not say how many samples it lost
+            self._overflows_reported, lost_s = self.overflows, lost_s or 0.0
         if not len(samples) and lost_s is None:
             return None
         return Chunk(samples, captured_at, lost_s, overrun=lost_s is not None)
 
     def close(self) -> None:
-        """Let the device go."""
+        """Release the device."""
         if self._stream is not None:
             _open_streams.discard(id(self))
             # a device that was unplugged cannot be stopped, only dropped
@@ -160,7 +180,7 @@ class Microphone:
             return f"it delivered nothing for {SILENT_S:.0f} s"
         if not self._stream.active:
             return "its stream ended"
-        if now - self._moved_at > STUCK_S:
+        if now - self._changed_at > STUCK_S:
             return f"it repeated the same samples for {STUCK_S:.0f} s"
         return ""
 
@@ -171,7 +191,7 @@ class Microphone:
         return Chunk(np.empty((0, 1), np.float32), self._lost_at, event="device_lost", detail=fault)
 
     def _reopen(self) -> Chunk | None:
-        """Try to open a lost device again when its time has come; at the same rate, so that time goes on."""
+        """Try to reopen a lost device when the next attempt is due; at the same rate, so time goes on."""
         now = self._clock()
         if now < self._retry_at:
             return None
@@ -213,12 +233,12 @@ class Microphone:
     def _start(self, index: int, rate: int, channels: int) -> bool:
         sounddevice = portaudio()
         shape = (int(BUFFER_S * rate), channels)
-        if self._ring.shape != shape:  # else it serves again: a new one after each loss would fray the heap
-            self._ring = Ring(*shape, self._clock)
+        if self._ring.shape != shape:  # else it is reused: a new one after each loss would fragment the heap
+            self._ring = RingBuffer(*shape, self._clock)
         self._ring.clear()
-        self._moved_at = self._clock()
+        self._changed_at = self._clock()
         try:
-            with _hushed():
+            with _silence_stderr():
                 stream = sounddevice.InputStream(
                     device=index, samplerate=rate, channels=channels, dtype="float32",
                     blocksize=0, latency=_LATENCY_S, callback=self._callback,
@@ -238,13 +258,13 @@ class Microphone:
 
 
 def _restart_portaudio() -> None:
-    """PortAudio lists devices once, when it starts: a device that came back needs a new start.
+    """PortAudio lists devices once, when it starts: a device that came back needs a restart.
 
     That would close the streams of other microphones, so it waits while one of them is open.
     """
     if not _open_streams:
         sounddevice = portaudio()
-        with _hushed():
+        with _silence_stderr():
             with suppress(sounddevice.PortAudioError):  # it did not start the last time
                 sounddevice._terminate()  # the only way there is (python-sounddevice issues 125 and 47)
             sounddevice._initialize()

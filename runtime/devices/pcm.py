@@ -1,73 +1,82 @@
-"""Raw PCM samples through a pipe."""
+"""PCM samples through a pipe, with or without a WAV header."""
 
 from __future__ import annotations
 
-import os
-import select
 import time
 
 import numpy as np
 
-from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
+from runtime.audio.samples import MAX_CHANNELS, RATES, check_amplitude
+from runtime.devices.pipe import Pipe
+from runtime.devices.sample_format import FORMATS
 from runtime.devices.source import Chunk
+from runtime.devices.wav_stream import WavReader
 from runtime.errors import AudioError, ConfigError
 
-PCM_FORMATS = {"s16": "<i2", "s32": "<i4", "f32": "<f4"}  # little-endian, as arecord writes them
 
-
-class Pcm:
-    """Raw samples through a pipe, such as ``arecord -f S16_LE -r 32000 -c 1 -t raw | ... listen -``.
+class PcmSource:
+    """Samples through a pipe, such as ``arecord -f S16_LE -r 32000 -c 1 -t raw | ... listen - --raw``.
 
     Args:
-        fd: file descriptor to read from; 0 is stdin.
+        pipe: read from; a file descriptor makes one.
         sample_rate: Hz.
-        channels: samples per frame, interleaved.
-        sample_format: one of `PCM_FORMATS`.
+        channels: samples a frame, interleaved.
+        sample_format: one of `FORMATS`.
+        wav: takes the samples out of a WAV stream; None for samples without a header.
 
     Raises:
-        ConfigError: where the description makes no sense or ``fd`` is a terminal.
+        ConfigError: where the description makes no sense.
 
     Example:
         >>> reader, writer = os.pipe()
-        >>> pcm = Pcm(reader, sample_rate=16000, sample_format="s16")
+        >>> pcm = PcmSource(reader, sample_rate=16000, sample_format="s16")
         >>> os.write(writer, np.array([16384, -16384], "<i2").tobytes())
         4
         >>> pcm.poll().samples.ravel().tolist()
         [0.5, -0.5]
     """
 
-    def __init__(self, fd: int, sample_rate: int, channels: int = 1, sample_format: str = "s16") -> None:
-        if os.isatty(fd):
-            raise ConfigError(
-                "Nothing is piped into stdin: run `arecord -f S16_LE -t raw ... | ... listen -`."
-            )
+    def __init__(
+        self,
+        pipe: Pipe | int,
+        sample_rate: int,
+        channels: int = 1,
+        sample_format: str = "s16",
+        wav: WavReader | None = None,
+    ) -> None:
         if sample_rate not in RATES or not 1 <= channels <= MAX_CHANNELS:
             raise ConfigError(f"PCM of {channels} channels at {sample_rate} Hz is not audio: correct them.")
         self.name, self.sample_rate, self.channels = "-", sample_rate, channels
-        self._fd = fd
-        self._type = np.dtype(PCM_FORMATS[sample_format])
+        self._pipe = Pipe(pipe) if isinstance(pipe, int) else pipe
+        self._wav = wav
+        self._format = FORMATS[sample_format]
         self._rest = b""  # of a frame that is not yet complete
+        self._empty = True  # no sample has come yet
 
     def poll(self) -> Chunk | None:
-        """The frames that lie in the pipe; NaN and what is far above full scale count as lost."""
-        if not select.select([self._fd], [], [], 0)[0]:
-            return None
-        data = os.read(self._fd, 2**16)
-        if not data:
-            raise EOFError
-        data = self._rest + data
-        whole = len(data) - len(data) % (self._type.itemsize * self.channels)
-        self._rest = data[whole:]
-        samples = self._scale(np.frombuffer(data[:whole], self._type).reshape(-1, self.channels))
-        try:
-            check_amplitude(samples)
-        except AudioError:
-            return Chunk(samples[:0], time.monotonic(), len(samples) / self.sample_rate)
-        return Chunk(samples, time.monotonic())
+        """The frames that lie in the pipe; those of a read with samples that are NaN or infinite count as lost.
 
-    def _scale(self, frames: np.ndarray) -> Array:
-        full_scale = np.float32(2.0 ** (8 * self._type.itemsize - 1)) if self._type.kind == "i" else 1
-        return frames.astype(np.float32) / np.float32(full_scale)
+        Raises:
+            EOFError: at the end.
+            AudioError: where it comes before the first sample, where the pipe cannot be read, or where
+                samples are far above full scale.
+        """
+        data = self._pipe.read()
+        if data is None:
+            return None
+        if not data:
+            if self._empty:
+                raise AudioError("stdin ended before the first sample: see what should write into the pipe.")
+            raise EOFError
+        data = self._rest + (data if self._wav is None else self._wav.feed(data))
+        whole = len(data) - len(data) % (self._format.width * self.channels)
+        self._rest = data[whole:]
+        self._empty = self._empty and not whole
+        samples = self._format.decode(data[:whole]).reshape(-1, self.channels)
+        if not np.isfinite(samples).all():
+            return Chunk(samples[:0], time.monotonic(), len(samples) / self.sample_rate)
+        check_amplitude(samples, "stdin")
+        return Chunk(samples, time.monotonic())
 
     def close(self) -> None:
         """Nothing: the pipe is its writer's."""

@@ -1,4 +1,4 @@
-"""The buffer between the audio callback, which only copies, and the thread that thinks."""
+"""The ring buffer between the audio callback, which only copies, and the consumer thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from runtime.audio.samples import Array
 
 
-class Ring:
+class RingBuffer:
     """The last seconds of audio, for one writer and one reader, without locks.
 
     The writer never waits: it overwrites what is oldest. The reader sees afterwards whether it was too
@@ -26,7 +26,7 @@ class Ring:
         written_at: when the last of them arrived, by the clock.
 
     Example:
-        >>> ring = Ring(frames=8, channels=1)
+        >>> ring = RingBuffer(frames=8, channels=1)
         >>> ring.write(np.arange(3, dtype=np.float32)[:, None])
         >>> ring.take()[0].ravel().tolist()
         [0.0, 1.0, 2.0]
@@ -37,12 +37,12 @@ class Ring:
 
     def __init__(self, frames: int, channels: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._buffer = np.zeros((frames, channels), np.float32)
-        self._limit = frames - frames // 4  # the last quarter may be under the writer's hands
+        self._limit = frames - frames // 4  # the writer may be overwriting the last quarter
         self._clock = clock
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything; only while nobody writes."""
+        """Discard everything; only while the writer is stopped."""
         self._block = 0  # frames of the latest write
         self._read = 0
         self.written = 0

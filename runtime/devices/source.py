@@ -1,4 +1,4 @@
-"""What a live source is: something to poll for the samples that arrived since."""
+"""The interface of live sources: they are polled for the samples that have arrived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runtime.audio.samples import Array
 
 @dataclass(frozen=True)
 class Chunk:
-    """What arrived at a live source since it was last asked.
+    """What has arrived at a live source since the last poll.
 
     Attributes:
         samples: float32 [samples, channels].
@@ -18,7 +18,7 @@ class Chunk:
         lost_s: seconds of audio that were lost before them; None where none were.
         event: ``device_lost`` or ``device_back``; empty otherwise.
         detail: why, in words.
-        overrun: whether samples were lost because nobody took them in time.
+        overrun: whether samples were lost because they were not taken in time.
     """
 
     samples: Array
@@ -30,7 +30,7 @@ class Chunk:
 
 
 class Source(Protocol):
-    """Something that hears: it is asked again and again and never waits."""
+    """A live input: a microphone, a pipe or a file. It is polled again and again and never waits."""
 
     name: str
     sample_rate: int
@@ -39,4 +39,4 @@ class Source(Protocol):
         """What is new; None where nothing is. Raises EOFError once nothing more will come."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the device or file."""

@@ -1,23 +1,23 @@
-"""How often a live loop looks: less often while the machine is too slow, and back once it is not."""
+"""The hop of a live loop under overload: wider while the machine is too slow, narrower once it is not."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 
-DEFAULT_HOP_S = 0.25  # four answers a second
+DEFAULT_HOP_S = 0.25  # four predictions a second
 
 _LOSSES, _LOSSES_S = 3, 60.0  # so many losses in so many seconds: the hop is widened
-_CALM_S, _CALM_MAX_S = 300.0, 3600.0  # without a loss for so long: it may be narrowed
+_CALM_S, _CALM_MAX_S = 300.0, 3600.0  # without a loss for so long: the hop may be narrowed
 _SPARE = 0.5  # but only to a hop that would keep the loop busy for at most this part of the time
 
 
-class Pace:
+class HopController:
     """The hop of a live loop, doubled under lasting overload and halved again after a calm time.
 
-    Three things keep it from flapping: losses widen it at once, but only minutes without any narrow it;
-    the time that the loop works must leave room for twice as many windows; and each time that it has to
-    be widened again, the calm time doubles, up to an hour.
+    Three rules prevent oscillation: losses widen the hop at once, but only minutes without any narrow it;
+    the time that the loop works must leave room for twice as many windows; and each time that the hop has
+    to be widened again, the calm time doubles, up to an hour.
 
     Args:
         hop_s: seconds from one window to the next, as asked for.
@@ -25,7 +25,7 @@ class Pace:
         clock: seconds, monotonic.
 
     Example:
-        >>> pace = Pace(hop_s=0.25, widest_s=1.0, clock=lambda: 0.0)
+        >>> pace = HopController(hop_s=0.25, widest_s=1.0, clock=lambda: 0.0)
         >>> [pace.lost() for _ in range(3)], pace.hop_s
         ([False, False, True], 0.5)
     """

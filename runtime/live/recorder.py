@@ -1,36 +1,86 @@
-"""Audio kept on disk, only when asked for and never more than was allowed."""
+"""Audio recorded to disk, only when asked for and never more than was allowed."""
 
 from __future__ import annotations
 
 import itertools
+import struct
 import sys
 import time
-import wave
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from runtime.audio.samples import Array
 from runtime.devices.source import Chunk, Source
-from runtime.errors import ConfigError, TinysceneError
-from runtime.files import write_beside
+from runtime.errors import ConfigError
 
-_SEGMENT_S = 60.0
+_FILE_S = 60.0
+_FLUSH_S = 0.5  # what is lost where the process is killed
 _HEADER_BYTES = 44  # of a wav file
 
 
-class Recorder:
-    """A `Source` that writes what passes through it: wav files of one minute, mono, 16 bit.
+class WavWriter:
+    """A mono 16-bit WAV file that is valid after every write, so that it outlives a killed process.
 
-    Before each file is written, it and all wav files in the folder are held against the limit. Where it
-    would be exceeded, or the disk is full, recording ends with a sentence on stderr; nothing is deleted,
-    listening goes on.
+    Samples are written first, then the sizes in the header: in between the file has more samples than it
+    states, which readers ignore. Both reach the system, not necessarily the disk: forcing them there (fsync)
+    at each write would wear SD cards, and helps only where the system itself crashes or loses power.
+
+    Args:
+        path: must not exist.
+        sample_rate: Hz.
+
+    Raises:
+        OSError: where it cannot be written.
+
+    Example:
+        >>> writer = WavWriter(wav_path.with_name("new.wav"), 32000)
+        >>> writer.write(np.zeros(1000, np.int16))
+        >>> len(AudioFile(wav_path.with_name("new.wav"))._file)
+        1000
+        >>> writer.close()
+    """
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self._rate, self._bytes = sample_rate, 0
+        self._file: BinaryIO = path.open("xb")
+        self._write_header()
+
+    def write(self, samples: np.ndarray) -> None:
+        """Append int16 samples."""
+        data = samples.astype("<i2").tobytes()
+        self._file.write(data)
+        self._file.flush()
+        self._bytes += len(data)
+        self._write_header()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write_header(self) -> None:
+        self._file.seek(0)
+        riff = struct.pack("<4sI4s", b"RIFF", _HEADER_BYTES - 8 + self._bytes, b"WAVE")
+        pcm = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, self._rate, 2 * self._rate, 2, 16)
+        self._file.write(riff + pcm + struct.pack("<4sI", b"data", self._bytes))
+        self._file.seek(0, 2)
+        self._file.flush()
+
+
+class Recorder:
+    """A `Source` that records what passes through it: wav files of one minute, mono, 16 bit.
+
+    All wav files in the folder count against the limit. Where it would be exceeded, or the disk is full,
+    recording ends with a sentence on stderr; nothing is deleted, listening goes on.
 
     Args:
         source: what to record.
         folder: made if it does not exist.
         limit_bytes: of all wav files in the folder.
-        channel: the one to keep, from 0; their mean where None.
+        channel: the one to record, from 0; their mean where None.
+        file_s: seconds of audio in one file.
 
     Raises:
         ConfigError: where the limit leaves room for nothing or the folder cannot be made.
@@ -45,16 +95,25 @@ class Recorder:
     """
 
     def __init__(
-        self, source: Source, folder: str | Path, limit_bytes: float, channel: int | None = None
+        self,
+        source: Source,
+        folder: str | Path,
+        limit_bytes: float,
+        channel: int | None = None,
+        file_s: float = _FILE_S,
     ) -> None:
         self.name, self.sample_rate = source.name, source.sample_rate
         self._channel = slice(None) if channel is None else slice(channel, channel + 1)
         self._source, self._folder, self._limit = source, Path(folder), limit_bytes
-        self._segment = np.empty(round(_SEGMENT_S * source.sample_rate), np.int16)
-        self._filled = 0
+        self._file_samples = round(file_s * source.sample_rate)
+        self._block = np.empty(max(1, round(_FLUSH_S * source.sample_rate)), np.int16)
+        self._filled = 0  # of the block, which is not yet written
+        self._writer: WavWriter | None = None
+        self._written = 0  # samples in its file
+        self._used = 0  # bytes in the folder, this file included
         self._stopped = False
         if not limit_bytes > _HEADER_BYTES:  # nan fails too
-            raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes is none: allow more.")
+            raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes holds nothing: allow more.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -63,45 +122,57 @@ class Recorder:
             ) from error
 
     def poll(self) -> Chunk | None:
-        """What the source says, written down on the way."""
+        """The chunk of the source, recorded on the way."""
         chunk = self._source.poll()
         if chunk is not None and not self._stopped:
-            self._keep(chunk.samples[:, self._channel])
+            self._record(chunk.samples[:, self._channel])
         return chunk
 
     def close(self) -> None:
         """Write what is not yet written and close the source."""
-        self._write()
+        self._flush()
+        self._end_file()
         self._source.close()
 
-    def _keep(self, samples: Array) -> None:
-        if not samples.size:  # of a channel that is not there, which the listener is about to say
+    def _record(self, samples: Array) -> None:
+        if not samples.size:  # of a channel that does not exist, which the stream is about to refuse
             return
         mono = np.clip(np.round(samples.mean(axis=1) * 32768), -32768, 32767).astype(np.int16)
         while len(mono):
-            taken = mono[: len(self._segment) - self._filled]
-            self._segment[self._filled : self._filled + len(taken)] = taken
+            room = min(len(self._block), self._file_samples - self._written) - self._filled
+            taken, mono = mono[:room], mono[room:]
+            self._block[self._filled : self._filled + len(taken)] = taken
             self._filled += len(taken)
-            mono = mono[len(taken) :]
-            if self._filled == len(self._segment):
-                self._write()
+            if len(taken) == room:
+                self._flush()
 
-    def _write(self) -> None:
-        data, self._filled = self._segment[: self._filled].tobytes(), 0
-        if not data or self._stopped:
+    def _flush(self) -> None:
+        """Write the block; a file that is full ends with it."""
+        samples, self._filled = self._block[: self._filled], 0
+        if not len(samples) or self._stopped:
             return
         try:
-            used = sum(_size(path) for path in self._folder.glob("*.wav"))
-            if used + _HEADER_BYTES + len(data) > self._limit:
-                self._stop("it holds all it may")
+            if self._writer is None:
+                self._used = _HEADER_BYTES + sum(_size(path) for path in self._folder.glob("*.wav"))
+            self._used += samples.nbytes
+            if self._used > self._limit:
+                self._stop("its limit is reached")
                 return
-            with write_beside(self._free_name()) as partial, wave.open(str(partial), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(self.sample_rate)
-                file.writeframes(data)
-        except (OSError, TinysceneError) as error:
+            if self._writer is None:
+                self._writer = WavWriter(self._free_name(), self.sample_rate)
+            self._writer.write(samples)
+        except OSError as error:
             self._stop(str(error))
+            return
+        self._written += len(samples)
+        if self._written == self._file_samples:
+            self._end_file()
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            with suppress(OSError):  # of a write that failed before, and was reported
+                self._writer.close()
+        self._writer, self._written = None, 0
 
     def _free_name(self) -> Path:
         """The time, with a number where that second has its file: a file is read faster than it sounds."""
@@ -112,11 +183,12 @@ class Recorder:
 
     def _stop(self, why: str) -> None:
         self._stopped = True
+        self._end_file()
         print(f"warning: recording into {self._folder} ends: {why}", file=sys.stderr, flush=True)
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # the user makes room meanwhile
+    except FileNotFoundError:  # deleted meanwhile
         return 0

@@ -1,4 +1,4 @@
-"""A word to systemd: the protocol of sd_notify(3), which is a datagram on a socket that it names.
+"""Service notification for systemd: the protocol of sd_notify(3), a datagram on a socket that it names.
 
 Only under systemd, with ``Type=notify``, is that variable set; elsewhere no socket is ever opened.
 """
@@ -13,13 +13,13 @@ _SOCKET, _WATCHDOG_US = "NOTIFY_SOCKET", "WATCHDOG_USEC"
 
 
 def notify(state: str) -> None:
-    """Send a state such as ``READY=1``; a service manager that does not listen is no reason to stop."""
+    """Send a state such as ``READY=1``; errors are ignored, since the service works without its manager."""
     address = os.environ.get(_SOCKET)
     if not address:
         return
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         try:
             sender.sendto(state.encode(), address)
         except OSError:
@@ -27,23 +27,23 @@ def notify(state: str) -> None:
 
 
 class Watchdog:
-    """Tells systemd that work is done: fed by windows that were classified, not by being alive.
+    """Keep-alive pings for systemd, sent for windows that were classified, not for being alive.
 
-    A process that hangs, or whose microphone is gone for longer than ``WatchdogSec``, is not fed and
-    systemd starts it anew.
+    A process that hangs, or whose microphone is gone for longer than ``WatchdogSec``, sends none, and
+    systemd restarts it.
 
     Example:
         >>> watchdog = Watchdog()
-        >>> watchdog.feed()  # after every window
+        >>> watchdog.ping()  # after every window
     """
 
     def __init__(self) -> None:
         self._every_s = int(os.environ.get(_WATCHDOG_US, 0)) / 4e6
-        self._fed_at = float("-inf")
+        self._pinged_at = float("-inf")
 
-    def feed(self) -> None:
-        """A window was classified; tells systemd at most four times per ``WatchdogSec``."""
+    def ping(self) -> None:
+        """Report that a window was classified, at most four times per ``WatchdogSec``."""
         now = time.monotonic()
-        if self._every_s and now - self._fed_at >= self._every_s:
-            self._fed_at = now
+        if self._every_s and now - self._pinged_at >= self._every_s:
+            self._pinged_at = now
             notify("WATCHDOG=1")

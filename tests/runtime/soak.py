@@ -19,7 +19,7 @@ import numpy as np
 from runtime.classifier import Model, load_model
 from runtime.devices import microphone as microphone_module
 from runtime.devices.microphone import BUFFER_S, Microphone
-from runtime.live.live_loop import DeviceChange, Heard, Listener
+from runtime.live.live_loop import DeviceChange, Listener, LiveResult
 from runtime.model.prediction import Prediction, unclassified
 from tests.runtime.fakes import FakeAudio, white
 
@@ -90,7 +90,7 @@ def soak(model: Model, hours: float) -> dict[str, Any]:
     for item in listener:
         if isinstance(item, DeviceChange):
             changes[item.event] += 1
-        elif isinstance(item, Heard):
+        elif isinstance(item, LiveResult):
             raw = item.raw
             seen["windows"] += 1
             lost = raw.state == "gap" or raw.end_s - last_end > HOP_S + 1e-6

@@ -23,7 +23,7 @@ EXEMPT = {
     "Source",
     "FramedWindow",
     "Recording",
-    "Heard",
+    "LiveResult",
     "DeviceChange",
     "HopChange",
     "Ended",
@@ -32,7 +32,7 @@ EXEMPT = {
     "SelfTestVector",
     "Run",
 }
-EXEMPT |= {"View", "Lines", "JsonLines", "Picture"}
+EXEMPT |= {"Kind", "WavFormat", "Results", "View", "LineView", "JsonView", "TerminalView"}
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.cli.formatting import Wording
-from runtime.cli.live_view import JsonLines, Lines
+from runtime.cli.formatting import LabelFormatter
+from runtime.cli.live_view import JsonView, LineView
 from runtime.cli.main import main
-from runtime.live.live_loop import DeviceChange, Heard, HopChange
+from runtime.live.live_loop import DeviceChange, HopChange, LiveResult
 from runtime.model.prediction import classified
 from runtime.streaming.events import Event, EventRules
 
-WORDING = Wording("single_label", EventRules())
+WORDING = LabelFormatter("single_label", EventRules())
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_lines_name_their_input_where_there_are_several(
 
 def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     change = DeviceChange("USB mic", "device_lost", "its stream ended", 1.5)
-    Lines(WORDING, 1, events_only=True, named=False).show(change)
-    JsonLines(events_only=True).show(change)
+    LineView(WORDING, 1, events_only=True, named=False).show(change)
+    JsonView(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "device_lost: USB mic: its stream ended\n"
     assert '"event": "device_lost"' in out and '"time_s": 1.5' in out
@@ -90,8 +90,8 @@ def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_hop_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     change = HopChange("hop_widened", 0.5, "the machine is too slow")
-    Lines(WORDING, 1, events_only=True, named=False).show(change)
-    JsonLines(events_only=True).show(change)
+    LineView(WORDING, 1, events_only=True, named=False).show(change)
+    JsonView(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "hop_widened: the machine is too slow\n"
     said = json.loads(out)
@@ -105,8 +105,8 @@ def test_json_tells_the_time_of_day_of_the_sound(
     monkeypatch.setattr(time, "time", lambda: 1000.0)
     window = classified({"dog": 0.9}, start_s=9.0, end_s=10.0)
     told = (Event("dog", "onset", 8.5, None, 0.9), Event("rain", "offset", 2.0, 9.5, 0.8))
-    JsonLines(events_only=False).show(
-        Heard("mic", window, window, told, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)
+    JsonView(events_only=False).show(
+        LiveResult("mic", window, window, told, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)
     )
     times = [json.loads(line)["utc"] for line in capsys.readouterr().out.splitlines()]
     assert [datetime.fromisoformat(utc).timestamp() for utc in times] == [999.75, 998.25, 999.25]

@@ -92,7 +92,7 @@ def test_portaudio_missing_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['devices']\n"
-        "from runtime.cli.main import main, run\nrun(main)"
+        "from runtime.entry_point import run\nfrom runtime.cli.main import main\nrun(main)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -19,7 +19,7 @@ import soundfile
 from runtime.classifier import Model
 from runtime.cli.main import main
 from runtime.devices.file_source import FileSource
-from runtime.devices.pcm import Pcm
+from runtime.devices.pcm import PcmSource
 from runtime.devices.source import Chunk
 from runtime.errors import ConfigError
 from runtime.live import recorder as recorder_module
@@ -156,7 +156,7 @@ def test_a_closed_pipe_ends_it_quietly(model_path: Path, wav: Path) -> None:
 def test_a_terminal_as_stdin_is_told_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "isatty", lambda fd: True)
     with pytest.raises(ConfigError, match="Nothing is piped"):
-        Pcm(0, 32_000)
+        PcmSource(0, 32_000)
 
 
 def test_recordings_hold_what_was_heard(wav: Path, tmp_path: Path, model_path: Path) -> None:

@@ -11,10 +11,10 @@ from runtime.audio.samples import Array
 from runtime.classifier import Model
 from runtime.devices import microphone as microphone_module
 from runtime.devices.microphone import BUFFER_S, Microphone
-from runtime.devices.ring_buffer import Ring
+from runtime.devices.ring_buffer import RingBuffer
 from runtime.devices.source import Chunk
 from runtime.errors import DeviceError
-from runtime.live.live_loop import DeviceChange, Ended, Heard, HopChange, Listener
+from runtime.live.live_loop import DeviceChange, Ended, HopChange, Listener, LiveResult
 from runtime.model.prediction import Prediction
 from tests.runtime.fakes import FakeAudio, white
 
@@ -34,7 +34,7 @@ def listen(model: Model, audio: FakeAudio, *sources: Microphone, hop_s: float = 
 def test_a_microphone_says_what_classify_says(model: Model, audio: FakeAudio) -> None:
     items = list(islice(listen(model, audio, Microphone("mic", 32_000, clock=audio.clock)), 20))
     for item in items:
-        assert isinstance(item, Heard) and item.dropped_s == 0 and 0 <= item.late_s < 0.1
+        assert isinstance(item, LiveResult) and item.dropped_s == 0 and 0 <= item.late_s < 0.1
         start = round(item.raw.start_s * 32_000)
         assert item.raw.scores == model.classify(white(start, 32_000), 32_000).scores
     assert [item.raw.start_s for item in items] == [index / 4 for index in range(20)]
@@ -97,7 +97,7 @@ def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Mode
     assert (lost.event, back.event) == ("device_lost", "device_back")
     assert lost.time_s == pytest.approx(5.0, abs=0.1) and "nothing for 2 s" in lost.detail
     assert audio.starts > 1  # PortAudio had to look again, and its indices had changed
-    states = {item.raw.start_s: item.raw.state for item in items if isinstance(item, Heard)}
+    states = {item.raw.start_s: item.raw.state for item in items if isinstance(item, LiveResult)}
     back_s = lost.time_s + items[-1].dropped_s
     assert 20.0 < back_s < 30.0  # attempts grow rarer: 0.5, 1, 2, 4, 8 s
     for start_s, state in states.items():
@@ -113,7 +113,7 @@ def test_a_device_that_comes_back_takes_no_new_memory(model: Model, audio: FakeA
     items = list(islice(listen(model, audio, microphone), 60))
     assert sum(isinstance(item, DeviceChange) for item in items) == 2
     assert microphone._ring is ring
-    states = [item.raw.state for item in items if isinstance(item, Heard)]
+    states = [item.raw.state for item in items if isinstance(item, LiveResult)]
     assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of what was in it is heard again
 
 
@@ -137,9 +137,9 @@ def test_one_of_two_devices_is_lost_and_the_other_hears_on(model: Model, audio: 
     items = list(islice(listen(model, audio, mic, cam), 100))
     changes = [(item.source, item.event) for item in items if isinstance(item, DeviceChange)]
     assert changes == [("USB mic", "device_lost"), ("USB mic", "device_back")]
-    of_cam = [item for item in items if isinstance(item, Heard) and item.source == "USB cam"]
+    of_cam = [item for item in items if isinstance(item, LiveResult) and item.source == "USB cam"]
     assert {item.raw.state for item in of_cam} == {"ok"} and of_cam[-1].dropped_s == 0
-    of_mic = [item.raw.state for item in items if isinstance(item, Heard) and item.source == "USB mic"]
+    of_mic = [item.raw.state for item in items if isinstance(item, LiveResult) and item.source == "USB mic"]
     assert "gap" in of_mic and of_mic[-1] == "ok"
 
 
@@ -196,7 +196,7 @@ def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audi
     # twice widened, and never beyond a window
     assert [(c.event, c.hop_s) for c in changes] == [("hop_widened", 0.5), ("hop_widened", 1.0)]
     assert "too slow" in changes[0].detail and listener.hop_s == 1.0
-    heard = [item for item in items if isinstance(item, Heard)]
+    heard = [item for item in items if isinstance(item, LiveResult)]
     assert any(item.raw.state == "gap" for item in heard) and heard[-1].dropped_s > 3 * BUFFER_S
     assert heard[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
 
@@ -210,7 +210,7 @@ def test_the_hop_is_narrowed_again_after_a_calm_time(model: Model, audio: FakeAu
         if isinstance(item, HopChange):
             told.append((audio.now, item.event, item.hop_s))
             takes[0] = 0.0
-        elif told and isinstance(item, Heard):
+        elif told and isinstance(item, LiveResult):
             starts.append(item.raw.start_s)
         if audio.now > 1000:
             break
@@ -223,7 +223,7 @@ def test_the_hop_is_narrowed_again_after_a_calm_time(model: Model, audio: FakeAu
 def test_a_loop_that_slept_blames_itself_and_not_the_device(model: Model, audio: FakeAudio) -> None:
     audio.plan = [(3.0, lambda: setattr(audio, "now", audio.now + 2 * BUFFER_S))]
     items = list(islice(listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock)), 40))
-    assert all(isinstance(item, Heard) for item in items)
+    assert all(isinstance(item, LiveResult) for item in items)
     assert items[-1].dropped_s == pytest.approx(2 * BUFFER_S, abs=0.1)
     assert items[-1].raw.end_s == pytest.approx(audio.now, abs=0.1)
 
@@ -270,7 +270,7 @@ def test_every_window_has_its_own_level_in_any_cut(model: Model) -> None:
         [
             (item.raw.end_s, item.level_dbfs)
             for item in Listener(model, [source], hop_s=0.5)
-            if isinstance(item, Heard)
+            if isinstance(item, LiveResult)
         ]
         for source in (Swelling(96_000), Swelling(*[800] * 120))
     )
@@ -287,7 +287,7 @@ class Broken(Script):
 
 def test_samples_that_are_no_sound_do_not_widen_the_hop(model: Model) -> None:
     items = list(Listener(model, [Broken(*[3200] * 40)], hop_s=0.25))
-    assert {item.raw.state for item in items if isinstance(item, Heard)} == {"gap"}
+    assert {item.raw.state for item in items if isinstance(item, LiveResult)} == {"gap"}
     assert not any(isinstance(item, HopChange) for item in items)
 
 
@@ -296,14 +296,14 @@ def test_inputs_of_any_length_end_one_by_one(model: Model) -> None:
     listener = Listener(model, [short, long], hop_s=0.5)
     items = list(listener)
     assert next(item for item in items if isinstance(item, Ended)).source == "script"
-    ends = [item.raw.end_s for item in items if isinstance(item, Heard)]
+    ends = [item.raw.end_s for item in items if isinstance(item, LiveResult)]
     assert sorted(ends) == [20_000 / 32_000, 1.0, 1.5, 2.0, 2.5, 90_007 / 32_000]
     listener.close()
     assert short.heard == long.heard == -1
 
 
 def test_the_ring_gives_back_what_was_written_in_any_cut() -> None:
-    ring, rng, taken, written = Ring(1000, 2), np.random.default_rng(0), [], 0
+    ring, rng, taken, written = RingBuffer(1000, 2), np.random.default_rng(0), [], 0
     for _ in range(300):
         size = int(rng.integers(0, 400))
         ring.write(np.arange(2 * written, 2 * (written + size), dtype=np.float32).reshape(-1, 2))
@@ -317,7 +317,7 @@ def test_the_ring_gives_back_what_was_written_in_any_cut() -> None:
 
 
 def test_a_ring_that_was_cleared_is_as_new() -> None:
-    ring = Ring(1000, 1)
+    ring = RingBuffer(1000, 1)
     for _ in range(2):
         ring.write(np.full((700, 1), 0.5, np.float32))
         ring.write(np.full((200, 1), 0.5, np.float32))
@@ -331,7 +331,7 @@ def test_a_ring_that_was_cleared_is_as_new() -> None:
 
 
 def test_a_slow_reader_of_the_ring_loses_its_backlog_and_knows() -> None:
-    ring = Ring(1000, 1)
+    ring = RingBuffer(1000, 1)
     for _ in range(9):
         ring.write(np.ones((100, 1), np.float32))
     samples, lost = ring.take()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.cli.formatting import Wording, line
+from runtime.cli.formatting import LabelFormatter, line
 from runtime.cli.main import main
 from runtime.model.model_file import append_checksum
 from runtime.model.prediction import Prediction, classified, unclassified
@@ -19,7 +19,7 @@ from runtime.streaming.events import EventRules
 from tests.runtime.conftest import build_onnx, with_self_test
 
 RULES = EventRules(enter_of={"dog": 0.8, "rain": 0.3})
-ONE, MANY = Wording("single_label", RULES), Wording("multi_label", RULES)
+ONE, MANY = LabelFormatter("single_label", RULES), LabelFormatter("multi_label", RULES)
 
 
 def window(start_s: float, dog: float, rain: float) -> Prediction:

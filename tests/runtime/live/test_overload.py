@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.live.overload import Pace
+from runtime.live.overload import HopController
 
 
 class Machine:
@@ -12,7 +12,7 @@ class Machine:
 
     def __init__(self, hop_s: float, widest_s: float = 1.0) -> None:
         self.now = 0.0
-        self.pace = Pace(hop_s, widest_s, lambda: self.now)
+        self.pace = HopController(hop_s, widest_s, lambda: self.now)
 
     def overload(self) -> list[bool]:
         return [self._lose() for _ in range(3)]
