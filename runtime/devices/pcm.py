@@ -28,6 +28,7 @@ class PcmSource:
         ConfigError: where the description makes no sense.
 
     Example:
+        >>> import os
         >>> reader, writer = os.pipe()
         >>> pcm = PcmSource(reader, sample_rate=16000, sample_format="s16")
         >>> os.write(writer, np.array([16384, -16384], "<i2").tobytes())
@@ -54,7 +55,7 @@ class PcmSource:
         self._empty = True  # no sample has come yet
 
     def poll(self) -> Chunk | None:
-        """The frames that lie in the pipe; those of a read with samples that are NaN or infinite count as lost.
+        """The frames that lie in the pipe; a read with NaN or infinite samples counts as lost.
 
         Raises:
             EOFError: at the end.

@@ -1,4 +1,4 @@
-"""The doctor names a fault and its remedy, and says nothing of what is well but that it is."""
+"""``doctor`` names each fault and its remedy; ``devices`` lists the microphones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from tests.runtime.fakes import FakeAudio, white
 @pytest.fixture
 def audio(monkeypatch: pytest.MonkeyPatch) -> FakeAudio:
     fake = FakeAudio(white, ("USB mic", "Webcam"))
-    for module in (microphone_module, doctor_module):
-        monkeypatch.setattr(module, "portaudio", lambda: fake)
+    monkeypatch.setattr(microphone_module, "portaudio", lambda: fake)
     return fake
 
 

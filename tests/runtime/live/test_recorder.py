@@ -1,0 +1,157 @@
+"""Recordings: what they hold, where they end, and what is left of them after SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from runtime.devices.file_source import FileSource
+from runtime.devices.source import Chunk
+from runtime.errors import ConfigError
+from runtime.live.recorder import Recorder
+
+
+@pytest.fixture
+def wav(tmp_path: Path, noise: np.ndarray) -> Path:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise, 32_000, subtype="PCM_16")
+    return path
+
+
+def listen(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "runtime", "listen", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60)
+
+
+class Repeated(FileSource):
+    """A file that is read again and again, each time in one chunk."""
+
+    def poll(self) -> Chunk:
+        return Chunk(soundfile.read(self.path, dtype="float32", always_2d=True)[0], 0.0)
+
+
+def recorded(folder: Path) -> np.ndarray:
+    """All recordings, one after the other; names of the same second end with a number."""
+    paths = sorted(folder.glob("*.wav"), key=lambda path: (path.stem[:15], len(path.stem), path.stem))
+    return np.concatenate([soundfile.read(path)[0] for path in paths])
+
+
+def test_recordings_hold_what_was_classified(wav: Path, tmp_path: Path, model_path: Path) -> None:
+    folder = tmp_path / "recorded"
+    done = listen(str(wav), "--record", str(folder), "--record-limit", "1", "--model", str(model_path))
+    assert done.returncode == 0 and b"recorded in" in done.stderr
+    (recording,) = folder.glob("*")
+    assert np.array_equal(soundfile.read(recording)[0], soundfile.read(wav)[0])
+
+
+def test_a_recording_has_the_channel_that_is_classified(
+    tmp_path: Path, noise: np.ndarray, model_path: Path
+) -> None:
+    soundfile.write(tmp_path / "stereo.wav", np.stack([noise, 0.5 * noise[::-1]], axis=1), 32_000)
+    stereo, common = str(tmp_path / "stereo.wav"), ["--model", str(model_path), "--hop", "1"]
+    assert listen(stereo, "--channel", "1", "--record", str(tmp_path / "one"), *common).returncode == 0
+    (recording,) = (tmp_path / "one").glob("*")
+    assert np.array_equal(soundfile.read(recording)[0], soundfile.read(stereo)[0][:, 1])
+    refused = listen(stereo, "--channel", "2", "--record", str(tmp_path / "none"), *common)
+    assert refused.returncode == 2 and b"There is no channel 2" in refused.stderr
+    assert not list((tmp_path / "none").glob("*"))
+
+
+def test_recordings_end_at_their_limit(wav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "recorded"
+    for _ in range(3):  # a file of 256,044 bytes fits once, whatever later runs ask for
+        recorder = Recorder(FileSource(wav), folder, 300_000)
+        for _ in range(2):
+            assert recorder.poll() is not None
+        recorder.close()
+        assert 256_044 <= sum(path.stat().st_size for path in folder.iterdir()) <= 300_000
+        assert all(soundfile.info(path).frames for path in folder.iterdir())
+    assert capsys.readouterr().err.count(f"recording into {folder} ends: its limit is reached") == 2
+    with pytest.raises(ConfigError, match="allow more"):
+        Recorder(FileSource(wav), folder, 0)
+
+
+def test_files_of_the_same_second_get_names_of_their_own(wav: Path, tmp_path: Path) -> None:
+    recorder = Recorder(Repeated(wav), tmp_path / "recorded", 10e6, file_s=1.0)
+    recorder.poll(), recorder.poll(), recorder.poll()
+    recorder.close()
+    assert len(list((tmp_path / "recorded").iterdir())) == 12
+    assert np.array_equal(recorded(tmp_path / "recorded"), np.tile(soundfile.read(wav)[0], 3))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of a process are POSIX")
+def test_a_disk_that_takes_no_more_ends_the_recording_and_not_the_listening(
+    wav: Path, tmp_path: Path, model_path: Path
+) -> None:
+    """RLIMIT_FSIZE stands in for a full disk: both fail in write(2)."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from runtime.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["listen", str(wav), "--hop", "1", "--json", "--model", str(model_path)]
+    folder = tmp_path / "recorded"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--record", str(folder)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr.count("File too large") == 1
+    windows = [line for line in map(json.loads, done.stdout.splitlines()) if "state" in line]
+    assert len(windows) == 4 and len(recorded(folder)) == 48_000  # whole half seconds
+
+
+def test_a_recording_that_is_deleted_meanwhile_takes_no_room(
+    wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*glob(self, pattern), self / "gone.wav"])
+    recorder = Recorder(FileSource(wav), tmp_path / "recorded", 300_000)
+    recorder.poll()
+    recorder.close()
+    assert len(list((tmp_path / "recorded").iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is POSIX")
+def test_at_most_a_second_is_lost_when_the_process_is_killed(
+    tmp_path: Path, noise: np.ndarray, model_path: Path
+) -> None:
+    pcm, folder = np.round(noise * 32_767).astype("<i2"), tmp_path / "recorded"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runtime", "listen", "-", "--rate", "32000", "--json", "--hop", "0.05",
+         "--record", str(folder), "--model", str(model_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdin and process.stdout
+    process.stdin.write(pcm[:118_000].tobytes())
+    process.stdin.flush()
+    end_s = 0.0
+    while end_s < 3.6:  # a window that ends there was classified, so its samples were read
+        end_s = json.loads(process.stdout.readline()).get("end_s") or end_s
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+    process.communicate()
+    (recording,) = folder.iterdir()
+    samples, rate = soundfile.read(recording, dtype="int16")
+    assert rate == 32_000 and len(samples) >= 3.6 * rate - rate
+    assert np.array_equal(samples, pcm[: len(samples)])
+
+
+def test_a_recording_can_be_read_while_it_grows(wav: Path, tmp_path: Path) -> None:
+    recorder = Recorder(FileSource(wav), tmp_path / "recorded", 10e6)
+    lengths = []
+    for _ in range(2):
+        recorder.poll()
+        (path,) = (tmp_path / "recorded").iterdir()
+        lengths.append(soundfile.info(path).frames)
+    recorder.close()
+    assert lengths == [64_000, 128_000]
+    assert time.time() - path.stat().st_mtime < 60
