@@ -14,7 +14,7 @@ from runtime.audio.samples import MAX_CHANNELS, RATES
 from runtime.devices.sample_format import FORMATS, SampleFormat
 from runtime.errors import AudioError
 
-_PLACEHOLDER = 0x7FFF0000  # a size from here on was not known: arecord writes 2**31 - 256, others 2**32 - 1
+_PLACEHOLDER = 0x7FFF0000  # arecord writes 2**31 - 256, others up to 2**32 - 1
 _UNTIL_END = 1 << 62  # bytes
 _MAX_HEADER_CHUNK = 4096  # of `fmt ` and `ds64`, which have tens of bytes
 _CONTAINERS = (b"RIFF", b"RF64", b"BW64")
@@ -62,7 +62,7 @@ class WavFormat:
         width = width if 8 * width >= bits else (bits + 7) // 8
         name = {_FLOAT: {4: "f32", 8: "f64"}.get(width), _ALAW: "alaw", _MULAW: "mulaw"}.get(tag)
         name = _INTEGERS.get(width) if tag == _PCM else name
-        codec = name or f"{_CODECS.get(tag, f'format {tag:#x}')} of {bits} bits"
+        codec = name or _CODECS.get(tag, f"codec {tag:#x} with {bits} bits")
         return cls(rate, channels, FORMATS[name] if name else None, codec)
 
 
@@ -71,6 +71,9 @@ class WavReader:
 
     Chunks other than ``fmt `` and ``data`` are skipped, what follows the samples too. Another WAV file right
     behind the first one (`cat a.wav b.wav`, or arecord after 2 GB) is read on if its format is the same.
+
+    Args:
+        placeholder: a stated size from here on means that the size was not known, bytes.
 
     Attributes:
         format: of the samples; None until the header has arrived.
@@ -85,7 +88,8 @@ class WavReader:
         32000
     """
 
-    def __init__(self) -> None:
+    def __init__(self, placeholder: int = _PLACEHOLDER) -> None:
+        self._placeholder = placeholder
         self.format: WavFormat | None = None
         self.in_data = False
         self._pending = bytearray()
@@ -183,12 +187,12 @@ class WavReader:
         self.in_data = True
         if size == 0xFFFFFFFF and self._long_size:
             size = self._long_size
-        elif size >= 0xFFFFFF00 or (size == 0 and not self._position < self._riff_bytes < _PLACEHOLDER):
+        elif size >= 0xFFFFFF00 or (size == 0 and not self._position < self._riff_bytes < self._placeholder):
             self._samples = (
                 _UNTIL_END  # it was never finished: no other chunk follows within its stated length
             )
             return
-        elif size >= _PLACEHOLDER:
+        elif size >= self._placeholder:
             self._samples, self._guessed = size, True
             return
         # a frame that is cut off at the end must not shift the channels of what follows
