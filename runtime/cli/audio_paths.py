@@ -8,11 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# what libsndfile reads by itself; samples without a header (.raw) are described by options of `listen`
-_SUFFIXES = frozenset({
-    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd",
-    ".caf", ".w64", ".rf64", ".voc", ".nist", ".sph", ".sf",
-})  # fmt: skip
+from runtime.audio.decode import AUDIO_SUFFIXES
+
 _NOT_CLIPS = frozenset(("__MACOSX", "Thumbs.db", "desktop.ini"))
 
 
@@ -86,7 +83,7 @@ class AudioPaths:
 
     def _add(self, path: str, regular: bool) -> None:
         suffix = Path(path).suffix.lower()
-        if regular and suffix in _SUFFIXES:
+        if regular and suffix in AUDIO_SUFFIXES:
             self.files.append(path)
         else:
             self.others[suffix] += 1

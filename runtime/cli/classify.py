@@ -17,7 +17,6 @@ from runtime.cli.formatting import (
     LabelFormatter,
     event_line,
     event_to_json,
-    file_name,
     line,
     on_one_line,
     to_json,
@@ -116,7 +115,7 @@ def _print_file(job: _Job, file: AudioFile) -> Prediction:
     show(job, file, _smoothed(job.windows(file), mean, detector), detector)
     clip = mean.prediction()
     if job.arguments.json:
-        print(to_json(clip, file=file_name(file.name), span="clip"), flush=True)
+        print(to_json(clip, file=file.name, span="clip"), flush=True)
     else:
         print(
             f"  the clip: {LabelFormatter(job.model.spec.task, job.rules).describe(clip, top=3)}", flush=True
@@ -134,13 +133,12 @@ def _smoothed(windows: Iterator[Prediction], mean: ClipMean, detector: EventDete
 
 
 def _print_json(job: _Job, file: AudioFile, steps: Iterator[_Step], detector: EventDetector) -> None:
-    name = file_name(file.name)
     if job.arguments.events:
         for event in _events(steps, detector):
-            print(event_to_json(event, file=name))
+            print(event_to_json(event, file=file.name))
         return
     for window, smoothed, _ in steps:
-        print(to_json(window, smoothed, file=name, span="window"))
+        print(to_json(window, smoothed, file=file.name, span="window"))
 
 
 def _print_text(job: _Job, file: AudioFile, steps: Iterator[_Step], detector: EventDetector) -> None:

@@ -6,11 +6,11 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.files import printable
 from runtime.model.prediction import Prediction, State
 from runtime.spec import Task
 from runtime.streaming.events import Event, EventRules
@@ -18,14 +18,9 @@ from runtime.streaming.events import Event, EventRules
 STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unknown)"}
 
 
-def file_name(name: str) -> str:
-    """A file's name as valid Unicode: bytes that are not UTF-8 become a backslash, x and two digits."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def on_one_line(text: str) -> str:
-    """Text that may hold a file's name, with control characters and undecodable bytes escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in file_name(text))
+    """Text that may hold a file's name, with control characters and bytes that are not UTF-8 escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in printable(text))
 
 
 def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:

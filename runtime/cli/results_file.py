@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from runtime.cli.formatting import file_name
 from runtime.errors import ConfigError
-from runtime.files import write_beside
+from runtime.files import printable, write_beside
 from runtime.model.prediction import Prediction
 
 
@@ -26,7 +25,7 @@ class Results(Protocol):
 def open_results(path: str, labels: tuple[str, ...]) -> Iterator[Results]:
     """Write a .csv or .jsonl file, which appears under its name once all of it is there.
 
-    Each row has ``file`` (see `file_name`), ``label``, ``probability``, ``state``, ``duration_s`` and the
+    Each row has ``file`` (see `printable`), ``label``, ``probability``, ``state``, ``duration_s`` and the
     scores: in CSV in columns named ``score_`` and the label, in JSON as ``scores``.
 
     Raises:
@@ -68,7 +67,7 @@ class CsvResults:
         """Append a row; what was not computed is empty."""
         scores = [clip.scores.get(label, "") for label in self._labels]
         fields = ("" if value is None else value for value in (clip.label, clip.probability))
-        self._writer.writerow([file_name(name), *fields, clip.state, clip.end_s, *scores])
+        self._writer.writerow([printable(name), *fields, clip.state, clip.end_s, *scores])
 
 
 class JsonResults:
@@ -91,7 +90,7 @@ class JsonResults:
     def add(self, name: str, clip: Prediction) -> None:
         """Append an object."""
         row = {
-            "file": file_name(name), "label": clip.label, "probability": clip.probability,
+            "file": printable(name), "label": clip.label, "probability": clip.probability,
             "state": clip.state, "duration_s": clip.end_s, "scores": clip.scores,
         }  # fmt: skip
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
