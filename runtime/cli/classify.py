@@ -43,7 +43,8 @@ def classify(arguments: Namespace) -> int:
     into = open_results(arguments.output, model.labels) if arguments.output else nullcontext()
     with into as results:
         failed = _classify_all(job, paths, results)
-    return EXIT_UNUSABLE if paths.problems or failed & paths.named or failed == set(paths.files) else EXIT_OK
+    unusable = paths.problems or paths.named.intersection(failed) or len(failed) == len(paths.files)
+    return EXIT_UNUSABLE if unusable else EXIT_OK
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class _Job:
         yield from stream.flush()
 
 
-def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> set[str]:
+def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> list[str]:
     """Classify every file; the names of those that could not be used."""
-    failed: set[str] = set()
+    failed: list[str] = []
     progress = Progress(paths.files, shown=results is not None or not _is_terminal())
     for problem in paths.problems:
         progress.print(f"error: {on_one_line(problem)}")
@@ -77,7 +78,7 @@ def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> set[
             if results is not None:
                 results.add(name, clip)
         except TinysceneError as error:
-            failed.add(name)
+            failed.append(name)
             progress.print(f"error: {on_one_line(str(error))}")
     if left_out := paths.left_out():
         progress.print(f"left out: {left_out}")

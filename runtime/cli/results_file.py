@@ -25,7 +25,7 @@ class Results(Protocol):
 def open_results(path: str, labels: tuple[str, ...]) -> Iterator[Results]:
     """Write a .csv or .jsonl file, which appears under its name once all of it is there.
 
-    Each row has ``file`` (see `printable`), ``label``, ``probability``, ``state``, ``duration_s`` and the
+    Each row has ``file`` (see `printable`), ``label``, ``probability``, ``state``, ``end_s`` and the
     scores: in CSV in columns named ``score_`` and the label, in JSON as ``scores``.
 
     Raises:
@@ -53,7 +53,7 @@ class CsvResults:
         >>> import sys
         >>> silence = Prediction(None, None, {}, 0.0, 1.5, "no_signal")
         >>> CsvResults(sys.stdout, ("dog", "rain")).add("a.wav", silence)
-        file,label,probability,state,duration_s,score_dog,score_rain
+        file,label,probability,state,end_s,score_dog,score_rain
         a.wav,,,no_signal,1.5,,
     """
 
@@ -61,7 +61,7 @@ class CsvResults:
         self._labels = labels
         self._writer = csv.writer(file, lineterminator="\n")
         scores = [f"score_{label}" for label in labels]
-        self._writer.writerow(["file", "label", "probability", "state", "duration_s", *scores])
+        self._writer.writerow(["file", "label", "probability", "state", "end_s", *scores])
 
     def add(self, name: str, clip: Prediction) -> None:
         """Append a row; what was not computed is empty."""
@@ -91,6 +91,6 @@ class JsonResults:
         """Append an object."""
         row = {
             "file": printable(name), "label": clip.label, "probability": clip.probability,
-            "state": clip.state, "duration_s": clip.end_s, "scores": clip.scores,
+            "state": clip.state, "end_s": clip.end_s, "scores": clip.scores,
         }  # fmt: skip
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
