@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from runtime.audio.decode import AudioFile
 from runtime.classifier import Model, load_model
@@ -24,8 +25,8 @@ from runtime.cli.formatting import (
 from runtime.cli.progress import Progress
 from runtime.cli.results_file import Results, open_results
 from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE
-from runtime.errors import ConfigError, TinysceneError
-from runtime.model.prediction import ClipMean, Prediction
+from runtime.errors import AudioWarning, ConfigError, TinysceneError
+from runtime.model.prediction import ClipMean, Prediction, clip_mean
 from runtime.streaming.events import Event, EventDetector, EventRules
 
 
@@ -70,16 +71,13 @@ def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> list
     progress = Progress(paths.files, shown=results is not None or not _is_terminal())
     for problem in paths.problems:
         progress.print(f"error: {on_one_line(problem)}")
-    for name in progress:
-        try:
-            with _warnings_of(name, progress):
-                file = AudioFile(name)
-                clip = _print_file(job, file) if results is None else _mean(job.windows(file))
-            if results is not None:
-                results.add(name, clip)
-        except TinysceneError as error:
-            failed.append(name)
-            progress.print(f"error: {on_one_line(str(error))}")
+    with _file_warnings(progress):
+        for name in progress:
+            try:
+                _classify_file(job, AudioFile(name), results)
+            except TinysceneError as error:
+                failed.append(name)
+                progress.print(f"error: {on_one_line(str(error))}")
     if left_out := paths.left_out():
         progress.print(f"left out: {left_out}")
     if failed and len(paths.files) > 1:
@@ -87,30 +85,33 @@ def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> list
     return failed
 
 
+def _classify_file(job: _Job, file: AudioFile, results: Results | None) -> None:
+    if results is None:
+        _print_file(job, file)
+    else:
+        results.add(file.name, clip_mean(job.windows(file)))
+
+
 def _is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextmanager
-def _warnings_of(name: str, progress: Progress) -> Iterator[None]:
-    """Print every warning with the file's name; Python would print one of a kind only once."""
+def _file_warnings(progress: Progress) -> Iterator[None]:
+    """Print warnings about audio with the name of the file, for every file and not once for all."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        file = f"{on_one_line(progress.current)}: " if issubclass(category, AudioWarning) else ""
+        progress.print(f"warning: {file}{message}")
+
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: progress.print(
-            f"warning: {on_one_line(name)}: {message}"
-        )
+        warnings.simplefilter("always", AudioWarning)
+        warnings.showwarning = show
         yield
 
 
-def _mean(windows: Iterator[Prediction]) -> Prediction:
-    mean = ClipMean()
-    for window in windows:
-        mean.add(window)
-    return mean.prediction()
-
-
-def _print_file(job: _Job, file: AudioFile) -> Prediction:
-    """Print what is in a file, as it is read; the prediction for all of it."""
+def _print_file(job: _Job, file: AudioFile) -> None:
+    """Print what is in a file, as it is read, and the prediction for all of it."""
     mean, detector = ClipMean(), EventDetector(job.rules)
     show = _print_json if job.arguments.json else _print_text
     show(job, file, _smoothed(job.windows(file), mean, detector), detector)
@@ -121,7 +122,6 @@ def _print_file(job: _Job, file: AudioFile) -> Prediction:
         print(
             f"  the clip: {LabelFormatter(job.model.spec.task, job.rules).describe(clip, top=3)}", flush=True
         )
-    return clip
 
 
 _Step = tuple[Prediction, Prediction, list[Event]]  # a window, the same smoothed, what began or ended with it

@@ -10,11 +10,14 @@ T = TypeVar("T")
 
 
 class Progress:
-    """A bar while it is iterated over, and lines that do not tear it.
+    """A bar while it is iterated over, and lines printed above it.
 
     Args:
         items: of the batch.
         shown: whether a bar is useful; it appears only where stderr is a terminal.
+
+    Attributes:
+        current: the item that was handed out last.
 
     Example:
         >>> list(Progress(["a.wav", "b.wav"], shown=False))
@@ -23,6 +26,7 @@ class Progress:
 
     def __init__(self, items: Sequence[T], *, shown: bool) -> None:
         self._items: Sequence[Any] = items
+        self.current: Any = None
         self._bar: Any = None
         if shown and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm  # only here: it takes 40 ms
@@ -32,6 +36,7 @@ class Progress:
     def __iter__(self) -> Iterator[Any]:
         try:
             for item in self._items:
+                self.current = item
                 yield item
                 if self._bar is not None:
                     self._bar.update()

@@ -232,6 +232,8 @@ def test_stereo_that_cancels_is_said_for_every_file_with_its_name(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 2 and all("--channel" in line for line in warnings)
     assert "one.wav" in warnings[0] and "two.wav" in warnings[1]
+    assert classify(*arguments, "--hop", "0.3") == 0  # which has a warning of its own, not of a file
+    assert capsys.readouterr().err.count("\nwarning: A hop") <= 1
     assert classify(*arguments, "--channel", "1") == 0
     assert capsys.readouterr().err == ""
 
