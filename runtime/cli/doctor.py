@@ -25,6 +25,7 @@ from runtime.model.session import probe_import
 _WINDOWS = 60  # timed; the first ones warm up
 # what `vcgencmd get_throttled` reads on a Raspberry Pi; bits 0 and 16: under-voltage now and since the start
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_WINDOWS_EXCEPTION = 0xC0000000  # exit codes from here on, such as that of an illegal instruction
 _UNDER_VOLTAGE = 1 << 0 | 1 << 16
 
 
@@ -100,9 +101,10 @@ def _onnxruntime() -> str:
         child = subprocess.run(probe_import(), capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired as error:
         raise TinysceneError(f"onnxruntime {version} hangs when it is imported: install another.") from error
-    if child.returncode < 0:
+    if child.returncode < 0 or child.returncode >= _WINDOWS_EXCEPTION:
+        how = f"signal {-child.returncode}" if child.returncode < 0 else f"code {child.returncode:#x}"
         raise TinysceneError(
-            f"onnxruntime {version} crashes on this CPU (signal {-child.returncode}): install another "
+            f"onnxruntime {version} crashes on this CPU ({how}): install another "
             "release, such as `pip install onnxruntime==1.22.1`."
         )
     if child.returncode:
@@ -114,6 +116,8 @@ def _onnxruntime() -> str:
 def _libsndfile() -> str:
     try:
         import soundfile
+    except ModuleNotFoundError as error:
+        raise TinysceneError(f"{error.name} is not installed: run `pip install soundfile`.") from error
     except OSError as error:
         raise TinysceneError("libsndfile is missing: run `sudo apt install libsndfile1`.") from error
     formats = soundfile.available_formats()

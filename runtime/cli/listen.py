@@ -76,11 +76,23 @@ def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
             raise ConfigError("stdin is closed: pipe audio into it, or leave `-` away.")
         options = PcmOptions(arguments.raw, arguments.rate, arguments.channels, arguments.format)
         return open_stdin(sys.stdin.fileno(), options, rate)
-    if name is not None and os.path.lexists(name):
+    if name is not None and (os.path.lexists(name) or _looks_like_file(name)):
         source = FileSource(name)
         source.name = on_one_line(name)  # it may hold bytes that are not UTF-8
         return source
     return Microphone(name, rate, arguments.channel)
+
+
+def _looks_like_file(name: str) -> bool:
+    """Whether a name that does not exist was meant to be that of a file: no microphone has such a name."""
+    if Path(name).is_absolute() or name.startswith(("./", "../")):
+        return True
+    suffix = Path(name).suffix.lower()
+    if not suffix:
+        return False
+    from runtime.audio.decode import AUDIO_SUFFIXES  # only here: a microphone does without libsndfile
+
+    return suffix in AUDIO_SUFFIXES
 
 
 def _privacy(arguments: Namespace) -> str:

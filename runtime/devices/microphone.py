@@ -46,14 +46,19 @@ def portaudio() -> Any:
     """Import sounddevice, which loads PortAudio.
 
     Raises:
-        DeviceError: where PortAudio is not installed.
+        DeviceError: where one of them is not installed or cannot be loaded.
     """
     try:
         with _silence_stderr():
             import sounddevice
-    except OSError as error:
+    except ModuleNotFoundError as error:
         raise DeviceError(
-            "PortAudio is not installed, which microphones need: run `sudo apt install libportaudio2`."
+            f"Microphones need the package {error.name}: run `pip install sounddevice`."
+        ) from error
+    except OSError as error:
+        why = "is not installed" if "not found" in str(error) else f"cannot be loaded ({error})"
+        raise DeviceError(
+            f"PortAudio {why}, which microphones need: run `sudo apt install libportaudio2`."
         ) from error
     return sounddevice
 

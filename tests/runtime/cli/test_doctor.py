@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from runtime.cli import doctor as doctor_module
 from runtime.cli.main import main
 from runtime.devices import microphone as microphone_module
 from runtime.errors import DeviceError
+from tests.conftest import ROOT
 from tests.runtime.fakes import FakeAudio, white
 
 
@@ -87,12 +89,38 @@ def test_devices(audio: FakeAudio, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices"]) == 1
 
 
-def test_portaudio_missing_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['devices']\n"
-        "from runtime.entry_point import run\nfrom runtime.cli.main import main\nrun(main)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+def test_a_sound_server_that_is_gone_is_a_fault_and_not_a_traceback(
+    audio: FakeAudio, monkeypatch: pytest.MonkeyPatch, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone() -> list[dict[str, object]]:
+        raise audio.PortAudioError("Unanticipated host error")
+
+    monkeypatch.setattr(audio, "query_devices", gone)
+    assert main(["doctor", "--json", "--model", str(model_path)]) == 1
+    assert "Unanticipated host error" in str(findings(capsys)["microphones"]["detail"])
+    with pytest.raises(DeviceError, match="cannot list"):
+        main(["devices"])
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("raise OSError('PortAudio library not found')", "PortAudio is not installed"),
+        (
+            "raise OSError('libportaudio.so.2: wrong ELF class')",
+            "cannot be loaded (libportaudio.so.2: wrong ELF",
+        ),
+        ("raise ModuleNotFoundError('no cffi', name='cffi')", "need the package cffi"),
+    ],
+)
+@pytest.mark.parametrize("redirection", ["", "2>&-"])
+def test_why_portaudio_cannot_be_loaded_is_said(
+    tmp_path: Path, module: str, sentence: str, redirection: str
+) -> None:
+    (tmp_path / "sounddevice.py").write_text(module)
+    command = f"{sys.executable} -m runtime devices {redirection}"
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, env=env)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: PortAudio is not installed") and "libportaudio2" in done.stderr
+    if not redirection:
+        assert done.stderr.startswith("error: ") and sentence in done.stderr and done.stderr.count("\n") == 1

@@ -101,7 +101,7 @@ def test_many_inputs(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["missing.wav"], ["-", "--rate", "7"], ["-", "--rate", "0"], ["-", "--channels", "0"],
+    [["missing.wav"], ["./missing"], ["-", "--rate", "7"], ["-", "--rate", "0"], ["-", "--channels", "0"],
      ["-", "--input", "-"],
      ["-", "--record", "recorded", "--record-limit", "nan"]],
 )  # fmt: skip
