@@ -40,7 +40,9 @@ class AudioPaths:
         """Take files as they are, whatever their suffix, and the audio files of folders."""
         found = cls()
         for name in map(str, names):
-            if Path(name).is_dir():
+            if not name:  # as of a shell variable that is not set; Path("") would be the current folder
+                found.problems.append("A name is empty: name audio files or folders of them.")
+            elif Path(name).is_dir():
                 found._search(name)
             else:
                 found.files.append(name)

@@ -36,12 +36,12 @@ def classify(arguments: Namespace) -> int:
     Returns:
         `EXIT_UNUSABLE` where a named file, or every file of a folder, could not be used.
     """
-    if arguments.output and (arguments.events or arguments.json):
+    if arguments.output is not None and (arguments.events or arguments.json):
         raise ConfigError("-o writes one row a clip: leave out --events and --json, or -o.")
     model = load_model(arguments.model, arguments.temperature)
     job = _Job(model, event_rules(arguments, model.spec), arguments)
     paths = AudioPaths.find(arguments.files)
-    into = open_results(arguments.output, model.labels) if arguments.output else nullcontext()
+    into = nullcontext() if arguments.output is None else open_results(arguments.output, model.labels)
     with into as results:
         failed = _classify_all(job, paths, results)
     unusable = paths.problems or paths.named.intersection(failed) or len(failed) == len(paths.files)

@@ -28,10 +28,11 @@ def listen(arguments: Namespace) -> int:
     rules = event_rules(arguments, model.spec)
     sources = _open_all(arguments, model.spec.frontend.sample_rate)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
-    for source in sources:
-        rates = f"{source.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
-        print(f"listening to {source.name} ({rates}), every {arguments.hop:g} s", file=sys.stderr)
-    print(_privacy(arguments), file=sys.stderr, flush=True)
+    if not (arguments.json and _is_one_log()):
+        for source in sources:
+            rates = f"{source.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
+            print(f"listening to {source.name} ({rates}), every {arguments.hop:g} s", file=sys.stderr)
+        print(_privacy(arguments), file=sys.stderr, flush=True)
     watchdog = Watchdog()
     formatter = LabelFormatter(model.spec.task, rules)
     try:
@@ -93,6 +94,15 @@ def _looks_like_file(name: str) -> bool:
     from runtime.audio.decode import AUDIO_SUFFIXES  # only here: a microphone does without libsndfile
 
     return suffix in AUDIO_SUFFIXES
+
+
+def _is_one_log() -> bool:
+    """Whether stdout and stderr are one file or pipe (`2>&1`): only JSON belongs between lines of JSON."""
+    try:
+        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by something that has no descriptor
+        return False
+    return out.st_ino != 0 and os.path.samestat(out, err) and not sys.stderr.isatty()
 
 
 def _privacy(arguments: Namespace) -> str:

@@ -198,7 +198,17 @@ def test_results_appear_whole_or_not_at_all(
     assert results.read_text() == "before" and list(results.parent.iterdir()) == [results]
 
 
-@pytest.mark.parametrize("arguments", [["-o", "results.txt"], ["-o", "results"], ["-o", "r.csv", "--events"]])
+def test_an_empty_name_is_not_the_current_folder(
+    wav: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(wav.parent)
+    assert classify("", "--model", model_path) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-o", ""], ["-o", "results.txt"], ["-o", "results"], ["-o", "r.csv", "--events"]]
+)
 def test_results_that_cannot_be_written_are_refused_first(
     wav: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:

@@ -58,6 +58,16 @@ def test_pcm_on_stdin(model: Model, model_path: Path, noise: np.ndarray, kind: s
     assert b"listening to - (32000 -> 32000 Hz), every 0.25 s" in done.stderr
 
 
+def test_a_log_of_json_lines_holds_nothing_else(wav: Path, model_path: Path) -> None:
+    command = [sys.executable, "-m", "runtime", "listen", str(wav), "--model", str(model_path)]
+    merged = subprocess.run(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+    )
+    assert merged.returncode == 0 and len(lines(merged.stdout)) >= 13
+    text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert text.stdout.startswith(b"listening to ")
+
+
 def test_a_file_and_its_live_stream_agree_on_events(
     wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
