@@ -99,7 +99,7 @@ def _wav(pipe: Pipe, options: PcmOptions, seekable: bool) -> Source:
         return _file(pipe.fd, options, f"a WAV file of {found.codec}", seekable)
     sample_format = found.sample_format.name
     if options.sample_format == "s24_32" and sample_format == "s32":
-        sample_format = "s24_32"  # arecord's S24_LE: its header can only say that a sample takes 32 bits
+        sample_format = "s24_32"  # S24_LE of some releases of arecord, whose header says 32 bits
     _check(options, found, sample_format)
     return PcmSource(pipe, found.sample_rate, found.channels, sample_format, WavReader())
 

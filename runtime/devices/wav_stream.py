@@ -51,6 +51,7 @@ class WavFormat:
                 f"The WAV header on stdin has a 'fmt ' chunk of {len(body)} bytes: it is damaged."
             )
         tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", body)
+        by_alsa = tag == _PCM and bits == 24  # arecord's S24_LE: the lower 24 of 32 bits, not the upper ones
         if tag == _EXTENSIBLE and len(body) >= 26:
             tag = int.from_bytes(body[24:26], "little")  # the sub-format's GUID begins with the tag
         if not 1 <= channels <= MAX_CHANNELS or rate not in RATES:
@@ -61,7 +62,8 @@ class WavFormat:
         width = frame_bytes // channels if frame_bytes % channels == 0 else 0
         width = width if 8 * width >= bits else (bits + 7) // 8
         name = {_FLOAT: {4: "f32", 8: "f64"}.get(width), _ALAW: "alaw", _MULAW: "mulaw"}.get(tag)
-        name = _INTEGERS.get(width) if tag == _PCM else name
+        if tag == _PCM:
+            name = "s24_32" if by_alsa and width == 4 else _INTEGERS.get(width)
         codec = name or _CODECS.get(tag, f"codec {tag:#x} with {bits} bits")
         return cls(rate, channels, FORMATS[name] if name else None, codec)
 

@@ -94,12 +94,15 @@ def test_options_that_contradict_the_header_are_refused(piped, options: PcmOptio
 
 
 def test_24_bits_in_a_header_that_says_32(piped) -> None:
-    """Arecord's S24_LE: a WAV header has no field for it."""
+    """Arecord's S24_LE: most releases write a header of 24 bits in 4 bytes, some one of 32 bits."""
     values = np.array([[2**22], [-(2**22)]], "<i4")
-    header = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 0, b"WAVE", b"fmt ", 16, 1, 1, RATE, 4 * RATE, 4, 32)
-    stream = header + b"data" + bytes(4) + values.tobytes()
-    source = open_stdin(piped(stream), PcmOptions(sample_format="s24_32"), 32_000)
-    assert all_of(source).ravel().tolist() == [0.5, -0.5]
+    for bits, sample_format in ((24, None), (24, "s24_32"), (32, "s24_32")):
+        header = struct.pack(
+            "<4sI4s4sIHHIIHH", b"RIFF", 0, b"WAVE", b"fmt ", 16, 1, 1, RATE, 4 * RATE, 4, bits
+        )
+        stream = header + b"data" + bytes(4) + values.tobytes()
+        source = open_stdin(piped(stream), PcmOptions(sample_format=sample_format), 32_000)
+        assert all_of(source).ravel().tolist() == [0.5, -0.5]
 
 
 @pytest.mark.parametrize("kind", ["FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64", "VOC"])
