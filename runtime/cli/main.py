@@ -92,7 +92,7 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )
     add_events(parser)
-    pcm = parser.add_argument_group("PCM on stdin", "A WAV header says all of this; without one:")
+    pcm = parser.add_argument_group("PCM on stdin", "taken from a WAV header; without one:")
     pcm.add_argument("--raw", action="store_true", help="take all bytes as samples, whatever they look like")
     pcm.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the model's)")
     pcm.add_argument("--channels", type=int, metavar="N", help="interleaved (1)")

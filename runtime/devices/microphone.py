@@ -126,7 +126,7 @@ class Microphone:
     Attributes:
         name: PortAudio's name of it.
         sample_rate: Hz, the one it opened at.
-        overflows: how often the device said that it lost samples itself.
+        overflows: how often the device reported that it lost samples itself.
 
     Raises:
         DeviceError: where it cannot be found or opened.

@@ -1,4 +1,4 @@
-"""Standard input as a source: with a header it is read as the header says, without one as raw samples."""
+"""Standard input as a source: with a header it is read by that header, without one as raw samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONVERT = "as with `ffmpeg -loglevel error -i FILE -f wav - | ... listen -`"
 
 @dataclass(frozen=True)
 class PcmOptions:
-    """What the command line says about the samples on stdin.
+    """The options of the command line for the samples on stdin.
 
     Attributes:
         raw: whether all bytes are samples, whatever they look like.
@@ -118,7 +118,7 @@ def _file(fd: int, options: PcmOptions, name: str, seekable: bool) -> Source:
 
 
 def _check(options: PcmOptions, found: WavFormat, sample_format: str | None) -> None:
-    """Compare what was typed with what the header says.
+    """Compare the options with the header.
 
     Raises:
         ConfigError: where they contradict each other.

@@ -25,7 +25,7 @@ _CODECS = {2: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MPE
 
 @dataclass(frozen=True)
 class WavFormat:
-    """What the ``fmt `` chunk of a WAV file says.
+    """The content of the ``fmt `` chunk of a WAV file.
 
     Attributes:
         sample_rate: Hz.

@@ -1,4 +1,4 @@
-"""A sound card and a clock that only move when told to."""
+"""A sound card and a clock that tests move."""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert complaints == []
 
 
-def test_what_the_container_is_given_is_enough_to_hear_and_no_more(tmp_path: Path, noise: np.ndarray) -> None:
+def test_the_files_in_the_container_are_enough_to_classify_and_no_more(
+    tmp_path: Path, noise: np.ndarray
+) -> None:
     # not imported: setuptools puts a distutils of its own in the place of one that others may have imported
     if (
         find_spec("pip") is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-# ONNX Runtime keeps its telemetry to itself where one of these says that it runs in CI
+# ONNX Runtime sends no telemetry where one of these says that it runs in CI
 CI_VARIABLES = (
     "CI",
     "TF_BUILD",
@@ -35,8 +35,8 @@ def home(tmp_path: Path) -> Path:
 def user_environment(home: Path) -> dict[str, str]:
     """That of somebody at home: no CI, nothing switched off by hand, folders of their own."""
     drop = {*CI_VARIABLES, "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
-    kept = {key: value for key, value in os.environ.items() if key not in drop}
-    return {**kept, "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
+    inherited = {key: value for key, value in os.environ.items() if key not in drop}
+    return {**inherited, "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def commands(model_path: Path, wav: Path) -> list[list[str]]:

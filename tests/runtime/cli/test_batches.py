@@ -55,7 +55,7 @@ def classify(*arguments: object) -> int:
     return main(["classify", *map(str, arguments)])
 
 
-def test_a_folder_is_searched_in_order_and_says_what_it_left_out(
+def test_a_folder_is_searched_in_order_and_reports_what_it_left_out(
     folder: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert classify(folder, "--model", model_path, "--json") == 0
@@ -231,7 +231,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_does_not(folder: Path, model_path: Pat
     assert "file/s" not in subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
 
 
-def test_stereo_that_cancels_is_said_for_every_file_with_its_name(
+def test_stereo_that_cancels_is_reported_for_every_file_by_name(
     tmp_path: Path, wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples, rate = soundfile.read(wav)

@@ -114,7 +114,7 @@ def test_a_sound_server_that_is_gone_is_a_fault_and_not_a_traceback(
     ],
 )
 @pytest.mark.parametrize("redirection", ["", "2>&-"])
-def test_why_portaudio_cannot_be_loaded_is_said(
+def test_the_reason_why_portaudio_cannot_be_loaded_is_printed(
     tmp_path: Path, module: str, sentence: str, redirection: str
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(module)

@@ -1,4 +1,4 @@
-"""What is told of a prediction: one label, or of a multi-label model all that reach their thresholds."""
+"""How predictions are shown: one label, or for a multi-label model all that reach their thresholds."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_a_label_that_was_chosen_by_its_threshold_stands_before_a_likelier_one()
 
 
 @pytest.mark.parametrize(
-    ("dog", "rain", "told"),
+    ("dog", "rain", "shown"),
     [(0.9, 0.3, "dog 0.90  rain 0.30"), (0.8, 0.85, "rain 0.85  dog 0.80"), (0.79, 0.3, "rain 0.30"),
      (0.79, 0.2, "(unknown)  dog 0.79")],
 )  # fmt: skip
-def test_all_labels_that_reach_their_thresholds(dog: float, rain: float, told: str) -> None:
-    assert MANY.describe(window(0, dog, rain), top=1) == told
+def test_all_labels_that_reach_their_thresholds(dog: float, rain: float, shown: str) -> None:
+    assert MANY.describe(window(0, dog, rain), top=1) == shown
 
 
 def test_runs_of_several_labels() -> None:
@@ -84,14 +84,14 @@ def bands(tmp_path: Path) -> Path:
     return tmp_path / "bands.wav"
 
 
-def test_classify_tells_all_labels(
+def test_classify_shows_all_labels(
     several_path: Path, bands: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["classify", str(bands), "--model", str(several_path)]
     main(common)
     _, *timeline, clip = capsys.readouterr().out.splitlines()
-    told = [text.split()[4::2] for text in timeline if " signal)" not in text]
-    assert set(told[0]) == {"dog", "rain"} and told[1] == ["(unknown)"]
+    shown = [text.split()[4::2] for text in timeline if " signal)" not in text]
+    assert set(shown[0]) == {"dog", "rain"} and shown[1] == ["(unknown)"]
     main([*common, "--threshold", "hum=0.5"])
     assert "s  hum" in capsys.readouterr().out
     main([*common, "--json"])
@@ -100,7 +100,7 @@ def test_classify_tells_all_labels(
     assert clip.startswith("  the clip: ")
 
 
-def test_listen_tells_the_labels_whose_events_are_on(
+def test_listen_shows_the_labels_whose_events_are_active(
     several_path: Path, bands: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["listen", str(bands), "--model", str(several_path), "--top", "1"]

@@ -1,4 +1,4 @@
-"""What a person sees: a picture in a terminal, lines elsewhere, names where there is more than one input."""
+"""What a person sees: bars in a terminal, lines elsewhere, names where there is more than one input."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def in_terminal(*arguments: str) -> tuple[int, str]:
     try:
         while part := os.read(ours, 65_536):
             seen += part
-    except OSError:  # Linux says so when the other end is closed
+    except OSError:  # as Linux does once the other end is closed
         pass
     os.close(ours)
     return process.wait(30), seen.decode()
 
 
-def test_a_terminal_gets_a_picture(wav: Path, model_path: Path) -> None:
+def test_a_terminal_gets_bars(wav: Path, model_path: Path) -> None:
     pytest.importorskip("rich", reason="without it a terminal gets lines")
     code, seen = in_terminal(str(wav), "--model", str(model_path), "--top", "2")
     assert code == 0
@@ -79,7 +79,7 @@ def test_lines_name_their_input_where_there_are_several(
     assert all(line.endswith(str(wav)) for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_of_a_device_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     change = DeviceChange("USB mic", "device_lost", "its stream ended", 1.5)
     LineView(WORDING, 1, events_only=True, named=False).show(change)
     JsonView(events_only=True).show(change)
@@ -88,25 +88,25 @@ def test_a_device_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> No
     assert '"event": "device_lost"' in out and '"time_s": 1.5' in out
 
 
-def test_a_hop_that_changes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_of_the_hop_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     change = HopChange("hop_widened", 0.5, "the machine is too slow")
     LineView(WORDING, 1, events_only=True, named=False).show(change)
     JsonView(events_only=True).show(change)
     out, err = capsys.readouterr()
     assert err == "hop_widened: the machine is too slow\n"
-    said = json.loads(out)
-    assert abs(datetime.fromisoformat(said.pop("utc")).timestamp() - time.time()) < 60
-    assert said == {"event": "hop_widened", "hop_s": 0.5, "detail": "the machine is too slow"}
+    printed = json.loads(out)
+    assert abs(datetime.fromisoformat(printed.pop("utc")).timestamp() - time.time()) < 60
+    assert printed == {"event": "hop_widened", "hop_s": 0.5, "detail": "the machine is too slow"}
 
 
-def test_json_tells_the_time_of_day_of_the_sound(
+def test_json_has_the_time_of_day_of_the_sound(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
     window = classified({"dog": 0.9}, start_s=9.0, end_s=10.0)
-    told = (Event("dog", "onset", 8.5, None, 0.9), Event("rain", "offset", 2.0, 9.5, 0.8))
+    events = (Event("dog", "onset", 8.5, None, 0.9), Event("rain", "offset", 2.0, 9.5, 0.8))
     JsonView(events_only=False).show(
-        LiveResult("mic", window, window, told, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)
+        LiveResult("mic", window, window, events, level_dbfs=-20.0, late_s=0.25, dropped_s=0.0)
     )
     times = [json.loads(line)["utc"] for line in capsys.readouterr().out.splitlines()]
     assert [datetime.fromisoformat(utc).timestamp() for utc in times] == [999.75, 998.25, 999.25]
@@ -117,7 +117,7 @@ def test_json_tells_the_time_of_day_of_the_sound(
     [["--temperature", "9"], ["--smooth", "3"], ["--min-duration", "2"], ["--threshold", "0.99"]],
     ids=lambda override: override[0],
 )
-def test_every_override_changes_what_is_heard(
+def test_every_override_changes_the_result(
     wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str], override: list[str]
 ) -> None:
     common = ["classify", str(wav), "--hop", "0.25", "--json", "--model", str(model_path)]

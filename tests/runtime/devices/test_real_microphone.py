@@ -1,4 +1,4 @@
-"""PortAudio for real, without a sound card: PulseAudio's null sink is the room, its monitor the microphone.
+"""PortAudio for real, without a sound card: PulseAudio's null sink plays, its monitor is the microphone.
 
 Each test runs a PulseAudio of its own; it skips where PulseAudio, its ALSA plugin or PortAudio are
 missing (Debian: pulseaudio pulseaudio-utils libasound2-plugins libportaudio2).
@@ -23,7 +23,7 @@ import soundfile
 HOP_S = 0.25
 
 
-class Room:
+class SoundServer:
     """A PulseAudio server with one null sink."""
 
     def __init__(self, folder: Path) -> None:
@@ -49,35 +49,35 @@ class Room:
         loaded = self.control(
             "load-module",
             "module-null-sink",
-            "sink_name=room",
+            "sink_name=speaker",
             "rate=32000",
             "format=float32le",
             "channels=1",
         )
         self._sink = loaded.stdout.strip()
-        assert self.control("set-default-source", "room.monitor").returncode == 0
+        assert self.control("set-default-source", "speaker.monitor").returncode == 0
 
     def unplug(self) -> None:
         assert self.control("unload-module", self._sink).returncode == 0
 
     def play(self, path: Path) -> None:
-        subprocess.run(["paplay", "--device=room", str(path)], env=self.env, check=True, timeout=60)
+        subprocess.run(["paplay", "--device=speaker", str(path)], env=self.env, check=True, timeout=60)
 
     def close(self) -> None:
         self._server.terminate()
         self._server.wait(10)
 
 
-class Ears:
-    """``listen --json`` on the room's microphone, its lines read as they come."""
+class ListenProcess:
+    """``listen --json`` on the server's microphone, whose lines are read as they come."""
 
-    def __init__(self, room: Room, model_path: Path, folder: Path) -> None:
-        self._out = folder / "heard.jsonl"
+    def __init__(self, server: SoundServer, model_path: Path, folder: Path) -> None:
+        self._out = folder / "results.jsonl"
         with self._out.open("w") as out, (folder / "errors").open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "runtime", "listen", "--json", "--hop", str(HOP_S),
                  "--model", str(model_path)],
-                env=room.env, stdout=out, stderr=errors,
+                env=server.env, stdout=out, stderr=errors,
             )  # fmt: skip
         wait_for(lambda: self.windows() or self._process.poll(), "the first window")
         if self._process.poll():
@@ -109,17 +109,17 @@ def wait_for(what: Callable[[], Any], name: str, seconds: float = 60.0) -> None:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    room = Room(tmp_path)
-    yield room
-    room.close()
+def server(tmp_path: Path) -> Iterator[SoundServer]:
+    server = SoundServer(tmp_path)
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def ears(room: Room, model_path: Path, tmp_path: Path) -> Iterator[Ears]:
-    ears = Ears(room, model_path, tmp_path)
-    yield ears
-    ears.close()
+def process(server: SoundServer, model_path: Path, tmp_path: Path) -> Iterator[ListenProcess]:
+    process = ListenProcess(server, model_path, tmp_path)
+    yield process
+    process.close()
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def noise_wav(tmp_path: Path, noise: np.ndarray) -> Path:
     return path
 
 
-def states(ears: Ears) -> list[str]:
-    return [window["state"] for window in ears.windows()]
+def states(process: ListenProcess) -> list[str]:
+    return [window["state"] for window in process.windows()]
 
 
 def of_file(model_path: Path, scene: Path) -> list[dict[str, Any]]:
@@ -156,32 +156,32 @@ def of_file(model_path: Path, scene: Path) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, done.stdout.splitlines()) if "event" in line]
 
 
-def test_what_the_microphone_hears_is_what_classify_says(
-    room: Room, ears: Ears, scene: Path, model_path: Path
+def test_the_microphone_gets_the_events_of_classify(
+    server: SoundServer, process: ListenProcess, scene: Path, model_path: Path
 ) -> None:
     expected = of_file(model_path, scene)
     assert [e["label"] for e in expected] == ["hum", "hum", "dog", "dog", "rain", "rain"]
-    room.play(scene)
-    wait_for(lambda: len(ears.events()) >= len(expected), "the events")
-    live = ears.events()
+    server.play(scene)
+    wait_for(lambda: len(process.events()) >= len(expected), "the events")
+    live = process.events()
     assert [(e["event"], e["label"]) for e in live] == [(e["event"], e["label"]) for e in expected]
     times = [[e["end_s"] or e["start_s"] for e in events] for events in (live, expected)]
-    shifts = [heard_s - file_s for heard_s, file_s in zip(*times, strict=True)]
+    shifts = [live_s - file_s for live_s, file_s in zip(*times, strict=True)]
     assert max(shifts) - min(shifts) <= HOP_S + 1e-6
-    assert ears.close() == 130 and not ears.devices()
-    assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in ears.windows())
+    assert process.close() == 130 and not process.devices()
+    assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in process.windows())
 
 
-def test_a_microphone_that_vanishes_and_returns_is_heard_again(
-    room: Room, ears: Ears, noise_wav: Path
+def test_a_microphone_that_vanishes_and_returns_is_classified_again(
+    server: SoundServer, process: ListenProcess, noise_wav: Path
 ) -> None:
-    room.unplug()
-    wait_for(lambda: ears.devices() == ["device_lost"], "the loss")
-    room.plug()
-    wait_for(lambda: ears.devices() == ["device_lost", "device_back"], "the return")
-    wait_for(lambda: "gap" in states(ears), "the gap")
-    wait_for(lambda: states(ears)[-1] == "no_signal", "the end of the gap")
-    room.play(noise_wav)
-    wait_for(lambda: states(ears).count("ok") > 4, "sound after the return")
-    ends = [window["end_s"] for window in ears.windows()]
+    server.unplug()
+    wait_for(lambda: process.devices() == ["device_lost"], "the loss")
+    server.plug()
+    wait_for(lambda: process.devices() == ["device_lost", "device_back"], "the return")
+    wait_for(lambda: "gap" in states(process), "the gap")
+    wait_for(lambda: states(process)[-1] == "no_signal", "the end of the gap")
+    server.play(noise_wav)
+    wait_for(lambda: states(process).count("ok") > 4, "sound after the return")
+    ends = [window["end_s"] for window in process.windows()]
     assert ends == sorted(ends)

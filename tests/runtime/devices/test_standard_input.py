@@ -144,7 +144,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_audio_is_refused_unless_it_is_said_to_be_samples(piped, name: str) -> None:
+def test_what_is_no_audio_is_refused_without_raw(piped, name: str) -> None:
     with pytest.raises(AudioError, match="audio") as caught:
         open_stdin(piped(FOREIGN[name]), PcmOptions(), 32_000)
     assert "\n" not in str(caught.value)
@@ -204,7 +204,7 @@ def test_samples_are_never_taken_for_a_file() -> None:
                 os.close(reader)
 
 
-def test_nothing_at_all_is_said(piped) -> None:
+def test_an_empty_stream_is_one_sentence(piped) -> None:
     for data in (b"", b"\0"):
         source = open_stdin(piped(data), PcmOptions(), 32_000)
         with pytest.raises(AudioError, match="before the first sample"):

@@ -1,4 +1,4 @@
-"""The live loop on a sound card and a clock that only move when told to."""
+"""The live loop on a sound card and a clock that tests move."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listen(model: Model, audio: FakeAudio, *sources: Microphone, hop_s: float = 
     return Listener(model, sources, hop_s=hop_s, clock=audio.clock, sleep=audio.sleep)
 
 
-def test_a_microphone_says_what_classify_says(model: Model, audio: FakeAudio) -> None:
+def test_a_microphone_gets_the_predictions_of_classify(model: Model, audio: FakeAudio) -> None:
     items = list(islice(listen(model, audio, Microphone("mic", 32_000, clock=audio.clock)), 20))
     for item in items:
         assert isinstance(item, LiveResult) and item.dropped_s == 0 and 0 <= item.late_s < 0.1
@@ -40,7 +40,7 @@ def test_a_microphone_says_what_classify_says(model: Model, audio: FakeAudio) ->
     assert [item.raw.start_s for item in items] == [index / 4 for index in range(20)]
 
 
-def test_many_inputs_say_what_each_says_alone(model: Model, audio: FakeAudio) -> None:
+def test_many_inputs_get_the_predictions_of_each_alone(model: Model, audio: FakeAudio) -> None:
     microphones = [Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam", "HDMI")]
     items = list(islice(listen(model, audio, *microphones), 30))
     assert {item.source for item in items} == {"USB mic", "USB cam", "HDMI out"}
@@ -68,7 +68,7 @@ def test_another_rate_is_resampled(
     assert items[4].raw.end_s == 2.0 and items[4].late_s < 0.2
 
 
-def test_a_device_that_takes_no_rate_says_so(audio: FakeAudio) -> None:
+def test_a_device_that_takes_no_rate_is_one_sentence(audio: FakeAudio) -> None:
     audio.rates = ()
     with pytest.raises(DeviceError, match="opens at none of 32000, 48000, 44100 Hz"):
         Microphone("USB mic", 32_000)
@@ -87,7 +87,9 @@ def test_devices_are_found_by_name(audio: FakeAudio) -> None:
         Microphone(None, 32_000)
 
 
-def test_a_lost_device_is_told_opened_again_by_name_and_time_goes_on(model: Model, audio: FakeAudio) -> None:
+def test_a_lost_device_is_reported_and_reopened_by_name_and_time_goes_on(
+    model: Model, audio: FakeAudio
+) -> None:
     audio.plan = [
         (5.0, lambda: audio.plugged.remove("USB mic")),
         (20.0, lambda: audio.plugged.append("USB mic")),
@@ -114,7 +116,7 @@ def test_a_device_that_comes_back_takes_no_new_memory(model: Model, audio: FakeA
     assert sum(isinstance(item, DeviceChange) for item in items) == 2
     assert microphone._ring is ring
     states = [item.raw.state for item in items if isinstance(item, LiveResult)]
-    assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of what was in it is heard again
+    assert states[-1] == "ok" and items[-1].late_s < 0.1  # and nothing of its old content is classified
 
 
 def test_a_device_is_opened_again_though_part_of_its_name_became_ambiguous(
@@ -128,7 +130,7 @@ def test_a_device_is_opened_again_though_part_of_its_name_became_ambiguous(
     assert changes[1:] == [("device_back", "USB mic")]
 
 
-def test_one_of_two_devices_is_lost_and_the_other_hears_on(model: Model, audio: FakeAudio) -> None:
+def test_one_of_two_devices_is_lost_and_the_other_goes_on(model: Model, audio: FakeAudio) -> None:
     mic, cam = (Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam"))
     audio.plan = [
         (5.0, lambda: audio.plugged.remove("USB mic")),
@@ -188,7 +190,7 @@ def slow_down(listener: Listener, audio: FakeAudio, seconds: float) -> list[floa
     return takes
 
 
-def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audio: FakeAudio) -> None:
+def test_overload_drops_the_oldest_reports_it_and_widens_the_hop(model: Model, audio: FakeAudio) -> None:
     listener = listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock))
     slow_down(listener, audio, BUFFER_S)
     items = list(islice(listener, 40))
@@ -196,25 +198,25 @@ def test_overload_drops_the_oldest_says_so_and_widens_the_hop(model: Model, audi
     # twice widened, and never beyond a window
     assert [(c.event, c.hop_s) for c in changes] == [("hop_widened", 0.5), ("hop_widened", 1.0)]
     assert "too slow" in changes[0].detail and listener.hop_s == 1.0
-    heard = [item for item in items if isinstance(item, LiveResult)]
-    assert any(item.raw.state == "gap" for item in heard) and heard[-1].dropped_s > 3 * BUFFER_S
-    assert heard[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
+    results = [item for item in items if isinstance(item, LiveResult)]
+    assert any(item.raw.state == "gap" for item in results) and results[-1].dropped_s > 3 * BUFFER_S
+    assert results[-1].raw.end_s == pytest.approx(audio.now, abs=2 * BUFFER_S)
 
 
 def test_the_hop_is_narrowed_again_after_a_calm_time(model: Model, audio: FakeAudio) -> None:
     listener = listen(model, audio, Microphone("USB mic", 32_000, clock=audio.clock), hop_s=0.5)
     takes = slow_down(listener, audio, BUFFER_S)
-    told: list[tuple[float, str, float]] = []
+    changes: list[tuple[float, str, float]] = []
     starts: list[float] = []
     for item in listener:
         if isinstance(item, HopChange):
-            told.append((audio.now, item.event, item.hop_s))
+            changes.append((audio.now, item.event, item.hop_s))
             takes[0] = 0.0
-        elif told and isinstance(item, LiveResult):
+        elif changes and isinstance(item, LiveResult):
             starts.append(item.raw.start_s)
         if audio.now > 1000:
             break
-    (widened_s, *widened), (narrowed_s, *narrowed) = told  # one each way
+    (widened_s, *widened), (narrowed_s, *narrowed) = changes  # one each way
     assert (widened, narrowed) == (["hop_widened", 1.0], ["hop_narrowed", 0.5])
     assert 300 <= narrowed_s - widened_s < 400 and listener.hop_s == 0.5
     assert starts[-1] - starts[-2] == 0.5
@@ -243,17 +245,17 @@ class Script:
 
     def __init__(self, *sizes: int) -> None:
         self.chunks = iter(sizes)
-        self.heard = 0
+        self.delivered = 0
 
     def poll(self) -> Chunk:
         size = next(self.chunks, None)
         if size is None:
             raise EOFError
-        self.heard += size
-        return Chunk(white(self.heard - size, size)[:, None], 0.0)
+        self.delivered += size
+        return Chunk(white(self.delivered - size, size)[:, None], 0.0)
 
     def close(self) -> None:
-        self.heard = -1
+        self.delivered = -1
 
 
 class Swelling(Script):
@@ -261,8 +263,8 @@ class Swelling(Script):
 
     def poll(self) -> Chunk:
         chunk = super().poll()
-        first = self.heard - len(chunk.samples)
-        return Chunk(chunk.samples * (np.arange(first, self.heard) > 40_000)[:, None], 0.0)
+        first = self.delivered - len(chunk.samples)
+        return Chunk(chunk.samples * (np.arange(first, self.delivered) > 40_000)[:, None], 0.0)
 
 
 def test_every_window_has_its_own_level_in_any_cut(model: Model) -> None:
@@ -279,7 +281,7 @@ def test_every_window_has_its_own_level_in_any_cut(model: Model) -> None:
 
 
 class Broken(Script):
-    """A source that loses what it hears, through no fault of the loop."""
+    """A source that loses its samples, through no fault of the loop."""
 
     def poll(self) -> Chunk:
         return Chunk(super().poll().samples[:0], 0.0, lost_s=0.1)
@@ -299,7 +301,7 @@ def test_inputs_of_any_length_end_one_by_one(model: Model) -> None:
     ends = [item.raw.end_s for item in items if isinstance(item, LiveResult)]
     assert sorted(ends) == [20_000 / 32_000, 1.0, 1.5, 2.0, 2.5, 90_007 / 32_000]
     listener.close()
-    assert short.heard == long.heard == -1
+    assert short.delivered == long.delivered == -1
 
 
 def test_the_ring_gives_back_what_was_written_in_any_cut() -> None:
@@ -330,7 +332,7 @@ def test_a_ring_that_was_cleared_is_as_new() -> None:
         ring.clear()
 
 
-def test_a_slow_reader_of_the_ring_loses_its_backlog_and_knows() -> None:
+def test_a_slow_reader_of_the_ring_loses_its_backlog_and_learns_how_much() -> None:
     ring = RingBuffer(1000, 1)
     for _ in range(9):
         ring.write(np.ones((100, 1), np.float32))

@@ -1,4 +1,4 @@
-"""The hop under load, on a clock that only moves when told to."""
+"""The hop under load, on a clock that tests move."""
 
 from __future__ import annotations
 
