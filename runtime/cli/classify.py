@@ -28,6 +28,7 @@ from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import AudioWarning, ConfigError, TinysceneError
 from runtime.model.prediction import ClipMean, Prediction, clip_mean
 from runtime.streaming.events import Event, EventDetector, EventRules
+from runtime.streaming.stream import Stream
 
 
 def classify(arguments: Namespace) -> int:
@@ -40,6 +41,7 @@ def classify(arguments: Namespace) -> int:
         raise ConfigError("-o writes one row a clip: leave out --events and --json, or -o.")
     model = load_model(arguments.model, arguments.temperature)
     job = _Job(model, event_rules(arguments, model.spec), arguments)
+    job.stream(None)  # a hop that makes no sense is one error, not one a file
     paths = AudioPaths.find(arguments.files)
     into = nullcontext() if arguments.output is None else open_results(arguments.output, model.labels)
     with into as results:
@@ -56,10 +58,14 @@ class _Job:
     rules: EventRules
     arguments: Namespace
 
+    def stream(self, sample_rate: int | None) -> Stream:
+        """A stream with the hop and channel of the command line."""
+        hop_s = self.model.spec.clip_s if self.arguments.hop is None else self.arguments.hop
+        return self.model.stream(hop_s, sample_rate, self.arguments.channel)
+
     def windows(self, file: AudioFile) -> Iterator[Prediction]:
         """The predictions for a file, window after window, in constant memory."""
-        hop_s = self.model.spec.clip_s if self.arguments.hop is None else self.arguments.hop
-        stream = self.model.stream(hop_s, file.sample_rate, self.arguments.channel)
+        stream = self.stream(file.sample_rate)
         for block in file.blocks():
             yield from stream.push(block)
         yield from stream.flush()
