@@ -12,6 +12,7 @@ from runtime.errors import AudioError
 
 _READ_BYTES = 2**16
 _QUEUED = 8  # reads that the thread may be ahead
+_PATIENCE_S = 0.1  # between looks for Ctrl-C
 
 
 class Pipe:
@@ -71,7 +72,12 @@ class Pipe:
         if self._queue is None:
             select.select([self.fd], [], [])  # the descriptor may be one that does not block
             return self._take()
-        data = self._queue.get()
+        while True:
+            try:
+                data = self._queue.get(timeout=_PATIENCE_S)
+                break
+            except queue.Empty:  # Ctrl-C does not interrupt a wait without an end on Windows
+                continue
         if isinstance(data, AudioError):
             raise data
         return data
