@@ -21,9 +21,9 @@ def write_beside(path: str | Path) -> Iterator[Path]:
         TinysceneError: where the folder does not exist or cannot be written to.
     """
     target = Path(path)
-    if target.is_dir():
-        raise TinysceneError(f"{target} is a folder: name a file to write.")
     try:
+        if target.is_dir():
+            raise TinysceneError(f"{target} is a folder: name a file to write.")
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}"
         )

@@ -72,7 +72,11 @@ class AudioFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.name = Path(path), printable(path)
-        if self.path.is_dir():
+        try:
+            is_folder = self.path.is_dir()
+        except OSError as error:  # as for a name that is too long
+            raise AudioError(f"{self.name} cannot be opened ({error.strerror}): check its name.") from error
+        if is_folder:
             raise AudioError(f"{self.name} is a folder: name the audio files in it.")
         if not self.path.exists():
             raise AudioError(f"There is no audio file {self.name}: check its name.")

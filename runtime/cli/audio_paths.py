@@ -42,7 +42,7 @@ class AudioPaths:
         for name in map(str, names):
             if not name:  # as of a shell variable that is not set; Path("") would be the current folder
                 found.problems.append("A name is empty: name audio files or folders of them.")
-            elif Path(name).is_dir():
+            elif _is_folder(name):
                 found._search(name)
             else:
                 found.files.append(name)
@@ -94,3 +94,10 @@ class AudioPaths:
         hidden = name.startswith(".") or name in _NOT_CLIPS
         self.hidden += hidden
         return hidden
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # as for a name that is too long, which the attempt to open it reports
+        return False

@@ -157,6 +157,17 @@ def test_names_that_no_terminal_can_show(tmp_path: Path, wav: Path, model_path: 
         json.dumps(clips, ensure_ascii=False).encode("utf-8")  # no half of a surrogate pair
 
 
+def test_a_name_that_is_too_long_is_one_sentence(
+    wav: Path, model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "a" * 300
+    assert classify(long, f"{long}.wav", wav, "--model", model_path) == 2
+    out, err = capsys.readouterr()
+    assert str(wav) in out and err.count("cannot be opened") == 2
+    with pytest.raises(TinysceneError, match="Cannot write"):
+        classify(wav, "--model", model_path, "-o", tmp_path / f"{long}.csv")
+
+
 def test_a_csv_has_a_row_a_clip_with_the_scores_of_the_api(
     folder: Path, wav: Path, model: Model, model_path: Path, tmp_path: Path
 ) -> None:
