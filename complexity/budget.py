@@ -27,7 +27,7 @@ class Budget:
     Attributes:
         name: what ``--rules`` calls it.
         rule: one sentence that says what is counted.
-        source: where the rule stands.
+        source: document or code that states the rule.
         max_params: parameters, zeros included.
         max_param_bytes: bytes of all parameters, in the data type that the model is stored in.
         max_macs: multiply-accumulate operations of the network for one clip, the front end left out.

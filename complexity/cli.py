@@ -10,6 +10,7 @@ from pathlib import Path
 
 from complexity import network_files
 from complexity.budget import BUDGETS, DEFAULT, Budget
+from complexity.counters.onnx_inputs import InputShapes
 from complexity.measurement import STORED_BYTES, measure, measure_onnx, measure_tflite
 from complexity.report.markdown import comparison_to_markdown, to_markdown
 from complexity.report.plot import plot
@@ -24,7 +25,7 @@ _ROOMY = 0.2  # with --suggest: a model that leaves this share of every limit co
 
 
 def main(arguments: list[str]) -> int:
-    """Run the door; returns 0 where every model is within its limits, 1 where one is over."""
+    """Run the command; returns 0 where every model is within its limits, 1 where one is over."""
     options = _parser().parse_args(arguments)
     budget = _budget(options)
     reports = [_measure_file(path, budget, options) for path in options.models]
@@ -35,13 +36,18 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m complexity", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="hold models against limits; exit code 0 within, 1 over")
+    check = commands.add_parser("check", help="compare models with limits; exit code 0 within, 1 over")
     check.set_defaults(show=_show_each)
     check.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw where everything goes (.png, .svg, .pdf)"
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw MACs, bytes and activations by layer (.png, .svg, .pdf)",
     )
     check.add_argument(
-        "--suggest", action="store_true", help="say which width of the same family would fit (model.pt only)"
+        "--suggest",
+        action="store_true",
+        help="find the width of the same network that would fit (model.pt only)",
     )
     compare = commands.add_parser("compare", help="models side by side; the same exit codes")
     compare.set_defaults(show=_show_side_by_side)
@@ -55,28 +61,58 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "models", nargs="+", type=Path, metavar="MODEL", help="model.pt, .ckpt, .onnx or .tflite"
     )
     parser.add_argument("--rules", choices=BUDGETS, help=f"rules of a challenge (default {DEFAULT.name})")
-    parser.add_argument("--max-params", type=int, metavar="N", help="limits of your own instead")
-    parser.add_argument("--max-bytes", type=int, metavar="N", help="bytes of all parameters")
-    parser.add_argument("--max-macs", type=int, metavar="N", help="MACs of the network per clip")
+    parser.add_argument(
+        "--max-params", type=int, metavar="N", help="your own limit of parameters, instead of --rules"
+    )
+    parser.add_argument(
+        "--max-bytes", type=int, metavar="N", help="your own limit of the bytes of all parameters"
+    )
+    parser.add_argument(
+        "--max-macs", type=int, metavar="N", help="your own limit of the MACs of the network per clip"
+    )
     parser.add_argument(
         "--dtype",
         choices=STORED_BYTES,
         default="int8",
-        help="what a model.pt will be stored in (default int8)",
+        help="data type that a model.pt will be stored in (default int8)",
     )
     parser.add_argument(
-        "--input-shape", type=_shape, metavar="1,1,256,64", help="for an .onnx that leaves its input's open"
+        "--input-shape",
+        type=_shape,
+        action="append",
+        default=[],
+        metavar="[NAME=]1,1,256,64",
+        help="for an .onnx that leaves axes open; with NAME= and once for each where it has several inputs",
     )
     text = parser.add_mutually_exclusive_group()
     text.add_argument("--json", action="store_true", help="one JSON object a line for every model")
     text.add_argument("--markdown", action="store_true", help="for a technical report")
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in text.split(","))
-    if min(sizes) < 1:
-        raise ValueError
-    return sizes
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """The name of an input, empty where none is given, and its shape."""
+    name, _, sizes = text.rpartition("=")  # a name may hold anything
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no shape: give whole numbers from 1, such as 1,1,256,64 or NAME=1,1,256,64"
+        )
+    return name, shape
+
+
+def _input_shapes(options: argparse.Namespace) -> InputShapes | None:
+    given: list[tuple[str, tuple[int, ...]]] = options.input_shape
+    if len(given) == 1 and not given[0][0]:
+        return given[0][1]
+    shapes = dict(given)
+    if "" in shapes:
+        raise ConfigError("--input-shape is given more than once: name the input of each, NAME=1,1,256,64.")
+    if len(shapes) < len(given):
+        raise ConfigError("--input-shape names one input twice: give each input one shape.")
+    return shapes or None
 
 
 def _budget(options: argparse.Namespace) -> Budget:
@@ -88,16 +124,17 @@ def _budget(options: argparse.Namespace) -> Budget:
     if all(limit is None for limit in own.values()):
         return Budget.named(options.rules or DEFAULT.name)
     if options.rules:
-        raise ConfigError("--rules brings its own limits: give either --rules or --max-... .")
+        raise ConfigError("--rules has its own limits: give either --rules or --max-... .")
     return Budget.custom(**own)
 
 
 def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Report:
-    if path.suffix == ".onnx":
-        return measure_onnx(path, input_shape=options.input_shape, budget=budget)
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return measure_onnx(path, input_shape=_input_shapes(options), budget=budget)
     if options.input_shape:
-        raise ConfigError(f"--input-shape is for .onnx files; {path} tells its own: leave it out.")
-    if path.suffix == ".tflite":
+        raise ConfigError(f"--input-shape is for .onnx files; {path} holds its own: leave it out.")
+    if suffix == ".tflite":
         return measure_tflite(path, budget=budget)
     loaded = network_files.load(path)
     report = measure(
@@ -145,7 +182,7 @@ def _show_side_by_side(reports: Sequence[Report], options: argparse.Namespace) -
 
 def _suggest(path: Path, report: Report, options: argparse.Namespace) -> list[Suggestion]:
     """Which widths would fit, where the model is over its limits or far under them."""
-    if path.suffix in _GRAPHS:
+    if path.suffix.lower() in _GRAPHS:
         raise ConfigError(f"--suggest builds other widths of a student, not of {path}: give its model.pt.")
     limits = report.budget.limits
     roomy = all(left > _ROOMY * limits[name] for name, left in report.headroom.items())

@@ -1,11 +1,10 @@
-"""Multiplications that a front end spends before the network hears anything."""
+"""Multiplications of a front end, from waveform to log-mel; they are outside every rule."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from complexity.fft import fft_multiplications
 from runtime.audio.mel_filter_bank import mel_filter_bank
 from runtime.spec import FrontEndSpec
 
@@ -14,10 +13,8 @@ def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
     """Multiplications of ``frames`` log-mel frames; additions, roots and logarithms are not counted.
 
     Per frame: ``hop_length`` for the pre-emphasis (where there is one), ``win_length`` for the window,
-    ``n_fft * log2(n_fft)`` for the real FFT, two for the power of each bin, one for each non-zero entry
-    of the mel matrix and one per band to normalise. The FFT is the radix-2 one of half the length,
-    n/4 * log2(n/2) butterflies and n/4 twiddles to unpack, each a complex product of four
-    multiplications (Cooley and Tukey, 1965), which sums to the formula above.
+    ``n_fft * log2(n_fft)`` for the real FFT (`complexity.fft`), two for the power of each bin, one for
+    each non-zero entry of the mel matrix and one per band to normalise.
 
     Args:
         spec: the front end.
@@ -27,7 +24,7 @@ def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
     per_frame = (
         (spec.hop_length if spec.preemphasis else 0)
         + spec.win_length
-        + round(spec.n_fft * math.log2(spec.n_fft))
+        + fft_multiplications(spec.n_fft, real=True)
         + 2 * bins
         + int(np.count_nonzero(mel_filter_bank(spec)))
         + spec.n_mels

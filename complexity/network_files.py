@@ -1,6 +1,6 @@
-"""Files that hold a network to build, such as model.pt: other packages register who reads them.
+"""Files that hold a network to build, such as model.pt: other packages register their loaders.
 
-This package imports nothing to its right, so it cannot build a student. Whoever can registers a loader as an
+This package does not import ``train``, so it cannot build a student. ``train`` registers a loader as an
 entry point of the group ``tinyscene.network_files``, named after the file's suffix (pyproject.toml).
 """
 
@@ -11,15 +11,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from complexity.file_kinds import identify_program
 from runtime.entry_point import require
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, ModelFileError
 from runtime.spec import FrontEndSpec
 
 GROUP = "tinyscene.network_files"
 
 
 class NetworkFile(Protocol):
-    """What a loader returns: a network that is built on request, and what it was trained with."""
+    """What a loader returns: a network to build, and the front end that it was trained with."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -44,12 +45,19 @@ def load(path: Path) -> NetworkFile:
     """Read a network from a file by the loader that is registered for its suffix.
 
     Raises:
-        ConfigError: where no loader is registered for it.
+        ConfigError: where no loader is registered for it, or it holds a program and not a network's weights.
         MissingExtraError: where torch is not installed.
         ModelFileError: where the file cannot be used.
     """
+    program = identify_program(path)
+    if program:
+        raise ConfigError(f"{path} cannot be measured: {program}.")
     loaders = {entry.name: entry for entry in entry_points(group=GROUP)}
     suffix = path.suffix.lower().lstrip(".")
+    if suffix not in loaders and not path.exists():
+        raise ModelFileError(
+            f"There is no file {path}: give a model.pt, .ckpt, .onnx or .tflite that exists."
+        )
     if suffix not in loaders:
         known = ", ".join(f".{name}" for name in sorted({*loaders, "onnx", "tflite"}))
         raise ConfigError(f"{path} cannot be measured: give a file that ends in one of {known}.")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from complexity.budget import Budget
+from complexity.counters.float_reference import float_reference, make_inputs
 from complexity.counters.torchinfo_count import count_official
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ def suggest(
         element_bytes: bytes of one stored parameter.
 
     Returns:
-        One suggestion for each argument with which some value fits, the costliest network first.
+        One suggestion for each argument with which some value fits, the network with the most MACs first.
     """
 
     def try_steps(name: str, steps: int) -> Suggestion | None:
         value = type(WIDTHS[name])(round(steps * WIDTHS[name], 6))
-        rows = count_official(build({**arguments, name: value}), input_shape)
-        params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
+        network = float_reference(build({**arguments, name: value}))
+        layers = count_official(network, make_inputs(network, input_shape))
+        params, macs = sum(layer.params for layer in layers), sum(layer.macs for layer in layers)
         left = budget.headroom(params=params, param_bytes=params * element_bytes, macs=macs)
         return Suggestion(name, value, params, macs) if min(left.values(), default=0) >= 0 else None
 

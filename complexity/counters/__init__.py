@@ -1,1 +1,6 @@
-"""Readers that count: torch modules, ONNX graphs, TFLite files, and the cost of every operator."""
+"""Counters of torch modules, ONNX files and TFLite files, and tables with the cost of every operator.
+
+By the official rule: ``torchinfo_count`` (modules with weights) and ``uncounted_operations`` (what the rule
+reads as zero: GRN, attention, every functional operation). As executed: ``torch_trace``, ``onnx_count``,
+``tflite_file``, with the costs in ``aten_operators``, ``onnx_operators``, ``tflite_operators``.
+"""

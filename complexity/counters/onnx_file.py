@@ -1,216 +1,245 @@
-"""An ONNX file, parsed, fixed to one input shape at batch 1, with the shape of every tensor."""
+"""An ONNX file, checked, with the shape of every tensor at batch 1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
-from complexity.counters.onnx_operators import COSTS, QUANTIZED_FORMS, Shape
+from complexity.counters.onnx_external_data import (
+    EXTERNAL,
+    external_files,
+    graphs_of,
+    load_small_tensors,
+    require_external_data,
+    tensors_of,
+)
+from complexity.counters.onnx_inputs import InputShapes, fix_input_shapes
+from complexity.counters.onnx_operators import COSTS, REPEATED
+from complexity.counters.onnx_quantized_forms import rewrite_quantized
+from complexity.counters.onnx_shapes import ElementType, Inferred, Shape, infer
+from complexity.error_text import first_line
+from complexity.file_kinds import identify
 from runtime.entry_point import require
-from runtime.errors import ConfigError, ModelFileError
+from runtime.errors import ModelFileError
 from runtime.spec import ModelSpec
 
 
 @dataclass(frozen=True)
-class ElementType:
-    """A data type by numpy's name, and the bytes of one element (half a byte for int4)."""
-
-    name: str
-    bytes: float
-
-
-@dataclass(frozen=True)
 class OnnxFile:
-    """A checked graph of known operators; QOperator nodes are written as what they quantize.
+    """A checked graph of known operators; quantized forms are written as the operators they stand for.
 
     Attributes:
         path: of the file.
+        files: the file and those beside it that hold its weights.
         proto: the ``ModelProto``.
-        shapes: of every tensor.
-        types: data type of every tensor.
+        inferred: shapes, data types and small constants.
         scales: names of the tensors that are scales and zero points.
-        spec: our description inside the file; None where it is somebody else's.
+        spec: this project's metadata in the file; None where another tool wrote it.
+        idle: nodes of branches that are not counted; their parameters are stored all the same.
     """
 
     path: Path
+    files: tuple[Path, ...]
     proto: Any
-    shapes: dict[str, Shape]
-    types: dict[str, ElementType]
+    inferred: Inferred
     scales: frozenset[str]
     spec: ModelSpec | None
+    idle: tuple[Any, ...] = ()
 
     def shape(self, tensor: str) -> Shape:
-        """Shape of a tensor. Raises ModelFileError where the graph does not tell it."""
-        if tensor not in self.shapes:
+        """Shape of a tensor. Raises ModelFileError where it depends on the data."""
+        if tensor not in self.inferred.shapes:
             raise ModelFileError(
-                f"The shape of '{tensor}' in {self.path} cannot be told from the graph: give the "
-                "input's with --input-shape, or export it again with fixed shapes."
+                f"The shape of '{tensor}' in {self.path} cannot be computed from the shapes of the inputs: "
+                "give those with --input-shape, or export the model again with fixed shapes."
             )
-        return self.shapes[tensor]
+        return self.inferred.shapes[tensor]
 
     def type(self, tensor: str) -> ElementType:
-        """Data type of a tensor. Raises ModelFileError where the graph does not tell it."""
-        if tensor not in self.types:
+        """Data type of a tensor. Raises ModelFileError where the graph does not give it."""
+        if tensor not in self.inferred.types:
             raise ModelFileError(
-                f"The data type of '{tensor}' in {self.path} cannot be told from the graph: export it again."
+                f"The data type of '{tensor}' in {self.path} does not follow from the graph: export it again."
             )
-        return self.types[tensor]
+        return self.inferred.types[tensor]
 
     def bytes(self, tensor: str) -> int:
         """Bytes of a tensor."""
         return ceil(prod(self.shape(tensor)) * self.type(tensor).bytes)
 
-    @property
-    def parts(self) -> list[Path]:
-        """The file and those beside it that hold its weights, as far as they are there."""
-        return [self.path, *filter(Path.is_file, sorted(_side_files(self.proto, self.path)))]
+    def replace_graph(self, proto: Any, idle: tuple[Any, ...]) -> OnnxFile:
+        """The same file with another form of its graph; its shapes are inferred anew."""
+        return dataclasses.replace(self, proto=proto, inferred=infer(proto, self.path), idle=idle)
 
 
-def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> OnnxFile:
-    """Read a model.onnx, ours or anyone's.
+def read_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxFile:
+    """Read an ONNX file of this project or of any other tool.
 
     Args:
-        path: the file; weights may lie in another file, which is not opened.
-        input_shape: shape of its input, for a graph that leaves it open; the batch is taken as 1.
+        path: the file; weights that lie in files beside it must exist and are not read.
+        input_shape: shape of its only input, or shapes by the names of inputs, where the graph leaves
+            them open; the batch counts as 1.
 
     Raises:
-        ModelFileError: where the file is no ONNX model, or holds operators or shapes that are unknown.
+        ConfigError: where ``input_shape`` does not fit the inputs.
+        ModelFileError: where the file is no ONNX model, was exported in training mode, lacks weights, or
+            holds operators or shapes that are unknown.
     """
     path = Path(path)
-    onnx = require("onnx", extra="complexity")
-    proto = _parse(onnx, path)
-    scales = _rewrite_quantized(proto.graph)
+    proto = _parse(path)
+    files = (path, *external_files(proto, path))
+    load_small_tensors(proto, path)
+    if proto.functions:
+        proto = require("onnx.inliner", extra="complexity").inline_local_functions(proto)
+    spec = _read_spec(proto)
+    _refuse_training_mode(proto, path)
+    scales = rewrite_quantized(proto.graph)
     _refuse_unknown(proto.graph, path)
-    _fix_input_shape(proto.graph, input_shape, path)
+    fix_input_shapes(proto.graph, input_shape, path)
+    return OnnxFile(path, files, proto, infer(proto, path), scales, spec)
+
+
+def _parse(path: Path) -> Any:
+    onnx = require("onnx", extra="complexity")
+    message = require("google.protobuf.message", extra="complexity")
+    proto = onnx.ModelProto()
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-        shapes, types = _describe_tensors(onnx, inferred.graph)
-    except Exception as error:  # the C++ side raises plain RuntimeErrors, unknown types are KeyErrors
-        raise ModelFileError(
-            f"The shapes or types inside {path} contradict each other or the input shape: "
-            "give the shape that the model takes with --input-shape, or export it again."
-        ) from error
-    return OnnxFile(path, inferred, shapes, types, scales, _read_spec(proto))
+        proto.ParseFromString(_read(path))
+    except message.DecodeError as error:
+        raise ModelFileError(_explain_foreign(path)) from error
+    if not proto.graph.node:
+        kind = identify(path) or "its graph is empty"
+        raise ModelFileError(f"{path} is no ONNX model with operators ({kind}): copy or export it again.")
+    require_external_data(proto, path)
+    _check(proto, path)
+    return proto
 
 
-def _parse(onnx: Any, path: Path) -> Any:
-    if not path.is_file():
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder: give the .onnx file in it.")
+    if not path.exists():
         raise ModelFileError(f"There is no file {path}: `python -m export onnx` makes a model.onnx.")
     try:
-        proto = onnx.load(path, load_external_data=False)
-        if not _side_files(proto, path):  # the checker would look for those weights, which are not needed
-            onnx.checker.check_model(proto)
-    except Exception as error:  # protobuf and the checker raise whatever they like on damaged bytes
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read ({error.strerror}): mend that first.") from error
+
+
+def _explain_foreign(path: Path) -> str:
+    kind = identify(path)
+    if kind:
+        return f"{path} is not an ONNX model: {kind}."
+    return (
+        f"{path} is not an ONNX model that can be parsed: its bytes are no complete protobuf message, as "
+        "when a file is cut short or damaged; copy or export it again."
+    )
+
+
+def _check(proto: Any, path: Path) -> None:
+    onnx = require("onnx", extra="complexity")
+    try:
+        onnx.checker.check_model(_for_checker(proto))
+    except UnicodeDecodeError as error:  # the checker quotes what it refuses
         raise ModelFileError(
-            f"{path} is not an ONNX model that onnx {onnx.__version__} reads: it is damaged, cut short, "
-            "newer or of another kind; copy or export it again."
+            f"{path} is a damaged ONNX model (a name in it is no UTF-8 text): copy or export it again."
         ) from error
-    if not proto.graph.node:
-        raise ModelFileError(f"{path} is an ONNX model without any operator: export it again.")
-    return onnx.inliner.inline_local_functions(proto) if proto.functions else proto
+    except onnx.checker.ValidationError as error:
+        raise ModelFileError(
+            f"{path} is not a valid ONNX model, onnx {onnx.__version__} says: {first_line(error)}; upgrade "
+            "onnx where the model is newer, or export it again."
+        ) from error
 
 
-def _side_files(proto: Any, path: Path) -> set[Path]:
-    """The files beside an .onnx that hold weights of it."""
-    return {
-        path.parent / entry.value
-        for tensor in proto.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+def _for_checker(proto: Any) -> Any:
+    """A copy for onnx's checker, which refuses values without a shape and opens external files.
+
+    Such values are legal, and the content of those files does not matter here.
+    """
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    for graph in all_graphs(copy.graph):
+        for value in (*graph.input, *graph.output):
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.shape.SetInParent()
+    for tensor in tensors_of(copy.graph):
+        if tensor.data_location == EXTERNAL:
+            del tensor.external_data[:], tensor.dims[:]
+            tensor.data_location = 0
+            tensor.dims.append(0)
+    return copy
 
 
-def _rewrite_quantized(graph: Any) -> frozenset[str]:
-    """Turn QOperator nodes into the operators they quantize; return scales and zero points."""
-    scales: set[str] = set()
+def all_graphs(graph: Any) -> Iterator[Any]:
+    """A graph and the graphs inside its nodes, such as the branches of If."""
+    yield graph
     for node in graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            scales.update(node.input[1:])
-        data = _data_inputs(node)
-        if data is None:
-            continue
-        kept = [node.input[i] for i in data if i < len(node.input)]
-        scales.update(name for name in node.input if name not in kept)
-        node.op_type = (
-            "Concat" if node.op_type == "QLinearConcat" else QUANTIZED_FORMS[node.domain, node.op_type][0]
-        )
-        node.domain = ""
-        del node.input[:]
-        node.input.extend(kept)
-    return frozenset(scales - {""})
+        for attribute in node.attribute:
+            for inner in graphs_of(attribute):
+                yield from all_graphs(inner)
 
 
-def _data_inputs(node: Any) -> Sequence[int] | None:
-    if (node.domain, node.op_type) == ("com.microsoft", "QLinearConcat"):
-        return range(2, len(node.input), 3)
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    form = QUANTIZED_FORMS.get((domain, node.op_type))
-    return form[1] if form else None
+def _refuse_training_mode(proto: Any, path: Path) -> None:
+    """Refuse what only training executes: batch statistics and random zeros."""
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
+    for graph in all_graphs(proto.graph):
+        for node in graph.node:
+            if node.op_type == "BatchNormalization":
+                # before opset 14, outputs beyond the first are the statistics of training
+                training = _flag(node, "training_mode") if opset >= 14 else sum(map(bool, node.output)) > 1
+            else:
+                training = (
+                    node.op_type == "Dropout" and len(node.input) > 2 and _is_true(graph, node.input[2])
+                )
+            if training:
+                raise ModelFileError(
+                    f"{path} was exported in training mode ({node.op_type} '{node.name or node.output[0]}' "
+                    "is set to training): call eval() on the network and export it again."
+                )
+
+
+def _flag(node: Any, name: str) -> bool:
+    return any(attribute.name == name and attribute.i for attribute in node.attribute)
+
+
+def _is_true(graph: Any, name: str) -> bool:
+    numpy_helper = require("onnx.numpy_helper", extra="complexity")
+    stored = [tensor for tensor in graph.initializer if tensor.name == name]
+    stored += [
+        attribute.t
+        for node in graph.node
+        if node.op_type == "Constant" and name in node.output
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    ]
+    return any(bool(numpy_helper.to_array(tensor).any()) for tensor in stored)
 
 
 def _refuse_unknown(graph: Any, path: Path) -> None:
+    nodes = [node for inner in all_graphs(graph) for node in inner.node]
+    repeated = sorted({node.op_type for node in nodes if node.op_type in REPEATED})
+    if repeated:
+        raise ModelFileError(
+            f"{path} holds {', '.join(repeated)}, which runs a part of the network as often as the data "
+            "says, so its cost is not fixed: export the model with the loop unrolled, or measure its body."
+        )
     unknown = sorted(
         {
             f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-            for node in graph.node
+            for node in nodes
             if node.domain not in ("", "ai.onnx") or node.op_type not in COSTS
         }
+        - {"If"}
     )
     if unknown:
         raise ModelFileError(
             f"{path} holds operators whose cost is unknown here ({', '.join(unknown)}): replace them, "
             "or ask for them in an issue; a silent zero would be wrong."
         )
-
-
-def _fix_input_shape(graph: Any, given: Sequence[int] | None, path: Path) -> None:
-    """Write the one input shape into the graph, batch 1, and forget shapes that other sizes left behind."""
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    if given is not None and len(inputs) != 1:
-        raise ConfigError(f"{path} has {len(inputs)} inputs and --input-shape names only one.")
-    for value in inputs:
-        dims = value.type.tensor_type.shape.dim
-        fixed = [d.dim_value or None for d in dims]
-        sizes = fixed if given is None else list(given)
-        if len(sizes) != len(dims) or any(a and a != b for a, b in zip(fixed[1:], sizes[1:], strict=True)):
-            raise ConfigError(
-                f"The input '{value.name}' of {path} is {_write(fixed)}, which --input-shape "
-                f"{_write(sizes)} does not fit: give one that does."
-            )
-        if None in sizes[1:]:
-            raise ModelFileError(
-                f"The input '{value.name}' of {path} is {_write(fixed)}, open where the question marks "
-                "are: fill them in with --input-shape, such as --input-shape 1,1,256,64."
-            )
-        for dim, size in zip(dims, [1, *sizes[1:]], strict=False):
-            dim.dim_value = size
-    del graph.value_info[:]
-    for value in graph.output:
-        value.type.tensor_type.ClearField("shape")
-
-
-def _write(sizes: Sequence[int | None]) -> str:
-    return ",".join("?" if size is None else str(size) for size in sizes)
-
-
-def _describe_tensors(onnx: Any, graph: Any) -> tuple[dict[str, Shape], dict[str, ElementType]]:
-    shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
-    types: dict[str, int] = {t.name: t.data_type for t in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
-        types[value.name] = tensor.elem_type
-    return shapes, {name: _element_type(onnx, kind) for name, kind in types.items() if kind}
-
-
-def _element_type(onnx: Any, elem_type: int) -> ElementType:
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(elem_type)
-    return ElementType(dtype.name, 0.5 if dtype.name in ("int4", "uint4") else dtype.itemsize)
 
 
 def _read_spec(proto: Any) -> ModelSpec | None:

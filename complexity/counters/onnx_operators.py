@@ -11,26 +11,28 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from complexity.counters.onnx_shapes import Shape
+from complexity.fft import fft_multiplications, fft_operations
 from complexity.operations import Work, words
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Operands:
-    """What a cost formula sees of a node: shapes of its operands, and which of them are parameters.
+    """What a cost formula reads of a node: shapes of its operands, and which of them are parameters.
 
     Attributes:
         inputs: shape of every input; None where an optional one is absent.
         outputs: shape of every output.
         constant: whether each input is a constant of the graph.
         attributes: of the node.
+        values: numpy array of every input that is a small constant, else None.
     """
 
     inputs: Sequence[Shape | None]
     outputs: Sequence[Shape]
     constant: Sequence[bool]
     attributes: dict[str, Any]
+    values: Sequence[Any] = ()
 
     def shape(self, index: int) -> Shape:
         """Shape of an input; () where it is absent."""
@@ -67,13 +69,24 @@ def _conv_transpose(x: Operands) -> Work:
     )
 
 
+def _deform_conv(x: Operands) -> Work:
+    """Bilinear sampling (four taps) of every input of every product, and the convolution."""
+    taps = prod(x.outputs[0][2:]) * x.shape(0)[1] * prod(x.shape(1)[2:])
+    return Work(
+        macs=prod(x.outputs[0]) * prod(x.shape(1)[1:]),
+        **_per(taps, 7, 4),
+        official=prod(x.outputs[0][2:]) * (x.size(1) + x.parameters(3)),
+    )
+
+
 def _gemm(x: Operands) -> Work:
     inner = x.shape(0)[0 if x.attributes.get("transA") else 1]
     return Work(macs=prod(x.outputs[0]) * inner, official=x.parameters(0, 1, 2))
 
 
 def _matmul(x: Operands) -> Work:
-    return Work(macs=prod(x.outputs[0]) * x.shape(0)[-1], official=x.parameters(0, 1))
+    # a third input is the bias of a fused form
+    return Work(macs=prod(x.outputs[0]) * x.shape(0)[-1], official=x.parameters(0, 1, 2))
 
 
 def _einsum(x: Operands) -> Work:
@@ -130,6 +143,57 @@ def _pool(x: Operands) -> Work:
     return Work(elementwise=prod(x.outputs[0]) * prod(x.attributes["kernel_shape"]))
 
 
+def _resize(x: Operands) -> Work:
+    """Nearest copies; linear and cubic interpolation sum two or four taps along every spatial axis."""
+    taps = {"linear": 2, "bilinear": 2, "cubic": 4}.get(x.attributes.get("mode", b"nearest").decode(), 1)
+    window: int = taps ** max(len(x.shape(0)) - 2, 1)
+    return Work() if taps == 1 else Work(**_per(prod(x.outputs[0]), 2 * window - 1, window))
+
+
+def _grid_sample(x: Operands) -> Work:
+    mode = x.attributes.get("mode", b"bilinear").decode()
+    taps = {"nearest": 1, "bicubic": 4, "cubic": 4}.get(mode, 2)
+    window: int = taps ** (len(x.shape(0)) - 2)
+    return Work(**_per(prod(x.outputs[0]), 2 * window - 1, window))
+
+
+def _stft(x: Operands) -> Work:
+    """One window and one transform per frame; [batch, samples, 1 or 2] to [batch, frames, bins, 2]."""
+    batch, frames, bins, _ = x.outputs[0]
+    length = x.shape(2)[0] if x.shape(2) else int(x.values[3]) if x.size(3) else 0
+    if not length:  # of a one-sided spectrum; the window gives it in all graphs that exporters write
+        length = 2 * (bins - 1)
+    real = len(x.shape(0)) < 3 or x.shape(0)[2] == 1
+    windowed = length * bool(x.shape(2))
+    return Work(
+        elementwise=batch * frames * (fft_operations(length, real=real) + windowed),
+        multiplies=batch * frames * (fft_multiplications(length, real=real) + windowed),
+    )
+
+
+def _dft(x: Operands) -> Work:
+    shape = x.shape(0)  # [..., axis, ..., 1 for real or 2 for complex]
+    axis = int(x.values[2]) if x.size(2) else x.attributes.get("axis", -2)
+    inverse, one_sided = bool(x.attributes.get("inverse")), bool(x.attributes.get("onesided"))
+    length = max(shape[axis], x.outputs[0][axis])
+    transforms = prod(shape[:-1]) // shape[axis]
+    real = shape[-1] == 1 or (inverse and one_sided)
+    return Work(
+        elementwise=transforms * fft_operations(length, real=real),
+        multiplies=transforms * fft_multiplications(length, real=real),
+    )
+
+
+def _sum_of_inputs(x: Operands) -> Work:
+    return Work(**_per(prod(x.outputs[0]), len(x.inputs) - 1, 0))
+
+
+def _lrn(x: Operands) -> Work:
+    """Square, sum over neighbours, scale, shift, power, divide."""
+    size = x.attributes["size"]
+    return Work(**_per(prod(x.shape(0)), size + 4, 4))
+
+
 def _nothing(x: Operands) -> Work:
     return Work()
 
@@ -148,18 +212,27 @@ COSTS: dict[str, Cost] = {
     "BatchNormalization": _norm(2, 1),
     **_table("MatMul MatMulInteger", _matmul),
     **_table("LSTM GRU RNN", _recurrent),
+    "DeformConv": _deform_conv,
+    **_table("Resize Upsample", _resize),
+    "GridSample": _grid_sample,
+    "STFT": _stft,
+    "DFT": _dft,
+    "LRN": _lrn,
+    **_table("Sum Mean", _sum_of_inputs),
+    "RotaryEmbedding": _of_output(3, 2),
+    "MeanVarianceNormalization": _of_input(6, 3),
     # mean, centre, square, sum, divide, scale, shift
     **_table("LayerNormalization InstanceNormalization GroupNormalization", _norm(7, 3)),
     "RMSNormalization": _norm(4, 3),
     "LpNormalization": _of_output(3, 2),
     **_table("AveragePool MaxPool LpPool", _pool),
-    **_table("GlobalAveragePool GlobalMaxPool", _of_input(1)),
+    **_table("GlobalAveragePool GlobalMaxPool GlobalLpPool", _of_input(1)),
     **_table(
         "ReduceSum ReduceMean ReduceMax ReduceMin ReduceL1 ReduceLogSum ReduceLogSumExp ArgMax ArgMin "
-        "CumSum TopK",
+        "CumSum TopK Hardmax",
         _of_input(1),
     ),
-    **_table("ReduceProd ReduceL2 ReduceSumSquare", _of_input(2, 1)),
+    **_table("ReduceProd ReduceL2 ReduceSumSquare CumProd", _of_input(2, 1)),
     # maximum, exponential, sum, divide
     **_table("Softmax LogSoftmax", _of_output(4, 1)),
     **_table("Mul Div Pow Reciprocal PRelu LeakyRelu Elu Celu Selu", _of_output(1, 1)),
@@ -169,30 +242,43 @@ COSTS: dict[str, Cost] = {
     **_table(
         "Add Sub Neg Abs Max Min Relu Clip ThresholdedRelu Ceil Floor Round Sign Not And Or Xor Greater Less "
         "Equal GreaterOrEqual LessOrEqual Where Exp Log Sqrt Sigmoid Tanh Erf Softplus Softsign Sin Cos Mod "
-        "IsNaN IsInf",
+        "IsNaN IsInf Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Shrink BitwiseAnd BitwiseOr BitwiseXor "
+        "BitwiseNot BitShift Col2Im",
         _of_output(1),
     ),
     **_table(
         "Concat Split Slice Gather GatherElements GatherND ScatterND ScatterElements Transpose Pad Expand "
         "Tile Cast CastLike DepthToSpace SpaceToDepth Reshape Flatten Squeeze Unsqueeze Identity Dropout "
-        "Shape Size Constant ConstantOfShape Range EyeLike Trilu",
+        "Shape Size Constant ConstantOfShape Range EyeLike Trilu OneHot Scatter MaxUnpool ReverseSequence "
+        "CenterCropPad HannWindow HammingWindow BlackmanWindow MelWeightMatrix",
         _nothing,
     ),
 }  # fmt: skip
 
 VIEWS = words("Reshape Flatten Squeeze Unsqueeze Identity Dropout")
 
-# elementwise operators may write over an input that nobody else reads
+# elementwise operators may write over an input that no other node reads
 IN_PLACE = words(
     "BatchNormalization Mul Div Pow Reciprocal PRelu LeakyRelu Elu Celu Selu HardSigmoid Gelu Swish "
     "Mish HardSwish Add Sub Neg Abs Max Min Relu Clip ThresholdedRelu Ceil Floor Round Sign Where Exp Log "
     "Sqrt Sigmoid Tanh Erf Softplus Softsign Sin Cos Softmax LogSoftmax"
 )
 
-# inputs that hold running statistics, not parameters
-STATISTICS = {"BatchNormalization": (3, 4)}
+# inputs that are stored but are no parameters: running statistics, and the window of a transform
+STATISTICS = {"BatchNormalization": (3, 4), "STFT": (2,)}
 
-# operators that ONNX Runtime executes on integers when they stand between DequantizeLinear and
+# inputs that only configure the operator, though they are floats
+SETTINGS = {"Resize": (1, 2), "Upsample": (1,)}
+
+# operators that repeat a part of the network, whose cost therefore is not fixed
+REPEATED = words("Loop Scan SequenceMap")
+
+# operators with weights: what they read beside their first input counts in the data type of the weights
+WEIGHTED = words(
+    "Conv ConvInteger ConvTranspose DeformConv Gemm MatMul MatMulInteger Einsum Attention LSTM GRU RNN"
+)
+
+# operators that ONNX Runtime executes on integers when they lie between DequantizeLinear and
 # QuantizeLinear (its QDQ node units)
 INTEGER = words(
     "Conv ConvTranspose Gemm MatMul Add Sub Mul Div AveragePool GlobalAveragePool MaxPool Concat Split Slice "
@@ -201,23 +287,5 @@ INTEGER = words(
     "Where"
 )
 
-# activations that an integer operator swallows: they stand between it and its QuantizeLinear
+# activations that are fused into an integer operator: they lie between it and its QuantizeLinear
 FUSED = words("Relu Clip")
-
-# QOperator forms -> the operator that they quantize and where its data inputs stand;
-# what stands between are scales and zero points. QLinearConcat repeats (data, scale, zero point) from 2 on.
-QUANTIZED_FORMS: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {
-    ("", "QLinearConv"): ("Conv", (0, 3, 8)),
-    ("", "QLinearMatMul"): ("MatMul", (0, 3)),
-    ("", "ConvInteger"): ("ConvInteger", (0, 1)),
-    ("", "MatMulInteger"): ("MatMulInteger", (0, 1)),
-    ("com.microsoft", "QuantizeLinear"): ("QuantizeLinear", (0, 1, 2)),
-    ("com.microsoft", "DequantizeLinear"): ("DequantizeLinear", (0, 1, 2)),
-    ("com.microsoft", "QGemm"): ("Gemm", (0, 3, 6)),
-    ("com.microsoft", "QLinearAdd"): ("Add", (0, 3)),
-    ("com.microsoft", "QLinearMul"): ("Mul", (0, 3)),
-    **{
-        ("com.microsoft", f"QLinear{name}"): (name, (0,))
-        for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax", "ReduceMean")
-    },
-}

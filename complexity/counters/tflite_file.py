@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from math import ceil, prod
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from complexity.counters.tflite_operators import COSTS, IN_PLACE, VIEWS, TfliteOperands
+from complexity.error_text import first_line
+from complexity.file_kinds import identify
 from complexity.operations import Graph, Node
 from runtime.entry_point import require
 from runtime.errors import ModelFileError
@@ -19,6 +22,10 @@ _TYPES = {
     6: ("bool", 1), 7: ("int16", 2), 9: ("int8", 1), 10: ("float64", 8), 15: ("uint32", 4),
     16: ("uint16", 2), 17: ("int4", 0.5),
 }  # fmt: skip
+# what flatbuffers raise where the bytes are not what their schema says
+_UNREADABLE = (
+    struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
 _SETTINGS = ("int32", "int64", "bool")  # of operators without weights: shapes and axes, not parameters
 
 
@@ -51,20 +58,25 @@ def count_tflite(path: Path) -> TfliteCount:
     tflite = require("tflite", extra="tflite")
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}.")
+    data = path.read_bytes()
+    if data[4:8] != b"TFL3":
+        kind = identify(path) or "bytes 4 to 8 are not TFL3"
+        raise ModelFileError(f"{path} is not a TFLite model ({kind}): give one, or convert it again.")
     try:
-        data = path.read_bytes()
-        if data[4:8] != b"TFL3":
-            raise ModelFileError(f"{path} is not a TFLite model: it is damaged or of another kind.")
         model = tflite.Model.GetRootAsModel(data, 0)
         for index in range(model.BuffersLength()):
             model.Buffers(index).DataAsNumpy()  # fails where the file is cut short
         if model.SubgraphsLength() == 1:
             return _Reader(tflite, model, path).count()
-    except ModelFileError:
-        raise
-    except Exception as error:  # flatbuffers read whatever the bytes point to
-        raise ModelFileError(f"{path} is damaged or cut short: copy or convert it again.") from error
-    raise ModelFileError(f"{path} has several graphs, of which only one can be weighed: convert it without.")
+    except _UNREADABLE as error:
+        raise ModelFileError(
+            f"{path} cannot be read as a TFLite model, for its tables point at bytes that are not there or "
+            f"hold something else ({type(error).__name__}: {first_line(error)}): copy or convert it again."
+        ) from error
+    raise ModelFileError(
+        f"{path} has {model.SubgraphsLength()} graphs, and only a file with one can be measured: convert it "
+        "without control flow."
+    )
 
 
 class _Reader:
@@ -102,7 +114,12 @@ class _Reader:
             [self._shape(i) for i in written],
             operator.BuiltinOptions(),
         )
-        work = COSTS[kind](operands)
+        try:
+            work = COSTS[kind](operands)
+        except (LookupError, AttributeError) as error:  # an input or the options are missing
+            raise ModelFileError(
+                f"The operator {kind} in {self._path} lacks an input or its options: convert the file again."
+            ) from error
         params, param_bytes = self._store(read, has_weights=work.macs > 0)
         return Node(
             name=self._name(written[0]),

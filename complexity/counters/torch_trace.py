@@ -1,8 +1,8 @@
-"""What a float network will execute: one run on zeros, every ATen call written down.
+"""What a float network will execute: one run on zeros, every ATen call recorded.
 
-torchinfo sees modules; a product or a multiplication that a ``forward`` calls as a function escapes it.
-Here each call is seen, with the module that made it, and batch norm behind a convolution counts nothing
-because every exporter folds it into the weights.
+torchinfo counts modules; it misses a product or a multiplication that a ``forward`` calls as a function.
+Here each call is recorded with the module that made it. Batch norm behind a convolution and whatever reads
+only parameters and buffers cost nothing, because every exporter folds them into the weights.
 """
 
 from __future__ import annotations
@@ -37,23 +37,21 @@ class Trace:
     weighted: tuple[bool, ...]
 
 
-def trace(model: nn.Module, input_shape: Sequence[int], *, element_bytes: float) -> Trace:
-    """Run a network on zeros at batch 1 and write down what it calls.
+def trace(model: nn.Module, inputs: Sequence[torch.Tensor], *, element_bytes: float) -> Trace:
+    """Run a network and record what it calls.
 
     Args:
-        model: a float32 network in eval mode (`complexity.counters.torchinfo_count.float_twin`); it gets
-            hooks.
-        input_shape: [batch, ...]; the batch is taken as 1.
+        model: a float32 network in eval mode (`complexity.counters.float_reference`); it gets hooks.
+        inputs: zeros at batch 1, on which it runs.
         element_bytes: what one element of an activation will take.
 
     Raises:
         ConfigError: where a torch operator is unknown.
     """
     torch = require("torch", extra="train")
-    example = torch.zeros(1, *input_shape[1:])
-    recorder = _Recorder(model, example, element_bytes)
+    recorder = _Recorder(model, inputs, element_bytes)
     with torch.no_grad(), _plain_attention(), _dispatch_to(recorder.record):
-        output = model(example)
+        output = model(*inputs)
     return recorder.finish(output)
 
 
@@ -88,35 +86,43 @@ def _dispatch_to(record: Any) -> Any:
 
 
 class _Recorder:
-    """Writes down calls; an activation is known by its storage, so that views are what they view."""
+    """Records calls; an activation is identified by its storage, so that views are what they view."""
 
-    def __init__(self, model: nn.Module, example: torch.Tensor, element_bytes: float) -> None:
+    def __init__(self, model: nn.Module, inputs: Sequence[torch.Tensor], element_bytes: float) -> None:
         self._element_bytes = element_bytes
         self._path: list[str] = [""]
-        self._alive: list[Any] = []  # a freed storage would give its name to another tensor
+        self._alive: list[Any] = []  # a new tensor could get the storage of a freed one, and its name
         self._nodes: list[Node] = []
         self._weighted: list[bool] = []
         self._sizes: dict[str, int] = {}
         self._labels: Counter[str] = Counter()
         self._names: dict[int, str] = {}  # storage -> activation
         self._unseen_params = {_storage(p): p for p in model.parameters()}
-        self._params = frozenset(self._unseen_params)
-        self._input = self._hold(example)
+        # storage of every constant -> the parameters that it is computed from
+        self._origins: dict[int, frozenset[int]] = {_storage(b): frozenset() for b in model.buffers()}
+        self._origins |= {storage: frozenset({storage}) for storage in self._unseen_params}
+        self._inputs = tuple(self._hold(tensor, label="input") for tensor in inputs)
         self._follow(model)
 
     def _follow(self, model: nn.Module) -> None:
-        """Know, while the network runs, which module is calling."""
+        """Keep track of the module that is calling while the network runs."""
         for name, module in model.named_modules():
             module.register_forward_pre_hook(lambda m, x, name=name: self._path.append(name))
             module.register_forward_hook(lambda m, x, y: self._leave(), always_call=True)
 
     def record(self, operator: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Any) -> None:
-        """Write down one call, unless it only looks at memory in another way or makes a constant."""
+        """Record one call, unless it only makes a view or a constant."""
         read = [_storage(t) for t in _tensors((args, kwargs))]
         inputs = tuple(dict.fromkeys(self._names[s] for s in read if s in self._names))
         written = [t for t in _tensors(output) if t.numel()]
         self._alive.extend(written)
-        if is_view(operator) or not (inputs or self._is_computed(operator, read)):
+        if is_view(operator):
+            return
+        if not inputs and read and self._origins.keys() >= set(read):
+            made = frozenset[int]().union(*(self._origins[storage] for storage in read))
+            self._origins |= {_storage(t): made for t in written}
+            return
+        if not inputs and not is_product(operator):  # a product with the zeros that a recurrence starts from
             return
         work = cost_of(operator, args, written[0] if written else None)
         fresh = {_storage(t): t for t in written if _storage(t) not in self._names}
@@ -136,44 +142,37 @@ class _Recorder:
                 reuse="in_place" if _writes_in_place(operator) else "none",
             )
         )
-        self._weighted.append(not self._params.isdisjoint(read))
+        self._weighted.append(any(self._origins.get(storage) for storage in read))
 
     def finish(self, output: Any) -> Trace:
         """The trace of a run that returned ``output``."""
         held = {self._names[_storage(t)]: None for t in _tensors(output) if _storage(t) in self._names}
         nodes = _fold_batch_norms(_drop_unread(self._nodes, frozenset(held)))
-        return Trace(Graph(nodes, self._sizes, (self._input,), tuple(held)), tuple(self._weighted))
-
-    def _is_computed(self, operator: Any, read: list[int]) -> bool:
-        """Whether a call that reads no activation is executed all the same.
-
-        What is made of parameters alone is a constant of the exported graph, but the product with the
-        zeros that a recurrence starts from is not.
-        """
-        return is_product(operator) and not self._params.issuperset(read)
+        return Trace(Graph(nodes, self._sizes, self._inputs, tuple(held)), tuple(self._weighted))
 
     def _leave(self) -> None:
         self._path.pop()
 
-    def _hold(self, tensor: Any) -> str:
-        label = self._path[-1] or ("forward" if self._names else "input")
+    def _hold(self, tensor: Any, label: str = "") -> str:
+        label = label or self._path[-1] or "forward"
         self._labels[label] += 1
         name = label if self._labels[label] == 1 else f"{label} ({self._labels[label]})"
         self._names[_storage(tensor)] = name
-        elements = tensor.untyped_storage().nbytes() // tensor.element_size()
+        elements = tensor.untyped_storage().nbytes() // tensor.element_size() * (1 + tensor.is_complex())
         self._sizes[name] = ceil(elements * self._element_bytes)
         self._alive.append(tensor)
         return name
 
     def _take_params(self, read: list[int]) -> tuple[int, int]:
         """Elements and bytes of the parameters that this call is the first to read."""
-        new = [self._unseen_params.pop(s) for s in read if s in self._unseen_params]
+        used = dict.fromkeys(origin for s in read for origin in sorted(self._origins.get(s, ())))
+        new = [self._unseen_params.pop(s) for s in used if s in self._unseen_params]
         elements = sum(p.numel() for p in new)
         return elements, ceil(elements * self._element_bytes)
 
 
 def _drop_unread(nodes: list[Node], held: frozenset[str]) -> list[Node]:
-    """Forget second outputs that only training reads, such as the indices of a maximum."""
+    """Leave out second outputs that only training reads, such as the indices of a maximum."""
     read = held.union(*(node.inputs for node in nodes))
     return [
         dataclasses.replace(node, outputs=node.outputs[:1] + tuple(n for n in node.outputs[1:] if n in read))

@@ -1,1 +1,1 @@
-"""The frozen report, and its readers: JSON, terminal table, Markdown, plot."""
+"""The report, and what is made from it: JSON, terminal table, Markdown, plot."""

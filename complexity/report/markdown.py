@@ -11,7 +11,7 @@ from complexity.report.terminal import compare
 
 def to_markdown(report: Report) -> str:
     """One report with all its layers."""
-    totals = [(f.label, f.by_rule, f.limit, f.left, f.deployed) for f in summarize(report)]
+    totals = [(x.label, x.by_rule, x.limit, x.left, x.deployed) for x in summarize(report)]
     layers = [
         (
             layer.name,

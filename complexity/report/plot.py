@@ -25,7 +25,9 @@ def plot(report: Report, path: str | Path) -> None:
         ConfigError: for another suffix.
     """
     if Path(path).suffix not in _FORMATS:
-        raise ConfigError(f"{path} names no picture: give a file that ends in {', '.join(_FORMATS)}.")
+        raise ConfigError(
+            f"{path} is no format of a picture: give a file that ends in {', '.join(_FORMATS)}."
+        )
     figure_class = require("matplotlib.figure", extra="complexity").Figure  # needs no display
     parts = divide(report, _PARTS)
     figure = figure_class(figsize=(12, 1.5 + 0.25 * len(parts)), layout="constrained")

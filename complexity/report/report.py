@@ -1,4 +1,4 @@
-"""One frozen report; table, Markdown, JSON and exit code only read it."""
+"""One frozen report; table, Markdown, JSON and exit code are made from it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from complexity.activation_memory import Peak
 from complexity.budget import UNITS, Budget, Limited
-from complexity.operations import Peak
+from complexity.counters.uncounted_operations import Uncounted
 
 SCHEMA = 1  # of the JSON; documented in `Report.to_dict`
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One row: a module of a network or a node of a graph.
+    """One layer: a module of a network or a node of a graph.
 
     Attributes:
         name: path of the module, or name of the node.
@@ -24,7 +25,7 @@ class Layer:
         macs: by the rule; None likewise.
         macs_deployed: of the convolutions, matrix products and recurrences that it executes.
         elementwise_ops: its other arithmetic: elementwise, pooling, reduction, normalization.
-        param_bytes_deployed: bytes of parameters that no row above has used.
+        param_bytes_deployed: bytes of parameters that no layer above reads.
         live_bytes: bytes of the activations that live while it executes.
     """
 
@@ -40,29 +41,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Uncounted:
-    """Work that the rule reads as zero.
-
-    Attributes:
-        name: of the node or module.
-        kind: operators that do it.
-        macs: multiplications, with or without an addition, that the rule misses.
-    """
-
-    name: str
-    kind: str
-    macs: int
-
-
-@dataclass(frozen=True)
 class Report:
-    """What a model costs for one clip at batch 1. A quantity is None where the input cannot tell it.
+    """What a model costs for one clip at batch 1. A quantity is None where the input does not determine it.
 
     Attributes:
         model: name of the file or class.
-        budget: the rules it is held against.
-        official: how the figures by the rule were counted, one sentence.
-        deployed: how the deployed figures were counted, one sentence.
+        budget: the rules it is compared with.
+        official: how the numbers by the rule were counted, one sentence.
+        deployed: how the deployed numbers were counted, one sentence.
         stored_dtype: data type of most parameters.
         params: parameters by the rule.
         param_bytes: their bytes in the stored data types, by the rule.
@@ -73,7 +59,7 @@ class Report:
         front_end_macs: waveform to log-mel; outside every rule.
         file_bytes: of the file.
         uncounted: work that the rule reads as zero.
-        layers: the rows.
+        layers: modules or nodes, in order.
     """
 
     model: str
@@ -141,7 +127,7 @@ class Report:
         return self.excess() or f"Within {self.budget.name}, with {' and '.join(used) or 'no limits'} used."
 
     def totals(self) -> dict[str, Any]:
-        """The figures that an exporter stamps into ``ModelSpec.complexity``."""
+        """The totals that an exporter writes into ``ModelSpec.complexity``."""
         names = ("params", "param_bytes", "macs", "macs_deployed", "elementwise_ops", "param_bytes_deployed",
                  "peak_activation_bytes", "front_end_macs")  # fmt: skip
         return {name: getattr(self, name) for name in names}
@@ -155,8 +141,8 @@ class Report:
             rules: ``name``, ``rule``, ``source`` and ``limits`` (of ``params``, ``param_bytes``, ``macs``).
             within: whether every limit holds; the exit code 0 or 1.
             headroom: what each limit leaves, negative where it is exceeded.
-            official: how the next figures by the rule were counted.
-            deployed: how the deployed figures were counted.
+            official: how the next numbers by the rule were counted.
+            deployed: how the deployed numbers were counted.
             stored_dtype: data type of most parameters.
             params: parameters by the rule.
             param_bytes: bytes of parameters by the rule.
@@ -171,7 +157,7 @@ class Report:
             peak: ``at`` (layer) and ``tensors`` (name and bytes of what lives there).
             file_bytes: of the file; null for a network in memory.
             uncounted: ``name``, ``kind`` and ``macs`` of what the rule reads as zero.
-            layers: rows, see `Layer`; their sums are the totals.
+            layers: see `Layer`; their sums are the totals.
         """
         budget = self.budget
         return {

@@ -1,4 +1,4 @@
-"""The lines that every text about a report is made of, whatever it looks like in the end."""
+"""The summary of a report: the lines that terminal, Markdown and plot show."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from complexity.report.report import Layer, Report
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One line of a summary; an empty text where a column says nothing."""
+class SummaryLine:
+    """One line of a summary; a text is empty where a column does not apply."""
 
     label: str
     by_rule: str = ""
@@ -20,11 +20,11 @@ class Figure:
     deployed: str = ""
 
 
-def summarize(report: Report) -> list[Figure]:
+def summarize(report: Report) -> list[SummaryLine]:
     """The totals, those of the rule first."""
     deployed = {"param_bytes": report.param_bytes_deployed, "macs": report.macs_deployed}
     limited = [
-        Figure(
+        SummaryLine(
             UNITS[name],
             number(getattr(report, name)),
             number(report.budget.limits.get(name)),
@@ -40,7 +40,7 @@ def summarize(report: Report) -> list[Figure]:
         "front-end MACs": report.front_end_macs,
         "file bytes": report.file_bytes,
     }
-    return limited + [Figure(label, deployed=number(value)) for label, value in others.items()]
+    return limited + [SummaryLine(label, deployed=number(value)) for label, value in others.items()]
 
 
 def explain_peak(report: Report) -> str:
@@ -74,8 +74,8 @@ class Part:
     live_bytes: int
 
 
-def divide(report: Report, most: int) -> list[Part]:
-    """The network in at most ``most`` parts: modules as deep as that allows, or the largest operators."""
+def divide(report: Report, at_most: int) -> list[Part]:
+    """The network in at most ``at_most`` parts: modules as deep as that allows, or the largest operators."""
     layers = [layer for layer in report.layers if layer.macs_deployed or layer.param_bytes_deployed]
     depth = max((layer.name.count(".") + 1 for layer in layers), default=1)
     groups: dict[str, list[Layer]] = {}
@@ -83,19 +83,19 @@ def divide(report: Report, most: int) -> list[Part]:
         groups = defaultdict(list)
         for layer in layers:
             groups[".".join(layer.name.split(".")[:length])].append(layer)
-        if len(groups) <= most:
+        if len(groups) <= at_most:
             break
-    if len(groups) <= most:
+    if len(groups) <= at_most:
         return [_part(name, members) for name, members in groups.items()]
-    kept = set(sorted(groups, key=lambda name: -sum(x.macs_deployed for x in groups[name]))[: most - 1])
-    rest = [layer for name, members in groups.items() if name not in kept for layer in members]
-    return [_part(name, groups[name]) for name in groups if name in kept] + [
+    largest = set(sorted(groups, key=lambda name: -sum(x.macs_deployed for x in groups[name]))[: at_most - 1])
+    rest = [layer for name, members in groups.items() if name not in largest for layer in members]
+    return [_part(name, groups[name]) for name in groups if name in largest] + [
         _part(f"{len(rest)} others", rest)
     ]
 
 
 def _part(name: str, layers: list[Layer]) -> Part:
-    single = len(layers) == 1 and "." not in name  # the name of an operator says little without its kind
+    single = len(layers) == 1 and "." not in name  # the name of an operator means little without its kind
     return Part(
         f"{name} {layers[0].kind}" if single else name,
         sum(layer.macs_deployed for layer in layers),

@@ -25,8 +25,8 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 def print_report(report: Report) -> None:
     """Print one report, the verdict last."""
     totals = _table(f"{report.model} by {report.budget.name}", "", "by the rule", "limit", "left", "deployed")
-    for figure in summarize(report):
-        totals.add_row(figure.label, figure.by_rule, figure.limit, figure.left, figure.deployed)
+    for line in summarize(report):
+        totals.add_row(line.label, line.by_rule, line.limit, line.left, line.deployed)
     _print(totals)
     _print(_bars(report))
     print(explain_storage(report), explain_peak(report))
@@ -48,12 +48,12 @@ def compare(reports: Sequence[Report]) -> list[list[str]]:
     """A label and one value per report, line by line."""
     columns = [summarize(report) for report in reports]
     lines = []
-    for figures in zip(*columns, strict=True):
-        if any(figure.by_rule for figure in figures):
-            lines.append([figures[0].label, *(figure.by_rule for figure in figures)])
-        if any(figure.deployed for figure in figures):
-            suffix = ", deployed" if figures[0].by_rule else ""
-            lines.append([figures[0].label + suffix, *(figure.deployed for figure in figures)])
+    for same in zip(*columns, strict=True):
+        if any(line.by_rule for line in same):
+            lines.append([same[0].label, *(line.by_rule for line in same)])
+        if any(line.deployed for line in same):
+            suffix = ", deployed" if same[0].by_rule else ""
+            lines.append([same[0].label + suffix, *(line.deployed for line in same)])
     missed = [sum(item.macs for item in report.uncounted) for report in reports]
     lines.append(["MACs that the rule misses", *map(number, missed)])
     return [*lines, ["within the limits", *("yes" if report.within else "no" for report in reports)]]

@@ -1,4 +1,4 @@
-"""Random small networks and what they cost, computed by sliding windows: no formula of the room is used."""
+"""Random small networks and their cost, computed by sliding windows: without formulas of the package."""
 
 from __future__ import annotations
 

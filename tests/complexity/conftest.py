@@ -16,7 +16,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture
 def compare_with_golden(request):
-    """Hold JSON values against a stored file, or store them with ``--overwrite-goldens``."""
+    """Compare JSON values with a stored file, or store them with ``--overwrite-goldens``."""
 
     def compare(name, values):
         path = GOLDENS / f"{name}.json"

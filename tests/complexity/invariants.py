@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def check_invariants(report):
-    """Rows sum to totals, and the peak is the fullest row."""
+    """Layers sum to totals, and the peak is the layer with the most live bytes."""
     for name in ("macs_deployed", "elementwise_ops", "param_bytes_deployed"):
         assert sum(getattr(layer, name) for layer in report.layers) == getattr(report, name)
     assert sum(report.param_bytes_by_dtype.values()) == report.param_bytes_deployed

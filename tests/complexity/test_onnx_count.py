@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 onnx = pytest.importorskip("onnx")
 
 from complexity.measurement import measure_onnx  # noqa: E402
-from runtime.errors import ConfigError, ModelFileError, TinysceneError  # noqa: E402
+from runtime.errors import ModelFileError  # noqa: E402
 from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
 from tests.complexity.closed_form import expect, layers  # noqa: E402
 from tests.complexity.invariants import check_invariants  # noqa: E402
@@ -150,15 +150,6 @@ def test_batch_does_not_matter(tmp_path):
     assert measure_onnx(opened, input_shape=(5, 1, 16, 16)).totals() == one.totals()
 
 
-def test_an_open_size_asks_for_the_input_shape(tmp_path):
-    path = conv_net(["batch", 1, 16, "frames"], tmp_path / "open.onnx")
-    with pytest.raises(ModelFileError, match="--input-shape"):
-        measure_onnx(path)
-    for wrong in ((1, 16, 16), (1, 3, 16, 16)):
-        with pytest.raises(ConfigError, match=r"is \?,1,16,\?, which"):
-            measure_onnx(path, input_shape=wrong)
-
-
 def test_a_batch_built_into_a_reshape_is_refused(tmp_path):
     build = Builder([4, 2, 3, 3])
     output = build.node("Reshape", "x", build.constant(np.array([4, 18])))
@@ -175,7 +166,7 @@ def test_an_unknown_operator_is_named(tmp_path, op, domain, named):
         measure_onnx(build.save(tmp_path / "unknown.onnx", build.node(op, "x", domain=domain)))
 
 
-def test_weights_kept_in_float_count_four_bytes_by_the_rule(tmp_path):
+def test_weights_that_stay_in_float_count_four_bytes_by_the_rule(tmp_path):
     build = Builder([1, 8, 4, 4])
     x = build.node("Conv", build.requantize("x"), build.weight_int8((8, 8, 3, 3)))
     x = build.conv(build.requantize(x), 8, 2, (1, 1), bias=True)
@@ -185,7 +176,7 @@ def test_weights_kept_in_float_count_four_bytes_by_the_rule(tmp_path):
     assert report.param_bytes_by_dtype == {"int8": 576, "float32": 18 * 4}
 
 
-def test_our_file_brings_the_official_count_of_its_float_twin(tmp_path):
+def test_a_file_of_this_project_holds_the_official_count_of_its_float_network(tmp_path):
     frontend = FrontEndSpec.preset("cp_mel")
     spec = ModelSpec(
         labels=("a", "b"), frontend=frontend, complexity={"params": 1000, "macs": 2000},
@@ -201,7 +192,7 @@ def test_our_file_brings_the_official_count_of_its_float_twin(tmp_path):
     assert report.layers[0].macs is None
 
 
-def test_an_onnx_file_is_weighed_without_torch(tmp_path):
+def test_an_onnx_file_is_measured_without_torch(tmp_path):
     path = residual_block(tmp_path / "block.onnx", "qdq")
     program = (
         "import json, sys\n"
@@ -211,45 +202,6 @@ def test_an_onnx_file_is_weighed_without_torch(tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert json.loads(out.splitlines()[-1]) == [0, []]
-
-
-@pytest.mark.parametrize("size", [0, 10, 100, 500])
-def test_any_truncation_is_refused_in_one_sentence(tmp_path, size):
-    whole = residual_block(tmp_path / "block.onnx", "qdq").read_bytes()
-    path = tmp_path / "cut.onnx"
-    path.write_bytes(whole[:size])
-    with pytest.raises(ModelFileError):
-        measure_onnx(path)
-
-
-def test_damaged_bytes_are_counted_or_refused_and_nothing_else(tmp_path):
-    whole = residual_block(tmp_path / "block.onnx", "qdq").read_bytes()
-    path, random = tmp_path / "damaged.onnx", np.random.default_rng(0)
-    refused = 0
-    for _ in range(200):
-        damaged = np.frombuffer(whole, np.uint8).copy()
-        damaged[random.integers(0, len(damaged), 4)] = random.integers(0, 256, 4)
-        path.write_bytes(damaged.tobytes())
-        try:
-            measure_onnx(path)
-        except TinysceneError:
-            refused += 1
-    assert refused > 50
-
-
-def test_weights_beside_the_file_count_and_need_not_be_there(tmp_path):
-    inline = conv_net([1, 1, 16, 16], tmp_path / "inline.onnx")
-    onnx.save_model(
-        onnx.load(inline), tmp_path / "outside.onnx", save_as_external_data=True, location="outside.bin",
-        size_threshold=0,
-    )  # fmt: skip
-    outside = tmp_path / "outside.onnx"
-    report = measure_onnx(outside)
-    assert report.totals() == measure_onnx(inline).totals()
-    weights = tmp_path / "outside.bin"
-    assert report.file_bytes == outside.stat().st_size + weights.stat().st_size
-    weights.unlink()
-    assert measure_onnx(outside).totals() == report.totals()
 
 
 def test_every_listed_operator_is_a_real_one():

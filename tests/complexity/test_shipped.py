@@ -1,4 +1,4 @@
-"""What leaves the export room weighs, by the rule, what its float twin weighed before conversion."""
+"""An exported INT8 file reports, by the rule, the counts of its float network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.spec import FrontEndSpec
 from train.checkpoints.model_pt import Checkpoint, save
 from train.students import CPMobile
 
-BOXED = sorted((Path(runtime.__file__).parent / "models").glob("*.onnx"))
+INCLUDED = sorted((Path(runtime.__file__).parent / "models").glob("*.onnx"))
 
 
 def export(folder, run_room, method, **arguments):
@@ -49,7 +49,7 @@ def export(folder, run_room, method, **arguments):
         quantization=quantization,
     )
     save(checkpoint, folder / "model.pt")
-    # labels of an untrained network hang on nothing, so INT8 may change any of them
+    # an untrained network has no preference between labels, so INT8 may change any of them
     tolerance = ["--tolerance", "1"] if method == "ptq" else []
     process = run_room("export", "onnx", "--quantize", method, *tolerance, cwd=folder)
     assert process.returncode == 0, process.stdout + process.stderr
@@ -67,7 +67,7 @@ def test_a_converted_network_is_no_false_pass():
     quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
     prepared = pt2e.prepare_pt2e(torch.export.export(network, (x,)).module(), quantizer)
     prepared(x)
-    with pytest.raises(ConfigError, match="before its conversion"):
+    with pytest.raises(ConfigError, match="INT8"):
         measure(pt2e.convert_pt2e(prepared), x.shape)
 
 
@@ -75,20 +75,20 @@ def test_a_converted_network_is_no_false_pass():
 @pytest.mark.parametrize(
     ("method", "arguments"), [("ptq", {}), ("qat", {}), ("ptq", {"base_channels": 16, "grn": False})]
 )
-def test_int8_reports_the_figures_of_its_float_twin(tmp_path, run_room, method, arguments):
-    twin, shipped = export(tmp_path, run_room, method, **arguments)
-    assert (shipped.params, shipped.macs) == (twin.params, twin.macs)
-    assert shipped.param_bytes == twin.params <= 128_000
+def test_int8_reports_the_counts_of_its_float_network(tmp_path, run_room, method, arguments):
+    float_network, shipped = export(tmp_path, run_room, method, **arguments)
+    assert (shipped.params, shipped.macs) == (float_network.params, float_network.macs)
+    assert shipped.param_bytes == float_network.params <= 128_000
     assert shipped.within
     assert shipped.stored_dtype == "int8"
     # the graph has biases in int32 where the network has batch norm, and nothing else that is larger
-    assert shipped.param_bytes_by_dtype["int8"] <= twin.params
-    assert 0 <= shipped.macs_deployed - twin.macs_deployed < 0.01 * twin.macs
+    assert shipped.param_bytes_by_dtype["int8"] <= float_network.params
+    assert 0 <= shipped.macs_deployed - float_network.macs_deployed < 0.01 * float_network.macs
 
 
-@pytest.mark.skipif(not BOXED, reason="no model is in the box yet")
-@pytest.mark.parametrize("path", BOXED, ids=lambda path: path.name)
-def test_the_model_in_the_box_may_be_submitted(path):
+@pytest.mark.skipif(not INCLUDED, reason="this checkout includes no model")
+@pytest.mark.parametrize("path", INCLUDED, ids=lambda path: path.name)
+def test_the_included_model_is_within_the_limits(path):
     report = measure_onnx(path)
     assert report.within
     assert report.stored_dtype == "int8"

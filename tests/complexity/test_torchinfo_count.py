@@ -1,4 +1,4 @@
-"""The official count, pinned to published figures and to torchinfo itself."""
+"""The official count, pinned to published counts and to torchinfo itself."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def test_published_counts_come_out_exactly(student, frames, params, macs):
     assert (report.param_bytes, report.headroom["macs"]) == (params, 30_000_000 - macs)
 
 
-def test_the_published_layer_row_comes_out_exactly():
+def test_the_published_layer_comes_out_exactly():
     layers = measure(Baseline2024(), (1, 1, 256, 65)).layers
-    rows = [layer for layer in layers if layer.name.startswith("stages.s1.b3.block.1.")]
-    assert (sum(row.params for row in rows), sum(row.macs for row in rows)) == (704, 331_904)
+    block = [layer for layer in layers if layer.name.startswith("stages.s1.b3.block.1.")]
+    assert (sum(layer.params for layer in block), sum(layer.macs for layer in block)) == (704, 331_904)
 
 
 def test_nessi_itself_agrees():
@@ -57,7 +57,7 @@ class TwoPaths(nn.Module):
 
 
 @pytest.mark.parametrize("network", [TwoPaths(), CPMobile(base_channels=16)])
-def test_rows_sum_to_torchinfos_totals_at_any_batch(network):
+def test_layers_sum_to_torchinfos_totals_at_any_batch(network):
     shape = (1, 4, 16) if isinstance(network, TwoPaths) else (1, 1, 64, 32)
     oracle = torchinfo.summary(network, shape, verbose=0)
     for batch in (1, 3):

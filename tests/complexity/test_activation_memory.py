@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from complexity.operations import Graph, Node, Peak, find_peak, live_bytes
+from complexity.activation_memory import Peak, find_peak, live_bytes
+from complexity.operations import Graph, Node
 
 
 @st.composite

@@ -136,10 +136,43 @@ def test_batch_does_not_matter():
 def test_an_unknown_operator_is_named():
     class Strange(nn.Module):
         def forward(self, x):
-            return torch.fft.rfft(x).abs()
+            return torch.linalg.svdvals(x)
 
-    with pytest.raises(ConfigError, match="_fft_r2c"):
-        measure(Strange(), (1, 8))
+    with pytest.raises(ConfigError, match="svd"):
+        measure(Strange(), (1, 8, 8))
+
+
+class Spectrum(nn.Module):
+    """The power spectrum of frames of 64 samples, computed by functions."""
+
+    def forward(self, x):
+        return torch.stft(x, 64, 32, window=torch.hann_window(64), return_complex=True).abs()
+
+
+def test_a_functional_spectrum_is_uncounted():
+    report = measure(Spectrum(), (1, 640))
+    frames, bins = 21, 33
+    multiplications = frames * (64 + 64 * 6 + bins * 2)  # window, real FFT of n log2(n), two squares a bin
+    assert (report.macs, uncounted(report, "Spectrum")) == (0, multiplications)
+
+
+class OwnWeightNorm(nn.Module):
+    """A weight that ``forward`` computes from parameters, without torch's parametrizations."""
+
+    def __init__(self):
+        super().__init__()
+        self.direction, self.length = nn.Parameter(torch.ones(8, 6)), nn.Parameter(torch.ones(8, 1))
+        self.register_buffer("basis", torch.ones(6, 6))
+
+    def forward(self, x):
+        weight = self.length * self.direction / self.direction.norm(dim=1, keepdim=True)
+        return x @ (weight @ self.basis).T
+
+
+def test_what_reads_only_parameters_and_buffers_is_folded():
+    report = measure(OwnWeightNorm(), (1, 6))
+    assert (report.macs_deployed, report.elementwise_ops) == (8 * 6, 0)
+    assert report.param_bytes_deployed == 8 * 6 + 8
 
 
 def test_measuring_leaves_no_hook_and_no_change():

@@ -1,0 +1,199 @@
+"""The operations that a runtime executes for an ONNX file, what the file stores, and what memory it takes.
+
+Operators between DequantizeLinear and QuantizeLinear are what ONNX Runtime executes on integers, so
+those pairs fold away and the activations count one byte an element; where a pair does not fold, its
+float tensor is real and counts as such. Batch norm counts as the graph has it: folded or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, Literal
+
+from complexity.counters.onnx_branches import resolve_branches
+from complexity.counters.onnx_dataflow import Dataflow
+from complexity.counters.onnx_file import OnnxFile, read_onnx
+from complexity.counters.onnx_inputs import InputShapes
+from complexity.counters.onnx_operators import (
+    COSTS,
+    FUSED,
+    IN_PLACE,
+    INTEGER,
+    VIEWS,
+    Operands,
+)
+from complexity.counters.onnx_storage import Storage, Stored
+from complexity.operations import Graph, Node, Work
+from runtime.entry_point import require
+from runtime.errors import ModelFileError
+
+
+@dataclass(frozen=True)
+class OnnxCount:
+    """What an ONNX file costs.
+
+    Attributes:
+        file: as read, its branches chosen.
+        graph: the operations in their order, with QDQ pairs folded.
+        stored: what it stores.
+        notes: sentences about branches that cost differently.
+    """
+
+    file: OnnxFile
+    graph: Graph
+    stored: Stored
+    notes: tuple[str, ...]
+
+
+def count_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxCount:
+    """Read and count an ONNX file, see `complexity.counters.onnx_file.read_onnx`.
+
+    Raises:
+        ConfigError: where ``input_shape`` does not fit the inputs.
+        ModelFileError: where the file cannot be counted; the message says why.
+    """
+    file, notes = resolve_branches(read_onnx(path, input_shape), _work_of)
+    dataflow = Dataflow(file.proto.graph, file.idle)
+    reader, storage = _Reader(file, dataflow), Storage(file, dataflow)
+    nodes = [reader.read(node, storage) for node in dataflow.nodes if not reader.fold(node)]
+    nodes += _idle_nodes(file, dataflow, storage)
+    inputs = tuple(v.name for v in file.proto.graph.input if v.name not in dataflow.origins)
+    sizes = reader.sizes | {name: file.bytes(name) for name in inputs}
+    outputs = (reader.resolve(v.name) for v in file.proto.graph.output)
+    graph = Graph(tuple(nodes), sizes, inputs, tuple(t for t in outputs if t in sizes))
+    return OnnxCount(file, graph, storage.total(), tuple(notes))
+
+
+def _idle_nodes(file: OnnxFile, dataflow: Dataflow, storage: Storage) -> list[Node]:
+    """Nodes of branches that are not executed: they cost the parameters that they store."""
+    found = []
+    for node in file.idle:
+        if all(name in dataflow.origins for name in node.output):
+            continue  # a constant, counted where it is read
+        params, param_bytes = storage.take(node)
+        if param_bytes:
+            kind = f"{node.op_type} (branch not counted)"
+            found.append(
+                Node(node.name or node.output[0], kind, (), (), (), params=params, param_bytes=param_bytes)
+            )
+    return found
+
+
+def _work_of(file: OnnxFile, dataflow: Dataflow, node: Any) -> Work:
+    """Arithmetic of one node."""
+    helper = require("onnx.helper", extra="complexity")
+    operands = Operands(
+        inputs=[file.shape(name) if name else None for name in node.input],
+        outputs=[file.shape(name) for name in node.output if name],
+        constant=[name in dataflow.origins for name in node.input],
+        attributes={a.name: helper.get_attribute_value(a) for a in node.attribute},
+        values=[file.inferred.values.get(name) for name in node.input],
+    )
+    try:
+        return COSTS[node.op_type](operands)
+    except (LookupError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        raise ModelFileError(
+            f"The operator {node.op_type} ('{node.name or node.output[0]}') in {file.path} is used in a way "
+            "whose cost is unknown here: replace it, or ask for it in an issue."
+        ) from error
+
+
+class _Reader:
+    """Reads nodes one by one; works out first which of them are executed on integers."""
+
+    def __init__(self, file: OnnxFile, dataflow: Dataflow) -> None:
+        self._file, self._dataflow = file, dataflow
+        self.sizes: dict[str, int] = {}
+        self._alias: dict[str, str] = {}  # outputs of folded Q and DQ nodes
+        self._integer: set[str] = set()  # outputs of nodes that are executed on integers
+        for node in dataflow.nodes:
+            if self._is_integer(node):
+                self._integer.update(node.output)
+
+    def fold(self, node: Any) -> bool:
+        """Fold a Q or DQ node into its neighbours; False where it stays, as every other node does."""
+        folds = False
+        if node.op_type == "QuantizeLinear":
+            folds = node.input[0] in self._integer
+        elif node.op_type == "DequantizeLinear" and node.output[0] not in self._dataflow.outputs:
+            readers = self._dataflow.readers[node.output[0]]
+            folds = all(self._integer.intersection(reader.output) for reader in readers)
+        if folds:
+            self._alias[node.output[0]] = self.resolve(node.input[0])
+        return folds
+
+    def resolve(self, tensor: str) -> str:
+        """The activation itself, or the one that a folded Q or DQ node stands for."""
+        return self._alias.get(tensor, tensor)
+
+    def read(self, node: Any, storage: Storage) -> Node:
+        """The operation of a node."""
+        outputs = tuple(filter(None, node.output))  # an empty name stands for an output that is left out
+        integer = outputs[0] in self._integer
+        for name in outputs:
+            element = self._integer_type(name) if integer else self._file.type(name)
+            self.sizes[name] = ceil(prod(self._file.shape(name)) * element.bytes)
+        work = _work_of(self._file, self._dataflow, node)
+        params, param_bytes = storage.take(node)
+        return Node(
+            name=node.name or outputs[0],
+            op=self._label(node),
+            inputs=tuple(
+                self._reads(name, integer) for name in node.input if self._dataflow.is_activation(name)
+            ),
+            outputs=outputs,
+            output_shape=self._file.shape(outputs[0]),
+            work=work,
+            params=params,
+            param_bytes=param_bytes,
+            reuse=self._reuse(node),
+        )
+
+    def _label(self, node: Any) -> str:
+        output = next(filter(None, node.output))
+        quantized = self._file.type(output).name in ("int8", "uint8")
+        integer = output in self._integer or (quantized and node.op_type != "QuantizeLinear")
+        return f"{node.op_type} (int8)" if integer else str(node.op_type)
+
+    def _is_integer(self, node: Any) -> bool:
+        """Whether integers go in, integers come out, and ONNX Runtime has a kernel for it."""
+        return (
+            node.op_type in INTEGER
+            and all(self._integer_type(name) is not None for name in node.output if name)
+            and all(
+                name in self._integer or self._dataflow.is_made_by(name, "DequantizeLinear")
+                for name in node.input
+                if self._dataflow.is_activation(name)
+            )
+        )
+
+    def _integer_type(self, tensor: str) -> Any:
+        """The data type that a tensor is quantized to, at once or behind an activation; or None."""
+        readers = self._dataflow.readers[tensor]
+        if not readers or tensor in self._dataflow.outputs:
+            return None
+        if all(reader.op_type == "QuantizeLinear" for reader in readers):
+            return self._file.type(readers[0].output[0])
+        if len(readers) == 1 and readers[0].op_type in FUSED:
+            return self._integer_type(readers[0].output[0])
+        return None
+
+    def _reads(self, tensor: str, integer: bool) -> str:
+        if integer and self._dataflow.is_made_by(tensor, "DequantizeLinear"):
+            return self.resolve(self._dataflow.producer[tensor].input[0])
+        return self.resolve(tensor)
+
+    def _reuse(self, node: Any) -> Literal["none", "view", "in_place"]:
+        if node.op_type in VIEWS and self._dataflow.is_activation(node.input[0]):
+            self._check_batch(node)
+            return "view"
+        return "in_place" if node.op_type in IN_PLACE else "none"
+
+    def _check_batch(self, node: Any) -> None:
+        if prod(self._file.shape(node.input[0])) != prod(self._file.shape(node.output[0])):
+            raise ModelFileError(
+                f"A batch other than 1 is built into {self._file.path} (at '{node.name or node.output[0]}'): "
+                "export it with a batch of 1."
+            )

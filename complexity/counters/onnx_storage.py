@@ -1,0 +1,68 @@
+"""What an ONNX file stores: parameters once each, by data type, and scales and zero points apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from complexity.counters.onnx_dataflow import Dataflow
+from complexity.counters.onnx_file import OnnxFile
+from complexity.counters.onnx_operators import SETTINGS, STATISTICS, WEIGHTED
+
+_INDEX_TYPES = ("int64", "bool")  # shapes, axes and masks: settings of the graph, not parameters
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a graph stores.
+
+    Attributes:
+        params: elements of weights, biases, and scales and shifts of normalizations.
+        bytes_by_dtype: bytes of those and of running statistics, by data type.
+        weight_elements: elements of the operands of convolutions, products and recurrences, by the
+            bytes of one element.
+        quantization_bytes: scales and zero points.
+    """
+
+    params: int
+    bytes_by_dtype: dict[str, int]
+    weight_elements: dict[float, int]
+    quantization_bytes: int
+
+
+class Storage:
+    """Adds up the parameters that nodes read, each once."""
+
+    def __init__(self, file: OnnxFile, dataflow: Dataflow) -> None:
+        self._file, self._dataflow = file, dataflow
+        self._seen: set[str] = set(file.scales)
+        self._params = 0
+        self._bytes: Counter[str] = Counter()
+        self._weights: Counter[float] = Counter()
+
+    def take(self, node: Any) -> tuple[int, int]:
+        """Elements and bytes of the parameters that this node is the first to read."""
+        params = total_bytes = 0
+        for position, operand in enumerate(node.input):
+            if position in SETTINGS.get(node.op_type, ()):
+                continue
+            for name in self._dataflow.origins.get(operand, frozenset()) - self._seen:
+                element, shape = self._file.type(name), self._file.shape(name)
+                if element.name in _INDEX_TYPES:
+                    continue
+                self._seen.add(name)
+                self._bytes[element.name] += self._file.bytes(name)
+                total_bytes += self._file.bytes(name)
+                if position not in STATISTICS.get(node.op_type, ()):
+                    params += prod(shape)
+                if node.op_type in WEIGHTED and len(shape) > 1:
+                    self._weights[element.bytes] += prod(shape)
+        self._params += params
+        return params, total_bytes
+
+    def total(self) -> Stored:
+        """The sums over all nodes so far."""
+        quantization = sum(self._file.bytes(n) for n in self._file.scales if n in self._dataflow.origins)
+        return Stored(self._params, dict(self._bytes), dict(self._weights), quantization)
