@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from runtime.errors import ModelFileError
+
 _ONNX = "export it to ONNX (torch.onnx.export) and measure the .onnx file"
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "it is a PNG picture"),
@@ -19,6 +21,28 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (4, b"TFL3", "it is a TFLite model; name it .tflite"),
     (4, b"ORTM", "it is a model in ONNX Runtime's own format (.ort); give the .onnx it was made from"),
 )
+
+
+def read_model(path: Path, *, hint: str) -> bytes:
+    """All bytes of a model file.
+
+    Args:
+        path: the file.
+        hint: what helps where it does not exist.
+
+    Raises:
+        ModelFileError: where it does not exist, is a folder, or may not be read.
+    """
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder: give the {path.suffix or 'model'} file in it.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelFileError(f"There is no file {path}: {hint}.") from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} cannot be read ({error.strerror}): make it readable, or copy it again."
+        ) from error
 
 
 def identify(path: Path) -> str | None:
@@ -49,10 +73,7 @@ def identify_program(path: Path) -> str | None:
     Returns:
         A clause that names the kind and the remedy; None where it is neither.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        names = [name.partition("/")[2] for name in archive.namelist()] + archive.namelist()
+    names = [name.partition("/")[2] or name for name in _names_in_zip(path)]
     if "constants.pkl" in names:
         return f"it is a TorchScript program; {_ONNX}, or save the state_dict of the network it was made from"
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
@@ -64,8 +85,17 @@ def _identify_zip(path: Path) -> str:
     program = identify_program(path)
     if program:
         return program
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if any(name.endswith("data.pkl") for name in names):
+    if any(name.endswith("data.pkl") for name in _names_in_zip(path)):
         return "it is a file of torch.save; give a model.pt of this project, or the network as .onnx"
     return "it is a zip archive; unpack it and give the model inside"
+
+
+def _names_in_zip(path: Path) -> list[str]:
+    """Names of the files in a zip archive; empty for anything else and for an archive that is damaged."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, UnicodeDecodeError):
+        return []

@@ -187,13 +187,15 @@ class _Reader:
 
     def _reuse(self, node: Any) -> Literal["none", "view", "in_place"]:
         if node.op_type in VIEWS and self._dataflow.is_activation(node.input[0]):
-            self._check_batch(node)
+            self._check_elements(node)
             return "view"
         return "in_place" if node.op_type in IN_PLACE else "none"
 
-    def _check_batch(self, node: Any) -> None:
-        if prod(self._file.shape(node.input[0])) != prod(self._file.shape(node.output[0])):
+    def _check_elements(self, node: Any) -> None:
+        before, after = (prod(self._file.shape(names[0])) for names in (node.input, node.output))
+        if before != after:
             raise ModelFileError(
-                f"A batch other than 1 is built into {self._file.path} (at '{node.name or node.output[0]}'): "
-                "export it with a batch of 1."
+                f"{node.op_type} '{node.name or node.output[0]}' in {self._file.path} makes {after:,} "
+                f"elements of {before:,}, so sizes of another batch or input shape are built in: "
+                "export it with a batch of 1 and this input shape."
             )

@@ -22,7 +22,7 @@ from complexity.counters.onnx_operators import COSTS, REPEATED
 from complexity.counters.onnx_quantized_forms import rewrite_quantized
 from complexity.counters.onnx_shapes import ElementType, Inferred, Shape, infer
 from complexity.error_text import first_line
-from complexity.file_kinds import identify
+from complexity.file_kinds import identify, read_model
 from runtime.entry_point import require
 from runtime.errors import ModelFileError
 from runtime.spec import ModelSpec
@@ -108,7 +108,7 @@ def _parse(path: Path) -> Any:
     message = require("google.protobuf.message", extra="complexity")
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(_read(path))
+        proto.ParseFromString(read_model(path, hint="`python -m export onnx` makes a model.onnx"))
     except message.DecodeError as error:
         raise ModelFileError(_explain_foreign(path)) from error
     if not proto.graph.node:
@@ -117,17 +117,6 @@ def _parse(path: Path) -> Any:
     require_external_data(proto, path)
     _check(proto, path)
     return proto
-
-
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise ModelFileError(f"{path} is a folder: give the .onnx file in it.")
-    if not path.exists():
-        raise ModelFileError(f"There is no file {path}: `python -m export onnx` makes a model.onnx.")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read ({error.strerror}): mend that first.") from error
 
 
 def _explain_foreign(path: Path) -> str:
@@ -226,6 +215,12 @@ def _refuse_unknown(graph: Any, path: Path) -> None:
         raise ModelFileError(
             f"{path} holds {', '.join(repeated)}, which runs a part of the network as often as the data "
             "says, so its cost is not fixed: export the model with the loop unrolled, or measure its body."
+        )
+    sparse = [tensor.values.name for inner in all_graphs(graph) for tensor in inner.sparse_initializer]
+    if sparse:
+        raise ModelFileError(
+            f"{path} holds the sparse weight '{sparse[0]}', whose cost depends on the runtime: store it "
+            "as a dense one."
         )
     unknown = sorted(
         {

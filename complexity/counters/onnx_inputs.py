@@ -59,7 +59,7 @@ def _declared(value: Any, path: Path) -> list[Size] | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
     return [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+        dim.dim_value if dim.dim_value > 0 else dim.dim_param or None
         for dim in value.type.tensor_type.shape.dim
     ]
 

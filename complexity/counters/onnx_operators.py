@@ -91,15 +91,22 @@ def _matmul(x: Operands) -> Work:
 
 def _einsum(x: Operands) -> Work:
     terms = x.attributes["equation"].decode().replace(" ", "").partition("->")[0].split(",")
-    if len(terms) > 2 or "." in "".join(terms):
+    if len(terms) > 2:
         raise NotImplementedError
-    lengths = {
-        letter: n for term, shape in zip(terms, x.inputs, strict=True)
-        for letter, n in zip(term, shape or (), strict=True)
-    }  # fmt: skip
+    terms = [_name_ellipsis(term, len(shape or ())) for term, shape in zip(terms, x.inputs, strict=True)]
+    lengths: dict[str, int] = {}
+    for term, shape in zip(terms, x.inputs, strict=True):
+        for letter, size in zip(term, shape or (), strict=True):
+            lengths[letter] = max(size, lengths.get(letter, 1))  # an axis of the ellipsis may be broadcast
     if len(terms) == 1:
         return Work(elementwise=prod(lengths.values()))
     return Work(macs=prod(lengths.values()), official=x.parameters(0, 1))
+
+
+def _name_ellipsis(term: str, rank: int) -> str:
+    """A term of an equation with digits for the axes of its ellipsis, counted from the last one."""
+    named = len(term) - 3
+    return term.replace("...", "".join(str(axis) for axis in reversed(range(rank - named))))
 
 
 def _recurrent(x: Operands) -> Work:

@@ -77,6 +77,11 @@ def _without_inferred_shapes(proto: Any) -> Any:
     work = type(proto)()
     work.CopyFrom(proto)
     del work.graph.value_info[:]
+    # outputs that are inputs or constants would stop the inference, and their shapes are known
+    given = {value.name for value in work.graph.input} | {tensor.name for tensor in work.graph.initializer}
+    outputs = [value for value in work.graph.output if value.name not in given]
+    del work.graph.output[:]
+    work.graph.output.extend(outputs)
     for value in work.graph.output:
         value.type.tensor_type.ClearField("shape")
     return work
@@ -112,7 +117,7 @@ def _run_inference(proto: Any, path: Path) -> Any:
         raise ModelFileError(
             f"The shapes or types inside {path} contradict each other or the input shape "
             f"({first_line(error)}): give the shape that the model takes with --input-shape, or export it "
-            "again."
+            "again with a batch of 1."
         ) from error
 
 

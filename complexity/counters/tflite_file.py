@@ -11,7 +11,7 @@ from typing import Any
 
 from complexity.counters.tflite_operators import COSTS, IN_PLACE, VIEWS, TfliteOperands
 from complexity.error_text import first_line
-from complexity.file_kinds import identify
+from complexity.file_kinds import identify, read_model
 from complexity.operations import Graph, Node
 from runtime.entry_point import require
 from runtime.errors import ModelFileError
@@ -56,9 +56,7 @@ def count_tflite(path: Path) -> TfliteCount:
             an operator or data type whose cost is unknown.
     """
     tflite = require("tflite", extra="tflite")
-    if not path.is_file():
-        raise ModelFileError(f"There is no file {path}.")
-    data = path.read_bytes()
+    data = read_model(path, hint="give a .tflite file that exists")
     if data[4:8] != b"TFL3":
         kind = identify(path) or "bytes 4 to 8 are not TFL3"
         raise ModelFileError(f"{path} is not a TFLite model ({kind}): give one, or convert it again.")

@@ -88,6 +88,27 @@ def test_an_input_without_a_shape_needs_one(tmp_path):
         measure_onnx(path)
 
 
+def test_an_output_may_be_an_input_or_a_constant(tmp_path):
+    path = conv_net([1, 1, 16, 16], tmp_path / "net.onnx")
+    expected = measure_onnx(path)
+    model = onnx.load(path)
+    model.graph.output.append(model.graph.input[0])
+    model.graph.output.append(onnx.helper.make_tensor_value_info("c0", onnx.TensorProto.FLOAT, [4, 1, 3, 3]))
+    path.write_bytes(model.SerializeToString())
+    assert measure_onnx(path).macs_deployed == expected.macs_deployed
+
+
+def test_shapes_that_the_graph_computes_are_followed(tmp_path):
+    """Flatten as exporters write it for open axes: Shape, Gather, Concat, Reshape."""
+    build = Builder(["batch", "frames", 6], opset=17)
+    size = build.node("Shape", "x")
+    parts = [build.node("Gather", size, build.constant(np.array([axis]))) for axis in (1, 2)]
+    flat = build.node("Mul", *parts)
+    shape = build.node("Concat", build.node("Gather", size, build.constant(np.array([0]))), flat, axis=0)
+    path = build.save(tmp_path / "net.onnx", build.node("Reshape", "x", shape))
+    assert measure_onnx(path, input_shape=(3, 7, 6)).layers[-1].output_shape == (1, 42)
+
+
 @pytest.mark.parametrize("opset", [9, 13, 17])
 def test_a_training_mode_batch_norm_is_named(tmp_path, opset):
     build = Builder([1, 4, 6, 6], opset=opset)

@@ -51,7 +51,8 @@ def load(path: Path) -> StudentFile:
     """Read a model.pt, or the student in a Lightning checkpoint of `python -m train fit`.
 
     Raises:
-        ModelFileError: where the file is neither.
+        ModelFileError: where the file is neither; TorchScript and torch.export programs are refused before,
+            by `complexity.network_files.load`.
     """
     read = model_pt.load_lightning if path.suffix.lower() == ".ckpt" else model_pt.load
     return StudentFile(read(path))
