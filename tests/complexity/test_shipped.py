@@ -83,7 +83,8 @@ def test_int8_reports_the_counts_of_its_float_network(tmp_path, run_room, method
     assert shipped.stored_dtype == "int8"
     # the graph has biases in int32 where the network has batch norm, and nothing else that is larger
     assert shipped.param_bytes_by_dtype["int8"] <= float_network.params
-    assert 0 <= shipped.macs_deployed - float_network.macs_deployed < 0.01 * float_network.macs
+    # the exporter writes the first convolution on blocks of the input, and a strided average as a convolution
+    assert 0 <= shipped.macs_deployed - float_network.macs_deployed < 0.05 * float_network.macs
 
 
 @pytest.mark.skipif(not INCLUDED, reason="this checkout includes no model")
