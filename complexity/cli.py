@@ -10,7 +10,7 @@ from pathlib import Path
 
 from complexity import network_files
 from complexity.budget import BUDGETS, DEFAULT, Budget
-from complexity.counters.onnx_inputs import InputShapes
+from complexity.counters.onnx_graph.inputs import InputShapes
 from complexity.measurement import STORED_BYTES, measure, measure_onnx, measure_tflite
 from complexity.report.markdown import comparison_to_markdown, to_markdown
 from complexity.report.plot import plot

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from complexity.activation_memory import find_peak
 from complexity.budget import DEFAULT, Budget, OverBudgetError
 from complexity.counters.float_reference import float_reference, make_inputs
-from complexity.counters.onnx_count import count_onnx
-from complexity.counters.onnx_file import OnnxFile
-from complexity.counters.onnx_inputs import InputShapes
-from complexity.counters.onnx_storage import Stored
+from complexity.counters.onnx_graph.count import count_onnx
+from complexity.counters.onnx_graph.file import OnnxFile
+from complexity.counters.onnx_graph.inputs import InputShapes
+from complexity.counters.onnx_graph.storage import Stored
 from complexity.counters.tflite_file import count_tflite
 from complexity.counters.torch_trace import trace
 from complexity.counters.torchinfo_count import count_official

@@ -2,9 +2,9 @@
 
 The rule counts modules with weights (`complexity.counters.torchinfo_count`). What a ``forward`` calls as
 a function counts zero there: the multiplications of GRN and ResNorm, products of two activations as in
-attention, scaling, pooling. All of it is executed, so the counters of executed operations
-(`complexity.counters.torch_trace`, `onnx_count`, `tflite_file`) see it, and the difference is listed here
-as ``Report.uncounted``.
+attention, scaling, pooling. All of it is executed, so the counters of executed operations (`torch_trace`,
+`onnx_graph.count` and `tflite_file` in `complexity.counters`) include it, and the difference is listed
+here as ``Report.uncounted``.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def test_an_onnx_file_is_measured_without_torch(tmp_path):
 
 
 def test_every_listed_operator_is_a_real_one():
-    from complexity.counters.onnx_operators import COSTS, IN_PLACE, INTEGER, VIEWS
+    from complexity.counters.onnx_graph.operators import COSTS, IN_PLACE, INTEGER, VIEWS
 
     assert set(COSTS) <= {schema.name for schema in onnx.defs.get_all_schemas()}
     assert set(COSTS) >= (IN_PLACE | INTEGER | VIEWS)

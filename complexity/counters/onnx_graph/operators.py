@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from complexity.counters.onnx_shapes import Shape
+from complexity.counters.onnx_graph.shapes import Shape
 from complexity.fft import fft_multiplications, fft_operations
 from complexity.operations import Work, words
 

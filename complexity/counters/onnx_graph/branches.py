@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from complexity.counters.onnx_dataflow import Dataflow
-from complexity.counters.onnx_file import OnnxFile
+from complexity.counters.onnx_graph.dataflow import Dataflow
+from complexity.counters.onnx_graph.file import OnnxFile
 from complexity.operations import Work
 from runtime.entry_point import require
 from runtime.errors import ModelFileError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from complexity.counters.onnx_dataflow import Dataflow
-from complexity.counters.onnx_file import OnnxFile
-from complexity.counters.onnx_operators import SETTINGS, STATISTICS, WEIGHTED
+from complexity.counters.onnx_graph.dataflow import Dataflow
+from complexity.counters.onnx_graph.file import OnnxFile
+from complexity.counters.onnx_graph.operators import SETTINGS, STATISTICS, WEIGHTED
 
 _INDEX_TYPES = ("int64", "bool")  # shapes, axes and masks: settings of the graph, not parameters
 

@@ -12,11 +12,11 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Any, Literal
 
-from complexity.counters.onnx_branches import resolve_branches
-from complexity.counters.onnx_dataflow import Dataflow
-from complexity.counters.onnx_file import OnnxFile, read_onnx
-from complexity.counters.onnx_inputs import InputShapes
-from complexity.counters.onnx_operators import (
+from complexity.counters.onnx_graph.branches import resolve_branches
+from complexity.counters.onnx_graph.dataflow import Dataflow
+from complexity.counters.onnx_graph.file import OnnxFile, read_onnx
+from complexity.counters.onnx_graph.inputs import InputShapes
+from complexity.counters.onnx_graph.operators import (
     COSTS,
     FUSED,
     IN_PLACE,
@@ -24,7 +24,7 @@ from complexity.counters.onnx_operators import (
     VIEWS,
     Operands,
 )
-from complexity.counters.onnx_storage import Storage, Stored
+from complexity.counters.onnx_graph.storage import Storage, Stored
 from complexity.operations import Graph, Node, Work
 from runtime.entry_point import require
 from runtime.errors import ModelFileError
@@ -48,7 +48,7 @@ class OnnxCount:
 
 
 def count_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxCount:
-    """Read and count an ONNX file, see `complexity.counters.onnx_file.read_onnx`.
+    """Read and count an ONNX file, see `complexity.counters.onnx_graph.file.read_onnx`.
 
     Raises:
         ConfigError: where ``input_shape`` does not fit the inputs.

@@ -9,7 +9,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
-from complexity.counters.onnx_external_data import (
+from complexity.counters.onnx_graph.external_data import (
     EXTERNAL,
     external_files,
     graphs_of,
@@ -17,10 +17,10 @@ from complexity.counters.onnx_external_data import (
     require_external_data,
     tensors_of,
 )
-from complexity.counters.onnx_inputs import InputShapes, fix_input_shapes
-from complexity.counters.onnx_operators import COSTS, REPEATED
-from complexity.counters.onnx_quantized_forms import rewrite_quantized
-from complexity.counters.onnx_shapes import ElementType, Inferred, Shape, infer
+from complexity.counters.onnx_graph.inputs import InputShapes, fix_input_shapes
+from complexity.counters.onnx_graph.operators import COSTS, REPEATED
+from complexity.counters.onnx_graph.quantized_forms import rewrite_quantized
+from complexity.counters.onnx_graph.shapes import ElementType, Inferred, Shape, infer
 from complexity.error_text import first_line
 from complexity.file_kinds import identify, read_model
 from runtime.entry_point import require

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from complexity.counters.onnx_external_data import EXTERNAL
+from complexity.counters.onnx_graph.external_data import EXTERNAL
 from complexity.error_text import first_line
 from complexity.operations import words
 from runtime.entry_point import require

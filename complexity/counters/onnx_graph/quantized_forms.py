@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from complexity.counters.onnx_external_data import graphs_of
+from complexity.counters.onnx_graph.external_data import graphs_of
 
 _CONTRIB = "com.microsoft"
 
