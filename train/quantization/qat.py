@@ -12,11 +12,12 @@ from torch import Tensor
 from runtime.errors import ConfigError
 from train.checkpoints.model_pt import Checkpoint, load
 from train.cli.lightning_cli import TrainCLI
-from train.data import Batch
+from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
 from train.quantization.fake_quantize import FakeQuantized
 from train.quantization.ptq import calibrate
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
+from train.training.calibration import calibration_windows
 from train.training.lightning_module import Classifier
 from train.training.views import View
 
@@ -61,19 +62,26 @@ class QuantizedClassifier(Classifier):
                 f"{float_weight}."
             )
         start = load(checkpoint)
-        if (start.student, start.labels) != (self.student_name, self.labels) or not len(start.calibration):
+        if (start.student, start.labels) != (self.student_name, self.labels):
             raise ConfigError(
-                f"{checkpoint} is a {start.student} for {', '.join(start.labels)} with "
-                f"{len(start.calibration)} calibration windows, which does not fit the recipe's "
-                f"{self.student_name} for {', '.join(self.labels)}: give the recipe that trained it."
+                f"{checkpoint} is a {start.student} for {', '.join(start.labels)}, which does not fit the "
+                f"recipe's {self.student_name} for {', '.join(self.labels)}: give the recipe that trained it, "
+                "or train its head on these labels first (`python -m train fit --init`)."
             )
         self.float_student = start.build().requires_grad_(False)
         self.student.load_state_dict(self.float_student.state_dict())
         self.float_weight, self.frozen_share = float_weight, frozen_share
         self.fake = FakeQuantized(self.student, start.input_shape, Scheme(WEIGHT_RANGES[weight_range]))
-        self.fake.begin_with(start.calibration)
         self._calibration = start.calibration
+        if len(self._calibration):  # an imported model.pt has none
+            self.fake.begin_with(self._calibration)
         self._beside_float: list[Tensor] = []
+
+    def calibrate_on(self, dataset: ClipWindows) -> None:
+        """Choose ranges on windows of the training split, where the model.pt carries no windows."""
+        if not len(self._calibration):
+            self._calibration = calibration_windows(dataset, self.log_mel)["calibration"]
+            self.fake.begin_with(self._calibration)
 
     def _network(self, log_mel: Tensor) -> Tensor:
         return self.fake(log_mel)
@@ -147,6 +155,12 @@ class QatCLI(TrainCLI):
         parser.add_argument("--checkpoint", required=True, help="the model.pt to start from")
         parser.add_argument("--epochs", type=int, default=8, help="instead of the recipe's")
         parser.link_arguments("checkpoint", "model.checkpoint")
+
+    def before_fit(self) -> None:
+        """Take calibration windows from the corpus, where the model.pt carries none."""
+        self.datamodule.setup("fit")
+        self.model.calibrate_on(self.datamodule.datasets["train"])
+        super().before_fit()
 
     def before_instantiate_classes(self) -> None:
         """Train shorter than the recipe does, and leave the run alone that made the checkpoint."""

@@ -1,4 +1,4 @@
-"""TF-SepNet and BC-ResNet in INT8: every feature map is integer, and the ONNX file computes what torch does."""
+"""TF-SepNet and BC-ResNet in INT8: every feature map is integer, and ONNX equals torch to the bit."""
 
 from __future__ import annotations
 

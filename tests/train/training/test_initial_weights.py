@@ -106,3 +106,21 @@ def test_published_weights_are_imported_and_trained_on(tmp_path, monkeypatch, ca
         main(["fit", *run, "--ckpt_path=last"])
     with pytest.raises(TinysceneError, match="--init"):
         main(["validate", *run])
+
+
+def test_an_imported_model_takes_the_calibration_windows_of_qat_from_the_corpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # `main` sets it
+    torch.manual_seed(0)
+    published = networks.build("cp_mobile", {**SMALL, "n_classes": 10}).state_dict()
+    torch.save(published, tmp_path / "published.pt")
+    imported = str(tmp_path / "imported.pt")
+    labels = ",".join(SCENES)
+    assert main(["import", str(tmp_path / "published.pt"), "--labels", labels, "-o", imported]) == 0
+    once = ["--epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=0"]
+    run = [*TINY, *once, f"--trainer.default_root_dir={tmp_path / 'run'}", "--checkpoint", imported]
+    assert main(["qat", *run]) == 0
+    model = model_pt.load(tmp_path / "run_qat" / "model.pt")
+    low, high = model.quantization["ranges"]["log_mel"]
+    assert low < 0 < high and len(model.calibration)
+    with pytest.raises(TinysceneError, match="--init"):
+        main(["qat", *run, "--init", imported])
