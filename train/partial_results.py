@@ -1,4 +1,4 @@
-"""Work cut into parts that lie beside the output until all are there, so that a killed run can go on."""
+"""Partial results beside an output file, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class Parts:
-    """The parts of one output file.
+    """The partial results of one output file.
 
     Args:
-        output: the file that they will be put together to.
-        key: JSON values that parts of an earlier run must agree in to be used again.
+        output: the file that they are merged into.
+        key: JSON values by which the parts of an earlier run are recognised as reusable.
         count: number of parts.
     """
 
@@ -26,10 +26,10 @@ class Parts:
         self.paths = [folder / f"{index:06}.npz" for index in range(count)]
 
     def missing(self) -> list[int]:
-        """Which parts are not there yet."""
+        """Indices of the parts that do not exist yet."""
         return [index for index, path in enumerate(self.paths) if not path.exists()]
 
     def clear(self) -> None:
-        """Remove them, and those of runs with other settings."""
+        """Remove all parts, also those of runs with other settings."""
         for folder in self._output.parent.glob(f".{self._output.name}.*.parts"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -52,7 +52,7 @@ def detect(
         path: of the file, for messages.
         weights: keys without prefix.
         candidates: students to try.
-        given: arguments that are known; they take precedence over what the shapes say.
+        given: arguments that take precedence over those inferred from the shapes.
         n_labels: number of outputs of students that cannot tell it from shapes.
 
     Raises:

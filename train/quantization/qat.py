@@ -65,8 +65,8 @@ class QuantizedClassifier(Classifier):
         if (start.student, start.labels) != (self.student_name, self.labels):
             raise ConfigError(
                 f"{checkpoint} is a {start.student} for {', '.join(start.labels)}, which does not fit the "
-                f"recipe's {self.student_name} for {', '.join(self.labels)}: give the recipe that trained it, "
-                "or train its head on these labels first (`python -m train fit --init`)."
+                f"recipe's {self.student_name} for {', '.join(self.labels)}: give the recipe that trained "
+                "it, or train its head on these labels first (`python -m train fit --init`)."
             )
         self.float_student = start.build().requires_grad_(False)
         self.student.load_state_dict(self.float_student.state_dict())

@@ -1,4 +1,4 @@
-"""CP-ResNet: a ResNet whose receptive field is kept small by 1x1 kernels in its later blocks.
+"""CP-ResNet: a ResNet whose later blocks have 1x1 kernels, which limits its receptive field.
 
 Koutini et al., "Receptive field regularization techniques for audio classification and tagging with deep
 convolutional neural networks", 2021. CP-JKU's DCASE submissions take it as one of their teachers; this is
