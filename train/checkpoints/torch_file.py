@@ -28,7 +28,7 @@ _SIGNATURES = (
 )
 _UNREADABLE = (
     pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError, TypeError, IndexError,
-    AttributeError, AssertionError, OverflowError, OSError,
+    AttributeError, AssertionError, OverflowError, MemoryError, OSError,
 )  # fmt: skip
 
 
@@ -42,17 +42,22 @@ def check_kind(path: Path) -> None:
         raise ModelFileError(f"There is no file {path}: `python -m train fit` makes a model.pt.")
     with path.open("rb") as file:
         head = file.read(32)
-    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise ModelFileError(f"{path} is a zip archive that ends too early: copy it again, it was cut short.")
-    if zipfile.is_zipfile(path):
+    if head.startswith(b"PK"):
         _check_zip(path)
-    elif not head.startswith(_LEGACY_MAGIC) and not (len(head) > 0 and tarfile.is_tarfile(path)):
+    elif head and tarfile.is_tarfile(path):  # also of torch before 0.2; torch would unpack it
+        raise ModelFileError(f"{path} is a tar archive: unpack it and give the file of torch.save in it.")
+    elif not head.startswith(_LEGACY_MAGIC):
         raise ModelFileError(f"{path} is {_describe(head)}.")
 
 
 def _check_zip(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise ModelFileError(
+            f"{path} is a zip archive that is damaged or cut short ({error}): copy it again."
+        ) from error
     ends = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in ends:
         raise ModelFileError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from runtime.errors import ConfigError, TinysceneError
 from runtime.spec import FrontEndSpec
 from train import networks
 from train.checkpoints import model_pt
-from train.checkpoints.published import main
+from train.checkpoints.published import import_weights, main
 from train.data.datasets.tau2022 import SCENES
 from train.students import Baseline2024, CPMobile
 
@@ -232,6 +233,28 @@ def test_a_file_that_is_cut_short_is_one_sentence(network, tmp_path):
             with pytest.raises(TinysceneError) as caught:
                 main([str(tmp_path / "cut.pt"), "--labels", "a,b,c,d"])
             assert "cut.pt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_changed_bytes_are_read_or_refused_in_one_sentence(network, tmp_path, zipped):
+    content = {"state_dict": prefixed(network.state_dict(), "model."), "options": argparse.Namespace(lr=1)}
+    torch.save(content, tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)
+    whole, path = (tmp_path / "whole.pt").read_bytes(), tmp_path / "changed.pt"
+    for seed in range(60):
+        rng = random.Random(seed)
+        changed = bytearray(whole)
+        for _ in range(rng.randint(1, 6)):
+            place = rng.randrange(rng.choice([2_000, len(changed)]))
+            changed[place : place + rng.choice([0, 1, 30])] = bytes([rng.randrange(256)])
+        path.write_bytes(changed)
+        for read in (
+            lambda: import_weights(path, tmp_path / "model.pt", tuple("abcd")),
+            lambda: model_pt.load(path),
+        ):
+            try:
+                read()
+            except TinysceneError as error:
+                assert "\n" not in str(error), error
 
 
 def test_a_model_pt_needs_no_import(network, tmp_path):

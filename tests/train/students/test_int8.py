@@ -17,6 +17,7 @@ from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import quantize
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", ["tf_sepnet", "bc_resnet"])
 def test_ptq_leaves_only_statistics_in_float(student):
     spec = dataclasses.replace(FrontEndSpec.preset("cp_mel"), n_mels=64)

@@ -1,4 +1,4 @@
-"""A callback that keeps the gradients of the first step, with batch norm standing still."""
+"""A callback that records the gradients of the first step, with batch norm in evaluation mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from torch import nn
 
 
-class KeepGradients(Callback):
+class RecordGradients(Callback):
     """Writes ``gradients.pt`` into the run's folder.
 
     Batch norm is set to evaluation: each process would otherwise normalize by its own half of the batch.

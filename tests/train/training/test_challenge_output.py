@@ -1,4 +1,4 @@
-"""``output.csv``: its form and file names by the year's rules, and an evaluation set from list to answers."""
+"""``output.csv``: its form and file names by the year's rules, and an evaluation set from its list to predictions."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def scenes_run(tmp_path_factory, tiny_run) -> Path:
 
 @pytest.fixture
 def arguments(evaluation_set, scenes_run, monkeypatch) -> list[str]:
-    """Of a verb on the evaluation set."""
+    """Run a command on the evaluation set."""
     monkeypatch.setenv("TAU_EVALUATION_DIR", str(evaluation_set))
-    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    monkeypatch.setattr(sys, "argv", sys.argv)  # `main` sets it
     model = [argument for argument in TINY if "data.corpus" not in argument]
     return [*model, "--data.corpus=train.data.TAUEvaluation", f"--trainer.default_root_dir={scenes_run}"]
 
@@ -96,14 +96,14 @@ def test_an_evaluation_set_is_predicted(listed_in, form, named, evaluation_set, 
         assert main(["predict", *arguments, f"--file-names={form}"]) == 0
     finally:
         (evaluation_set / listed_in).rename(official)
-    answers = rows(scenes_run / "output.csv")
+    predictions = rows(scenes_run / "output.csv")
     labels = model_pt.load(scenes_run / "model.pt").labels
-    assert list(answers[0]) == ["filename", "scene_label", *labels]
-    assert [row["filename"] for row in answers] == [named.format(number) for number in range(12)]
-    for row in answers:
+    assert list(predictions[0]) == ["filename", "scene_label", *labels]
+    assert [row["filename"] for row in predictions] == [named.format(number) for number in range(12)]
+    for row in predictions:
         scores = [float(row[label]) for label in labels]
         assert row["scene_label"] == labels[int(np.argmax(scores))] and sum(scores) == pytest.approx(1)
-    assert len({tuple(row.values()) for row in answers}) == 12  # each clip was heard
+    assert len({tuple(row.values()) for row in predictions}) == 12  # each clip has its own
 
 
 def test_an_evaluation_set_has_nothing_to_test_by(arguments):

@@ -1,4 +1,4 @@
-"""Two processes do what one would: the same windows, gradients, scores and files."""
+"""Two processes equal one: the same windows, gradients, scores and files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_shards_do_not_overlap_and_follow_the_epoch():
 
 
 def fit_on_two_nodes(*arguments: str) -> list[str]:
-    """``fit`` as two machines of one process each start it, both of them this one; returns what each said."""
+    """``fit`` as two nodes of one process each, both on this machine; returns the stderr of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -46,22 +46,22 @@ def fit_on_two_nodes(*arguments: str) -> list[str]:
         subprocess.Popen([*launch, f"--node-rank={rank}", *ours], stderr=subprocess.PIPE, text=True, cwd=ROOT)
         for rank in (0, 1)
     ]
-    said = [node.communicate(timeout=300)[1] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], said
-    return said
+    stderr = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], stderr
+    return stderr
 
 
 @pytest.mark.slow
 def test_two_processes_or_nodes_equal_one(run_room, tmp_path):
-    keep = "--trainer.callbacks+=tests.train.training.gradients.KeepGradients"
-    plain = [*TINY, "--model.augmentation=null", "--data.jitter=false", keep]
+    record = "--trainer.callbacks+=tests.train.training.gradients.RecordGradients"
+    plain = [*TINY, "--model.augmentation=null", "--data.jitter=false", record]
     roots = {name: f"--trainer.default_root_dir={tmp_path / name}" for name in ("one", "two", "nodes")}
     for name, more in (("one", ["--data.batch_size=20"]), ("two", ["--data.batch_size=10", *TWO])):
         done = run_room("train", "fit", *plain, *more, roots[name], cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("parameters,") == 1 and done.stderr.count("wrote ") == 1
-    said = fit_on_two_nodes(*plain, "--data.batch_size=10", roots["nodes"])
-    assert ["wrote " in each for each in said] == [True, False]
+    stderr = fit_on_two_nodes(*plain, "--data.batch_size=10", roots["nodes"])
+    assert ["wrote " in each for each in stderr] == [True, False]
     one, *others = (torch.load(tmp_path / name / "gradients.pt") for name in roots)
     for name, gradient in one.items():
         for other in others:

@@ -15,8 +15,8 @@ from train.training.evaluation import calibration_error, evaluate
 
 
 def test_windows_and_clips_are_scored_apart():
-    heard = [Clip("a", (0,), "a", "x"), Clip("b", (1,), "b", "x"), Clip("c", (1,), "c", "y")]
-    clips = [*heard, Clip("unheard", (0,), "d", "y")]
+    scored = [Clip("a", (0,), "a", "x"), Clip("b", (1,), "b", "x"), Clip("c", (1,), "c", "y")]
+    clips = [*scored, Clip("no window", (0,), "d", "y")]
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
     result = evaluate(probabilities, np.array([0, 0, 1, 2]), clips, ["no", "yes"])
     assert (result.windows, result.clips) == (4, 3)
@@ -34,7 +34,7 @@ def test_temperature_undoes_a_known_overconfidence():
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(20_000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    target = (honest.cumsum(1) > rng.random((len(honest), 1))).argmax(1)  # drawn as the probabilities say
+    target = (honest.cumsum(1) > rng.random((len(honest), 1))).argmax(1)  # drawn by the probabilities
     sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
     assert fit_temperature(honest, np.eye(4)[target]) == pytest.approx(1, abs=0.03)
     assert fit_temperature(sure, np.eye(4)[target]) == pytest.approx(3, abs=0.1)
@@ -111,7 +111,7 @@ TAGS = ["rain", "dog", "cat", "owl"]
 
 
 def _tagged() -> tuple[np.ndarray, np.ndarray, list[Clip]]:
-    """Five clips of a window each, the first of two; nobody labelled the last one."""
+    """Five clips of a window each, the first of two; the last one has no label."""
     of_clip = {"a": (0, 1), "b": (0,), "c": (1,), "d": (), "e": None}
     clips = [Clip(n, t, n, device="xxyyz"[i]) for i, (n, t) in enumerate(of_clip.items())]
     probabilities = np.array(

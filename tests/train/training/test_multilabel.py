@@ -1,4 +1,4 @@
-"""Clips with several labels, the whole road: table to model.pt, report, output.csv, ONNX and answers."""
+"""Clips with several labels, from the table to model.pt, report, output.csv and ONNX."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(tagged, tmp_path_factory) -> Path:
     ]
     tiny = [argument for argument in TINY if "data.corpus" not in argument]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+        patch.setattr(sys, "argv", sys.argv)  # `main` sets it
         for verb in ("fit", "test", "predict"):
             assert main([verb, *tiny, *corpus, f"--trainer.default_root_dir={root}"]) == 0
     return root
@@ -49,9 +49,9 @@ def test_training_leaves_a_model_and_a_report_of_ranking(run):
     assert "val/map" in metrics and "val/class/siren" in metrics
     output = [line.split("\t") for line in (run / "output.csv").read_text().splitlines()]
     assert output[0] == ["filename", "labels", *NAMES] and len(output) == 11  # the unlabelled one, too
-    for _, answer, *scores in output[1:]:
+    for _, prediction, *scores in output[1:]:
         given = [n for n, p in zip(NAMES, scores, strict=True) if float(p) >= model.thresholds.get(n, 0.5)]
-        assert answer == ";".join(given)
+        assert prediction == ";".join(given)
 
 
 def test_the_exported_model_says_what_it_is_and_scores_labels_apart(run, tagged, tmp_path, capsys):
