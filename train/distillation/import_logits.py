@@ -21,12 +21,13 @@ from train.data.tables import read_table
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
 from train.distillation.probabilities import looks_like_probabilities, to_logits
+from train.labels import NAMED, parse_labels
 
 
 def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
-    labels = tuple(label.strip() for label in options.labels.split(","))
+    labels = parse_labels(options.labels)
     logits = read_logits(Path(options.logits), len(labels), options.task, options.probabilities)
     delimiter = "," if options.files.endswith(".csv") and not options.tab else "\t"
     rows = read_table(
@@ -109,7 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", required=True, help="table of the clips in the order of the rows")
     parser.add_argument("--column", default="filename", help="of the table: the clips' ids in the corpus")
     parser.add_argument("--tab", action="store_true", help="a .csv is tab-separated, as DCASE's are")
-    parser.add_argument("--labels", required=True, help="class names in the order of the columns: 'a,b,...'")
+    parser.add_argument(
+        "--labels",
+        required=True,
+        help=f"class names in the order of the columns, 'a,b,...', or one of {', '.join(NAMED)}",
+    )
     parser.add_argument(
         "--probabilities", action="store_true", help="the tensor holds probabilities, not logits"
     )

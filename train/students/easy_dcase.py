@@ -1,4 +1,4 @@
-"""Parts that TF-SepNet and BC-ResNet share in easy_dcase's form."""
+"""Modules that TF-SepNet and BC-ResNet share in easy_dcase's form."""
 
 from __future__ import annotations
 

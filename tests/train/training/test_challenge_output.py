@@ -1,4 +1,4 @@
-"""``output.csv``: its form and file names by the year's rules, and an evaluation set from its list to predictions."""
+"""``output.csv``: format and file names by the year's rules, and predictions for an evaluation set."""
 
 from __future__ import annotations
 
