@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from runtime.errors import ConfigError
-from train.students.easy_dcase import LAYERS, Classifier, ConvNorm, block_places, middle_layers, places_of
+from train.students.easy_dcase import (
+    LAYERS,
+    Classifier,
+    ConvNorm,
+    Dropout,
+    block_places,
+    middle_layers,
+    places_of,
+)
 from train.students.shapes import Shapes
 
 _LAYERS = LAYERS[16]
@@ -49,7 +57,7 @@ class BroadcastBlock(nn.Module):
         )
         self.swish = nn.SiLU()
         self.pw_conv = nn.Conv2d(out_channels, out_channels, 1, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, in_channels, mels, frames] -> [batch, out_channels, mels, frames]."""

@@ -57,6 +57,14 @@ class ConvNorm(nn.Module):
         return result
 
 
+class Dropout(nn.Dropout):
+    """Dropout that leaves no operation in an exported evaluation graph, where INT8 would requantize it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return super().forward(x) if self.training else x
+
+
 class Classifier(nn.Module):
     """A 1x1 convolution with bias, then the mean over mels and frames."""
 

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from runtime.errors import ConfigError
-from train.students.easy_dcase import LAYERS, Classifier, ConvNorm, block_places, middle_layers, places_of
+from train.students.easy_dcase import (
+    LAYERS,
+    Classifier,
+    ConvNorm,
+    Dropout,
+    block_places,
+    middle_layers,
+    places_of,
+)
 from train.students.shapes import Shapes
 
 
@@ -33,7 +41,7 @@ class SeparableBlock(nn.Module):
         self.freq_pw_conv = ConvNorm(half, half)
         self.temp_dw_conv = ConvNorm(half, half, (1, 3), groups=half)
         self.temp_pw_conv = ConvNorm(half, half)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, in_channels, mels, frames] -> [batch, out_channels, mels, frames]."""
