@@ -10,7 +10,7 @@ import torch
 
 from export.lint import lint
 from export.onnx_graph import to_onnx
-from runtime.model.session import run_unoptimized
+from runtime.model.session import run_optimized, run_unoptimized
 from runtime.spec import FrontEndSpec
 from train import networks
 from train.checkpoints.model_pt import Checkpoint
@@ -34,4 +34,7 @@ def test_ptq_leaves_only_statistics_in_float(student):
     assert lint(model, (-64, 63)) == []
     with torch.no_grad():
         expected = quantized(windows).numpy()
-    np.testing.assert_array_equal(run_unoptimized(model.SerializeToString(), windows.numpy())[0], expected)
+    data = model.SerializeToString()
+    np.testing.assert_array_equal(run_unoptimized(data, windows.numpy())[0], expected)
+    step = np.diff(np.unique(expected)).min()
+    assert np.abs(run_optimized(data, windows.numpy())[0] - expected).max() <= 2 * step + 1e-6
