@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         return main_of(arguments[1:])
     arguments = sounds.expand(arguments)
     if command == "qat":
-        from train.quantization.qat import QatCLI
+        from train.cli.qat_cli import QatCLI
 
         sys.argv = [sys.argv[0], *arguments]  # what a second process is started with
         QatCLI(["fit", *arguments[1:]])
