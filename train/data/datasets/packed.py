@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -38,6 +39,7 @@ class Packed(Corpus):
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        self._opened: tuple[int, Any] | None = None  # process, file
         described = json.loads(self._attribute("corpus"))
         self.labels = tuple(described["labels"])
         self.task = described["task"]
@@ -73,8 +75,18 @@ class Packed(Corpus):
         """What the packed corpus said, and the checksum of the pack."""
         return {**self._description, "packed": self._attribute("checksum")}
 
-    @cached_property
+    @property
     def _file(self) -> Any:
+        """The open file; each process opens its own, as HDF5 asks for."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), self._open())
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file, which cannot be sent to another process."""
+        return {**self.__dict__, "_opened": None}
+
+    def _open(self) -> Any:
         h5py = require("h5py", extra="train")
         if not self._path.is_file():
             raise DataError(f"There is no file {self._path}: `python -m train pack` makes one of any corpus.")

@@ -23,6 +23,7 @@ from train.data import (
     Unlabelled,
 )
 from train.data.tables import hold_out
+from train.data.windows import BatchIndices
 
 
 def _noise(path: Path, seconds: float = 1.0, rate: int = 8_000, seed: int = 0) -> None:
@@ -331,7 +332,7 @@ def test_reading_on_demand_gives_the_same_batches(folder):
     for in_memory in (True, False):
         data = ClipData(corpus, sample_rate=8_000, clip_s=0.05, in_memory=in_memory)
         data.setup("fit")
-        batches.append(data.datasets["train"].__getitems__([0, 3, 9]).waveform.numpy())
+        batches.append(data.datasets["train"][BatchIndices(0, [0, 3, 9])].waveform.numpy())
     assert np.array_equal(*batches)
 
 
@@ -353,7 +354,7 @@ def test_clips_that_nobody_labelled_make_batches_without_targets(folder):
     with pytest.raises(DataError, match="train split holds no clips"):
         data.setup("fit")
     data.setup("predict")
-    batch = data.datasets["test"].__getitems__([0, 1])
+    batch = data.datasets["test"].at_rest([0, 1])
     assert batch.target.tolist() == [[0, 0], [0, 0]] and batch.labelled.tolist() == [0, 0]
 
 

@@ -15,6 +15,7 @@ from train.data import ClipData, Folder, Packed, Synthetic
 from train.data import pack as packing
 from train.data.corpus import SPLITS
 from train.data.pack import pack
+from train.data.windows import BatchIndices
 
 RATE = 8_000
 
@@ -47,7 +48,7 @@ def test_training_reads_both_alike(corpus, packed):
     for source, in_memory in ((corpus, True), (packed, True), (packed, False)):
         data = ClipData(source, sample_rate=RATE, clip_s=0.1, in_memory=in_memory)
         data.setup("fit")
-        batches.append(data.datasets["train"].__getitems__([0, 7, 39]).waveform.numpy())
+        batches.append(data.datasets["train"][BatchIndices(0, [0, 7, 39])].waveform.numpy())
     assert np.array_equal(batches[0], batches[1]) and np.array_equal(batches[0], batches[2])
 
 
