@@ -1,4 +1,4 @@
-"""Work cut into parts that lie beside the output until all are there, so that a killed run can go on."""
+"""Partial results of one output file, kept beside it until it is complete, so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 
-class Parts:
-    """The parts of one output file.
+class PartialResults:
+    """The files that an output is put together of.
 
     Args:
-        output: the file that they will be put together to.
-        key: JSON values that parts of an earlier run must agree in to be used again.
-        count: number of parts.
+        output: the file.
+        key: JSON values; the partial results of an earlier run are used again where it had equal ones.
+        count: number of partial results.
+
+    Attributes:
+        paths: of the partial results, in order, whether they exist or not.
     """
 
     def __init__(self, output: Path, key: Any, count: int) -> None:
@@ -26,10 +29,10 @@ class Parts:
         self.paths = [folder / f"{index:06}.npz" for index in range(count)]
 
     def missing(self) -> list[int]:
-        """Which parts are not there yet."""
+        """Indices of those that do not exist yet."""
         return [index for index, path in enumerate(self.paths) if not path.exists()]
 
     def clear(self) -> None:
-        """Remove them, and those of runs with other settings."""
+        """Remove them, and those of runs with another key."""
         for folder in self._output.parent.glob(f".{self._output.name}.*.parts"):
             shutil.rmtree(folder, ignore_errors=True)

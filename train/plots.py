@@ -1,4 +1,4 @@
-"""Matplotlib as this room uses it: no screen, and files that appear whole."""
+"""Matplotlib without a screen, and figures written whole or not at all."""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ line (--model.lr 1e-3), and --print_config shows all of them.
 """
 
 _MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
-    "check-data": "train.data.checks",
+    "check-data": "train.cli.check_data",
     "import": "train.checkpoints.published",
     "import-logits": "train.distillation.import_logits",
-    "pack": "train.data.pack",
-    "render": "train.data.render",
+    "pack": "train.cli.pack",
+    "render": "train.cli.render",
     "sweep": "train.cli.sweep",
     "teach": "train.distillation.precompute",
 }

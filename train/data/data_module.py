@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from runtime.errors import AudioError, DataError
 from train.data.batch_sampler import EpochBatches, EpochLoader
-from train.data.class_counts import refuse_lost_classes, thin_classes
+from train.data.classes import names_alike, refuse_lost_classes, thin_classes
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
-from train.data.tables import hold_out
+from train.data.hold_out import hold_out
 from train.data.windows import Batch, ClipWindows
 
 _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be empty
@@ -125,8 +125,7 @@ class ClipData(lightning.LightningDataModule):
         if self.only_labelled:
             clips["train"] = [clip for clip in labelled if clip.targets is not None]
         if stage == "fit" and "train" not in self.datasets:
-            for warning in thin_classes(self.labels, clips["train"]):
-                rank_zero_warn(warning)
+            self._warn_of_classes(clips["train"])
         for split in _NEEDED.get(stage or "", SPLITS):
             if split not in self.datasets:
                 self.datasets[split] = self._read(split, clips[split])
@@ -135,6 +134,12 @@ class ClipData(lightning.LightningDataModule):
                 raise DataError(
                     f"The {split} split holds no clips: name the folds or lists that it is made of."
                 )
+
+    def _warn_of_classes(self, training: Sequence[Clip]) -> None:
+        for lack, members in thin_classes(self.labels, training).items():
+            rank_zero_warn(f"Classes with {lack}: {', '.join(members)}.")
+        for pair in names_alike(self.labels):
+            rank_zero_warn(f"Two labels look like one: {pair}; rename one where they are.")
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
         samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
@@ -173,6 +178,7 @@ class ClipData(lightning.LightningDataModule):
         clips = [clip for clip, _ in read]
         if len(read) < len(waves):
             rank_zero_warn(f"{len(waves) - len(read)} of {len(waves)} clips of {split} were left out.")
+        if split == "train":
             refuse_lost_classes(self.labels, waves.clips, clips)
         return clips, [wave for _, wave in read]
 

@@ -36,7 +36,7 @@ from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
 from train.distillation.teachers import Teacher, check_labels, find_teacher
-from train.partial_results import Parts
+from train.partial_results import PartialResults
 from train.training.lightning_module import Classifier
 from train.training.views import View
 
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
         views=options.views, splits=options.splits, top_k=options.top_k, window_s=options.window,
     )  # fmt: skip
     output = Path(options.output)
-    parts = Parts(output, work.key(), -(-len(work.jobs) // _PART))
+    parts = PartialResults(output, work.key(), -(-len(work.jobs) // _PART))
     mine = [index for index in parts.missing() if index % world == rank]
     for index in tqdm(mine, desc="scoring", unit="part", disable=None if rank == 0 else True):
         _write_part(parts.paths[index], [work.score(job) for job in work.jobs[index * _PART :][:_PART]])

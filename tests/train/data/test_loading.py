@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from runtime.errors import DataError
 from train.data import Batch, ClipData, Packed, Synthetic
-from train.data.pack import pack
+from train.data.packing import pack
 
 RATE = 8_000
 Seen = list[tuple[int, int, str]]

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from runtime.errors import DataError
-from train.data.datasets.custom import Table
+from train.data.classes import clean_label
+from train.data.datasets.table import Table
 
 
 class Tags(Table):
@@ -64,7 +65,7 @@ class Tags(Table):
 
     def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...] | None:
         """The labels of a row; None where nobody labelled it."""
-        names = tuple(name.strip() for name in row["labels"].split(";") if name.strip())
+        names = tuple(clean_label(name) for name in row["labels"].split(";") if name.strip())
         if not names and self.empty is None:
             raise DataError(
                 f"{self.table} gives no label to {row['filename']}: say with data.corpus.empty whether "

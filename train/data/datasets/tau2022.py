@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from runtime.errors import DataError
 from train.data.corpus import Clip, FileCorpus, Split
-from train.data.tables import corpus_folder, hold_out, read_table
+from train.data.hold_out import hold_out
+from train.data.tables import corpus_folder, read_table
 
 SCENES = (
     "airport", "bus", "metro", "metro_station", "park",
