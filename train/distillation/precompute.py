@@ -28,7 +28,7 @@ from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
 from train.cli.argument_parser import Parser
-from train.cli.lightning_cli import link_recipe
+from train.cli.recipe import link_recipe
 from train.data import Batch, ClipData, ClipWindows
 from train.data.batch_sampler import EpochBatches
 from train.data.corpus import Split
