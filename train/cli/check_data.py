@@ -12,7 +12,7 @@ from train.data.checks import examine
 
 def main(arguments: list[str]) -> int:
     """Examine the corpus and print the report; returns 1 where there are findings."""
-    parser = corpus_parser("check-data", __doc__)
+    parser = corpus_parser("check-data", __doc__ or "")
     parser.add_argument("--plot", type=str, metavar="FILE", help="draw an overview (PNG)")
     parser.add_argument("--json", action="store_true", help="print JSON with all findings")
     parser.add_argument(

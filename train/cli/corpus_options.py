@@ -16,7 +16,7 @@ from train.cli.argument_parser import Parser
 from train.data.corpus import Corpus
 
 
-def corpus_parser(command: str, description: str | None) -> Parser:
+def corpus_parser(command: str, description: str) -> Parser:
     """A parser with the options ``--config`` and ``--data.corpus``; a command adds its own.
 
     Args:

@@ -151,7 +151,7 @@ class TrainCLI(LightningCLI):
     def before_fit(self) -> None:
         """Measure the student; stop before the first epoch where it is over the limits."""
         self._make_root()
-        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):
+        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ConfigError(
                 "Lightning's StochasticWeightAveraging neither validates nor saves its average, so model.pt "
                 "would be without it: take train.training.weight_averaging.EpochAverage."
@@ -221,7 +221,7 @@ class TrainCLI(LightningCLI):
         """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""
         if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
             return "last epoch", {}
-        best = None
+        best: Any = None
         if self.trainer.is_global_zero:  # another node may not see the file
             best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
             best = {name: best[name] for name in ("state_dict", "epoch")}

@@ -18,8 +18,9 @@ def as_config_errors(what: str, *others: type[Exception]) -> Iterator[None]:
         what: what it refuses, the beginning of the sentence.
         others: further exceptions that can be about nothing but options where this is used.
     """
+    refusals: tuple[type[Exception], ...] = (MisconfigurationException, *others)
     try:
         yield
-    except (MisconfigurationException, *others) as error:
+    except refusals as error:
         reason = " ".join(str(error).split()).rstrip(".!")
         raise ConfigError(f"{what}: {reason}.") from error

@@ -16,7 +16,7 @@ from train.data.packing import pack
 
 def main(arguments: list[str]) -> int:
     """Pack the corpus and print how many clips were written; returns an exit code."""
-    parser = corpus_parser("pack", __doc__)
+    parser = corpus_parser("pack", __doc__ or "")
     parser.add_argument("-o", "--output", required=True, help="HDF5 file to write")
     parser.add_argument("--skip-corrupt", action="store_true", help="leave out clips that cannot be read")
     options, corpus, sample_rate = parse(parser, arguments)

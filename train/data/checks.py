@@ -129,13 +129,14 @@ def _similar(
 ) -> Findings:
     """The same sound in other samples; equal samples are a finding of `_of_splits`."""
     one_of = {measured[c.id].digest: (split, c) for split, clips in splits.items() for c in clips}
-    members = [(s, c, measured[c.id].prints) for s, c in one_of.values()]
-    members = [member for member in members if member[2] is not None]
+    all_prints = [(split, clip, measured[clip.id].prints) for split, clip in one_of.values()]
+    members = [(split, clip, prints) for split, clip, prints in all_prints if prints is not None]
     pairs = candidates([prints for _, _, prints in members], [clip.group for _, clip, _ in members])
     found: dict[bool, list[str]] = {True: [], False: []}
 
     def correlations(share: Sequence[Sequence[int]]) -> list[float]:
-        return [correlation(*(read(members[at][1]) for at in pair), sample_rate) for pair in share]
+        clips = [(members[a][1], members[b][1]) for a, b in share]
+        return [correlation(read(one), read(other), sample_rate) for one, other in clips]
 
     shares = np.array_split(pairs, len(pairs) // _SHARE + 1)
     with ThreadPoolExecutor(workers) as pool:

@@ -142,9 +142,10 @@ class ClipData(lightning.LightningDataModule):
             rank_zero_warn(f"Two labels look like one: {pair}; rename one where they are.")
 
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
-        samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
+        on_demand = OnDemand(self.corpus, clips, self.sample_rate)
+        samples: Sequence[Samples] = on_demand
         if self.in_memory:
-            clips, samples = self._hold(split, samples)
+            clips, samples = self._hold(split, on_demand)
         length = round(self.clip_s * self.sample_rate)
         training = split == "train"
         dataset = ClipWindows(
@@ -218,6 +219,6 @@ class ClipData(lightning.LightningDataModule):
         )
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    """What the dataset cut is a batch already."""
+def _as_it_is(batch: Any) -> Any:
+    """What the dataset cut is a batch already, and no list of examples to put together."""
     return batch

@@ -67,7 +67,8 @@ class Folder(HeldOut):
     def _found(self) -> dict[str, list[str]]:
         """The names of the audio files of each class."""
         others: Counter[str] = Counter()
-        names, class_of = {}, {}
+        names: dict[str, list[str]] = {}
+        class_of: dict[str, str] = {}  # of a file, by where it really lies
         for label, folder in self._folders.items():
             found = find_audio(folder, self.root)
             if not found.files:
