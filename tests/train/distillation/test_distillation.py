@@ -20,9 +20,9 @@ from tests.train.distillation.student import (
     make_student,
     write_store,
 )
-from train.data.windows import BatchIndices
 from train.checkpoints import model_pt
 from train.data.datasets.synthetic import SCENES, render
+from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.config import Distillation
 from train.distillation.logit_store import Rows

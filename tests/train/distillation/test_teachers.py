@@ -7,8 +7,8 @@ import torch
 
 from runtime.errors import TinysceneError
 from tests.train.distillation.student import make_data, make_student
-from train.data.windows import BatchIndices
 from train.checkpoints import model_pt
+from train.data.windows import BatchIndices
 from train.distillation.teachers import find_teacher
 
 

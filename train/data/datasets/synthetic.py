@@ -71,7 +71,8 @@ def _wind(rng: Rng, time: Wave) -> Wave:
 def _traffic(rng: Rng, time: Wave) -> Wave:
     swell = np.exp(-(((time - rng.uniform(0, time[-1])) / rng.uniform(0.3, 1.0)) ** 2))
     engine = _tone(rng, time, np.full(len(time), rng.uniform(45, 90)), 8, 0.75)
-    return (0.5 + swell) * (_noise(rng, time, 60, 4_000, -0.7) + rng.uniform(0.3, 0.8) * engine)
+    passing: Wave = (0.5 + swell) * (_noise(rng, time, 60, 4_000, -0.7) + rng.uniform(0.3, 0.8) * engine)
+    return passing
 
 
 def _crowd(rng: Rng, time: Wave) -> Wave:
@@ -80,7 +81,8 @@ def _crowd(rng: Rng, time: Wave) -> Wave:
         * (1 + np.sin(2 * np.pi * rng.uniform(2.5, 6) * time + rng.uniform(0, 7))) ** 2
         for formant in rng.uniform(250, 2_800, 6)
     ]
-    return np.sum(voices, axis=0)
+    together: Wave = np.sum(voices, axis=0)
+    return together
 
 
 def _siren(rng: Rng, time: Wave) -> Wave:
