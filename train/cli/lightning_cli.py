@@ -234,7 +234,8 @@ class TrainCLI(LightningCLI):
         chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
         if self.model.evaluated is None:  # nobody labelled the split
             return chosen, {}
-        return chosen, calibrate(*self.model.evaluated, self.model.labels, self.model.task)
+        probabilities, targets = self.model.evaluated
+        return chosen, calibrate(probabilities, targets, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")

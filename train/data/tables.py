@@ -61,7 +61,7 @@ def read_table(
             twice, or has a quote that never closes; it names the row.
     """
     text = read_text(path, remedy)
-    if text.lower().startswith("sep=") and len(text) > len("sep=") + 1:  # how Excel is told of the delimiter
+    if text.lower().startswith("sep=") and len(text) > len("sep=") + 1:  # names the delimiter for Excel
         delimiter, text = text[4] if delimiter is None else delimiter, "\n" + text.partition("\n")[2]
     lines = _split(path, text, delimiter)
     first, header = next(((line, cells) for line, cells in lines if any(cells)), (0, []))

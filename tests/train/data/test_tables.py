@@ -10,6 +10,7 @@ import soundfile
 
 from runtime.errors import DataError
 from train.data import Table
+from train.data.checks import examine
 
 ROWS = [(f"{label}{n}.wav", label, f"{label}{n}") for label in ("cat", "dog") for n in range(6)]
 
@@ -97,3 +98,12 @@ def test_paths_of_windows_are_found(tmp_path):
     corpus = table(tmp_path, text().replace("\ncat0", "\naudio\\cat0"), val_share=0, test_share=0)
     clip = next(clip for clip in corpus.clips("train") if clip.id == "audio/cat0.wav")
     assert len(corpus.read(clip, 8_000)) == 800
+
+
+def test_a_row_of_headerless_samples_is_one_sentence_and_the_rest_goes_on(tmp_path):
+    for name, _, _ in ROWS:
+        soundfile.write(tmp_path / name, np.random.default_rng(0).standard_normal(800) * 0.1, 8_000)
+    (tmp_path / "x.raw").write_bytes(bytes(6400))
+    report = examine(table(tmp_path, text() + "x.raw,cat,x\n"), 8_000)
+    assert len(report.findings["unreadable"]) == 1 and "x.raw" in report.findings["unreadable"][0]
+    assert sum(report.clips.values()) == 13

@@ -24,7 +24,7 @@ class Tags(Table):
         columns: what the table calls those columns, where not by these names: ``{filename: fname}``.
         labels: class names in the order of the model's outputs; by default all of the table, sorted.
         empty: what an empty ``labels`` cell means: ``unlabelled``, nobody has listened to the clip;
-            ``negative``, none of the labels is heard in it. By default it is refused.
+            ``negative``, it has none of the labels. By default it is refused.
         no_groups: every file is a recording of its own, where the table has neither ``group`` nor ``split``.
         val_share: share of the groups to choose checkpoints by, where there is no column ``split``.
         test_share: share of the groups to report on, where there is no column ``split``.
@@ -69,6 +69,6 @@ class Tags(Table):
         if not names and self.empty is None:
             raise DataError(
                 f"{self.table} gives no label to {row['filename']}: say with data.corpus.empty whether "
-                "nobody has listened to it (unlabelled) or none of the labels is heard in it (negative)."
+                "nobody has listened to it (unlabelled) or it has none of the labels (negative)."
             )
         return None if not names and self.empty == "unlabelled" else names

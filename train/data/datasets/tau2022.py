@@ -37,7 +37,7 @@ class TAU2022(FileCorpus):
             ``evaluation_setup``, in ``split_setup`` or beside ``meta.csv``. By default fold1_train.csv.
         val_share: share of the training list's segments to choose checkpoints and temperature by.
         val_cities: cities of the training list to do that with instead; scores then tell how a model fares
-            in a city that it never heard.
+            in a city that is not in its training.
         seed: of the segments held out.
     """
 
