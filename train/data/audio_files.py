@@ -8,14 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.audio.decode import AUDIO_SUFFIXES
 from runtime.errors import DataError
 
-# What libsndfile 1.2 decodes, by the suffixes in use; .raw has no header to decode by.
-AUDIO_SUFFIXES = frozenset({
-    ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".iff", ".ircam", ".mp3",
-    ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sf", ".snd", ".sph", ".voc", ".w64", ".wav",
-    ".wave", ".wve",
-})  # fmt: skip
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}  # of file managers, as are all names that begin with a dot
 _SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 _SHOWN = 5  # suffixes of other files that are named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from runtime.audio.level import NO_SIGNAL_DBFS
+from runtime.errors import AudioWarning
 from train.data.classes import names_alike, thin_classes
-from train.data.clip_measurement import ClipMeasurement, measure_clip
-from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, find_leaks
+from train.data.clip_measurement import ClipMeasurement, measure_clip, read_int16
+from train.data.corpus import SPLITS, Clip, Corpus, Split, find_leaks
 from train.data.corpus_report import CorpusReport
-from train.data.near_duplicates import SAME, candidates, correlation
+from train.data.near_duplicates import SAME, Int16, candidates, correlation
 
 _CLIPPED_SHARE = 1e-3  # of samples at full scale: below it a peak just touches
 _OFFSET = 0.05  # of full scale; above it labels change
-_PEAK = 8.0  # 18 dB above full scale: such samples were not divided by the full scale of integers
 _SHARE = 64  # pairs that a thread correlates at a time
 
 Findings = dict[str, list[str]]
@@ -38,6 +39,12 @@ def examine(
         workers: threads.
         city_disjoint: whether a city in two splits is a fault; official splits of scenes share them.
     """
+    with warnings.catch_warnings():  # here, as threads share the filters
+        warnings.simplefilter("ignore", AudioWarning)  # what it warns of is a finding, with the clip's name
+        return _examine(corpus, sample_rate, workers, city_disjoint)
+
+
+def _examine(corpus: Corpus, sample_rate: int, workers: int, city_disjoint: bool) -> CorpusReport:
     splits = {split: corpus.clips(split) for split in SPLITS}
     clips = [clip for members in splits.values() for clip in members]
     with ThreadPoolExecutor(workers) as pool:
@@ -47,7 +54,9 @@ def examine(
     readable = [result for result in measured if not result.problem]
     rates = Counter(result.file.sample_rate for result in readable if result.file.sample_rate)
     findings = _of_clips(of_clip, rates) | _of_splits(splits, of_clip)
-    findings |= _similar(splits, of_clip, lambda clip: corpus.read(clip, sample_rate), sample_rate, workers)
+    findings |= _similar(
+        splits, of_clip, lambda clip: read_int16(corpus, clip, sample_rate), sample_rate, workers
+    )
     notes = _of_classes(corpus, splits, of_clip, findings)
     cities = _shared(splits, lambda clip: clip.city)
     (findings if city_disjoint else notes)[f"{'leak: ' * city_disjoint}city in two splits"] = cities
@@ -74,9 +83,7 @@ def _of_clips(measured: Measurements, rates: Counter[int]) -> Findings:
         if clip.problem:
             found["empty" if "no samples" in clip.problem else "unreadable"].append(clip.problem)
             continue
-        if clip.file.peak > _PEAK:
-            found["float samples far above full scale"].append(f"{name} (up to {clip.file.peak:,.0f})")
-        elif clip.clipped > _CLIPPED_SHARE:
+        if clip.clipped > _CLIPPED_SHARE:
             found["clipped"].append(f"{name} ({clip.clipped:.1%} of samples at full scale)")
         if clip.file.cancels:
             found["channels cancel"].append(f"{name} (mean {clip.file.cancels_db:.0f} dB below the channels)")
@@ -123,7 +130,7 @@ def _named(equal: Iterable[Sequence[tuple[Split, str]]]) -> list[str]:
 def _similar(
     splits: Splits,
     measured: Measurements,
-    read: Callable[[Clip], Samples],
+    read: Callable[[Clip], Int16],
     sample_rate: int,
     workers: int,
 ) -> Findings:

@@ -9,35 +9,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from runtime.audio.window_grid import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.decode import AudioFile
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.samples import as_float, to_int16
 from runtime.errors import TinysceneError
 from train.data.corpus import Clip, Corpus, FileCorpus
-from train.data.near_duplicates import fingerprints
+from train.data.near_duplicates import Int16, fingerprints
 
 _FULL_SCALE = 32_767
 _CANCELS_DB = 30.0  # by which the mean of the channels is quieter than they are; independent ones lose 3
-_BLOCK = 2**18  # samples of a file that are looked at a time
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What only the file shows, before it is mixed down to int16.
+    """What only the file shows, before it is mixed down.
 
     Attributes:
         sample_rate: Hz; 0 where the corpus has no files.
-        peak: largest absolute sample, full scale is 1; above it in float files alone.
         cancels_db: level of the channels less that of their mean, dB; 0 for mono.
     """
 
     sample_rate: int = 0
-    peak: float = 0.0
     cancels_db: float = 0.0
 
     @property
     def cancels(self) -> bool:
-        """Whether its channels cancel each other in the mean: one is wired the wrong way round."""
+        """Whether its channels cancel each other in the mean, as one with inverted polarity does."""
         return self.cancels_db >= _CANCELS_DB
 
 
@@ -69,11 +67,11 @@ class ClipMeasurement:
 def measure_clip(corpus: Corpus, clip: Clip, sample_rate: int) -> ClipMeasurement:
     """Read a clip at ``sample_rate`` Hz and measure it; what cannot be read is a problem, no error."""
     try:
-        samples = corpus.read(clip, sample_rate)
+        samples = read_int16(corpus, clip, sample_rate)
         file = measure_file(corpus.path(clip)) if isinstance(corpus, FileCorpus) else FileFacts()
     except TinysceneError as error:
         return ClipMeasurement(problem=str(error))
-    wave = samples.astype(np.float32) / 32768
+    wave = as_float(samples)
     level = level_dbfs(wave)
     return ClipMeasurement(
         problem="",
@@ -87,16 +85,22 @@ def measure_clip(corpus: Corpus, clip: Clip, sample_rate: int) -> ClipMeasuremen
     )
 
 
+def read_int16(corpus: Corpus, clip: Clip, sample_rate: int) -> Int16:
+    """A clip as a packed corpus has it."""
+    return to_int16(as_float(corpus.read(clip, sample_rate)))
+
+
 def measure_file(path: Path) -> FileFacts:
-    """Measure an audio file that has been read before, as libsndfile decodes it."""
-    peak, power, power_of_mean, frames = 0.0, 0.0, 0.0, 0
-    with soundfile.SoundFile(path) as file:
-        for block in file.blocks(_BLOCK // file.channels, dtype="float32", always_2d=True):
-            peak = max(peak, float(np.abs(block).max()))
-            mean = block.mean(axis=1)
-            power += float(np.square(block).mean(axis=1).sum())
-            power_of_mean += float(np.square(mean).sum())
-            frames += len(block)
-        audible = frames and 10 * np.log10(max(power / frames, 1e-12)) >= NO_SIGNAL_DBFS
-        cancels = 10 * np.log10(power / max(power_of_mean, 1e-9 * power)) if audible else 0.0
-        return FileFacts(file.samplerate, peak, float(cancels) if file.channels > 1 else 0.0)
+    """Measure an audio file that can be read, block after block.
+
+    Raises:
+        AudioError: where it cannot.
+    """
+    file, power, power_of_mean, frames = AudioFile(path), 0.0, 0.0, 0
+    for block in file.blocks():
+        power += float(np.square(block).mean(axis=1).sum())
+        power_of_mean += float(np.square(block.mean(axis=1)).sum())
+        frames += len(block)
+    audible = file.channels > 1 and 10 * np.log10(max(power / frames, 1e-12)) >= NO_SIGNAL_DBFS
+    cancels_db = 10 * np.log10(power / max(power_of_mean, 1e-9 * power)) if audible else 0.0
+    return FileFacts(file.sample_rate, float(cancels_db))

@@ -24,8 +24,6 @@ import scipy.fft
 import scipy.ndimage
 from tqdm import tqdm
 
-from train.data.corpus import Samples
-
 CANDIDATE = 0.65  # cosine of fingerprints from which the waveforms are correlated
 SAME = 0.75  # correlation of flattened waveforms from which two clips are the same sound
 
@@ -40,9 +38,10 @@ _BLOCK = 2_048  # clips on either side of a matrix product: 16 MB
 _NEIGHBOURS = 3  # candidates that are correlated for each clip and kind of fingerprint
 
 Array = npt.NDArray[Any]
+Int16 = npt.NDArray[np.int16]
 
 
-def fingerprints(samples: Samples, sample_rate: int) -> Array:
+def fingerprints(samples: Int16, sample_rate: int) -> Array:
     """float16 [2, 384]: of the whole clip and of its loudest second, each of unit length.
 
     Zeros for a clip in which nothing changes.
@@ -129,7 +128,7 @@ def _nearest(one: Array, other: Array, cosine: Array) -> tuple[Array, Array, Arr
     return one[order], other[order], cosine[order]
 
 
-def correlation(one: Samples, other: Samples, sample_rate: int) -> float:
+def correlation(one: Int16, other: Int16, sample_rate: int) -> float:
     """The greatest correlation of two waveforms over all shifts, 0 to 1, their spectra flattened."""
     size = scipy.fft.next_fast_len(len(one) + len(other), real=True)
     spectra = [_flattened(wave.astype(np.float32), size, sample_rate) for wave in (one, other)]

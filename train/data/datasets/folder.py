@@ -10,8 +10,9 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from runtime.audio.decode import AUDIO_SUFFIXES
 from runtime.errors import DataError
-from train.data.audio_files import AUDIO_SUFFIXES, class_folders, find_audio, in_words
+from train.data.audio_files import class_folders, find_audio, in_words
 from train.data.classes import clean_label
 from train.data.corpus import Clip
 from train.data.datasets.held_out import HeldOut, group_finder
