@@ -40,7 +40,7 @@ from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
 from train.data import Batch, ClipData, Folder, Packed
-from train.data.pack import pack
+from train.data.packing import pack
 from train.log_mel import LogMel
 from train.training.augmentation import Augmentation
 from train.training.random_draws import generator_for

@@ -1,4 +1,4 @@
-"""Partial results beside an output file, so that a killed run can resume."""
+"""Partial results of one output file, kept beside it until it is complete, so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 
-class Parts:
-    """The partial results of one output file.
+class PartialResults:
+    """The files that an output is put together of.
 
     Args:
-        output: the file that they are merged into.
-        key: JSON values by which the parts of an earlier run are recognised as reusable.
-        count: number of parts.
+        output: the file.
+        key: JSON values; the partial results of an earlier run are used again where it had equal ones.
+        count: number of partial results.
+
+    Attributes:
+        paths: of the partial results, in order, whether they exist or not.
     """
 
     def __init__(self, output: Path, key: Any, count: int) -> None:
@@ -26,10 +29,10 @@ class Parts:
         self.paths = [folder / f"{index:06}.npz" for index in range(count)]
 
     def missing(self) -> list[int]:
-        """Indices of the parts that do not exist yet."""
+        """Indices of those that do not exist yet."""
         return [index for index, path in enumerate(self.paths) if not path.exists()]
 
     def clear(self) -> None:
-        """Remove all parts, also those of runs with other settings."""
+        """Remove them, and those of runs with another key."""
         for folder in self._output.parent.glob(f".{self._output.name}.*.parts"):
             shutil.rmtree(folder, ignore_errors=True)

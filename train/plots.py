@@ -1,4 +1,4 @@
-"""Matplotlib without a screen, and figures that are written whole or not at all."""
+"""Matplotlib without a screen, and figures written whole or not at all."""
 
 from __future__ import annotations
 

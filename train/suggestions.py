@@ -1,4 +1,4 @@
-"""A typo names the nearest right word."""
+"""Suggestions for a word that is not known."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Sequence
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Half a sentence: ``did you mean 'lr'?``, or what there is to choose from."""
+    """The end of a sentence: ``did you mean 'lr'?``, or all words to choose from."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(known)}"

@@ -15,8 +15,8 @@ from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.checkpoints import model_pt
+from train.cli import render
 from train.cli.main import main
-from train.data import render
 
 
 def test_a_run_leaves_a_model_and_its_report(tiny_run):

@@ -1,4 +1,4 @@
-"""LightningCLI as this room uses it: flat recipes, results in one folder, the budget checked first."""
+"""LightningCLI with flat recipes, all results in one folder, and the budget checked first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
     WeightAveraging,
 )
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -30,6 +30,8 @@ from runtime.spec import FrontEndSpec
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
 from train.cli.argument_parser import Parser
+from train.cli.lightning_errors import as_config_errors
+from train.cli.recipe import check_recipe, link_recipe, portable_values
 from train.data import ClipData
 from train.training.calibration import calibrate, calibration_windows
 from train.training.challenge_output import FileNames, file_names, write_output
@@ -47,7 +49,9 @@ class SaveRecipe(SaveConfigCallback):
     def save_config(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
         """On the first process alone."""
         for logger in trainer.loggers:
-            logger.log_hyperparams(_plain(self.config, "seed_everything", "model", "data", "trainer"))
+            logger.log_hyperparams(
+                portable_values(self.config, "seed_everything", "model", "data", "trainer")
+            )
 
 
 class TrainCLI(LightningCLI):
@@ -86,6 +90,11 @@ class TrainCLI(LightningCLI):
             },
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, and refuse a recipe of which something would be overridden in silence."""
+        super().parse_arguments(parser, args)
+        check_recipe(self.config[self.config["subcommand"]])
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The verbs that this release has."""
@@ -93,7 +102,7 @@ class TrainCLI(LightningCLI):
         return {verb: verbs[verb] for verb in _VERBS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The limits that a student is held against, and the form of the answers."""
+        """The limits that a student is compared with, and the form of predictions."""
         link_recipe(parser)
         parser.add_argument(
             "--rules",
@@ -125,12 +134,14 @@ class TrainCLI(LightningCLI):
         # Two: the one that watches a figure writes nothing, not even its "last", where that is no better
         self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
         last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
-        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), self._checkpoints, last, DataWait()]
+        saving = [] if trainer.get("enable_checkpointing") is False else [self._checkpoints, last]
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), *saving, DataWait()]
         if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         if kwargs.get("enable_progress_bar"):
             kwargs["callbacks"].append(RichProgressBar(console_kwargs={"stderr": True}))
-        return super().instantiate_trainer(**kwargs)
+        with as_config_errors("The trainer's options cannot be used", ValueError, ImportError):
+            return super().instantiate_trainer(**kwargs)
 
     @property
     def root(self) -> Path:
@@ -138,14 +149,15 @@ class TrainCLI(LightningCLI):
         return Path(self.trainer.default_root_dir)
 
     def before_fit(self) -> None:
-        """Weigh the student; stop before the first epoch where it is over the limits."""
-        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):
+        """Measure the student; stop before the first epoch where it is over the limits."""
+        self._make_root()
+        if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ConfigError(
                 "Lightning's StochasticWeightAveraging neither validates nor saves its average, so model.pt "
                 "would be without it: take train.training.weight_averaging.EpochAverage."
             )
         self._load_initial_weights()
-        report = self._weigh()
+        report = self._measure()
         rank_zero_only(print)(
             f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
             f"({report.budget.name}: {'within' if report.within else 'over'} the limits)",
@@ -172,13 +184,23 @@ class TrainCLI(LightningCLI):
         for note in load_initial_weights(self.model, config["init"]):
             rank_zero_only(print)(f"{Path(config['init']).name}: {note}", file=sys.stderr)
 
+    def _make_root(self) -> None:
+        """Make the run's folder now: hours later it would be too late to name another."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"The folder trainer.default_root_dir={self.root} cannot be made ({error.strerror}): name "
+                "another."
+            ) from error
+
     def _chosen_by(self) -> str | None:
-        """What the best epoch is chosen by: labels, or the teachers where nobody labelled the split."""
+        """What the best epoch is chosen by: labels, or label agreement where the split is not labelled."""
         if self.datamodule.datasets["val"].labelled.any():
             return MAIN_METRIC[self.model.task]
         return "agreement" if self.model.teachers_cover(self.datamodule.datasets["val"]) else None
 
-    def _weigh(self) -> complexity.Report:
+    def _measure(self) -> complexity.Report:
         rules = complexity.Budget.named(self.config[self.subcommand]["rules"])
         model = self.model.to_checkpoint().build()
         return complexity.measure(model, self.model.input_shape, budget=rules, frontend=self.model.spec)
@@ -196,10 +218,10 @@ class TrainCLI(LightningCLI):
         print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
-        """Load the best epoch's weights; say which they are and how far their confidence can be trusted."""
+        """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""
         if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
             return "last epoch", {}
-        best = None
+        best: Any = None
         if self.trainer.is_global_zero:  # another node may not see the file
             best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
             best = {name: best[name] for name in ("state_dict", "epoch")}
@@ -212,7 +234,8 @@ class TrainCLI(LightningCLI):
         chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
         if self.model.evaluated is None:  # nobody labelled the split
             return chosen, {}
-        return chosen, calibrate(*self.model.evaluated, self.model.labels, self.model.task)
+        probabilities, targets = self.model.evaluated
+        return chosen, calibrate(probabilities, targets, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")
@@ -224,13 +247,13 @@ class TrainCLI(LightningCLI):
             "checkpoint": chosen,
             **({"teachers": self.model.teachers.describe()} if self.model.teachers else {}),
             **({"init": describe_file(init)} if (init := self.config[self.subcommand]["init"]) else {}),
-            "recipe": _plain(self.config[self.subcommand], "seed_everything", "model", "data"),
+            "recipe": portable_values(self.config[self.subcommand], "seed_everything", "model", "data"),
             "versions": {name: metadata.version(name) for name in packages}
             | {"python": platform.python_version()},
         }
 
     def before_validate(self) -> None:
-        """Judge the model.pt of the run's folder."""
+        """Evaluate the model.pt of the run's folder."""
         if self.config[self.subcommand]["init"]:
             raise ConfigError("--init is for `fit`: this command reads the model.pt of the run's folder.")
         self._load_model()
@@ -243,11 +266,18 @@ class TrainCLI(LightningCLI):
         model = model_pt.load(self.root / "model.pt")
         if model.labels != self.model.labels:
             raise ConfigError(
-                f"{self.root / 'model.pt'} knows the labels {', '.join(model.labels)}, but the data has "
+                f"{self.root / 'model.pt'} has the labels {', '.join(model.labels)}, but the data has "
                 f"{', '.join(self.model.labels)}: give the recipe that trained it."
             )
+        student = self.model.to_checkpoint()
+        for name in ("student", "arguments", "frontend", "clip_s"):
+            if _comparable(getattr(model, name)) != _comparable(getattr(student, name)):
+                raise ConfigError(
+                    f"{self.root / 'model.pt'} was trained with another value of model.{name} than "
+                    "this recipe has: give the recipe that trained it."
+                )
         self.model.student.load_state_dict(model.build().state_dict())
-        self.model.temperature = model.temperature  # reports tell what users will see
+        self.model.temperature = model.temperature  # reports have the probabilities that users will see
         self.model.thresholds = model.thresholds
 
     def after_test(self) -> None:
@@ -255,13 +285,13 @@ class TrainCLI(LightningCLI):
         self._report("test")
 
     def after_predict(self) -> None:
-        """Write the answers for the test split as DCASE's output.csv."""
+        """Write the predictions for the test split as DCASE's output.csv."""
         probabilities, windows = self.model.gather(self.trainer.predict_loop.predictions)
         if not self.trainer.is_global_zero:
             return
-        heard, _, of_clips = clip_means(probabilities, windows)
+        present, _, of_clips = clip_means(probabilities, windows)
         clips = self.datamodule.datasets["test"].clips
-        names = file_names([clips[place].id for place in heard], self.config[self.subcommand]["file_names"])
+        names = file_names([clips[place].id for place in present], self.config[self.subcommand]["file_names"])
         output, model = self.root / "output.csv", self.model
         write_output(output, names, of_clips, model.labels, model.task, model.thresholds)
         print(f"wrote {output}: {len(names)} clips", file=sys.stderr)
@@ -271,13 +301,13 @@ class TrainCLI(LightningCLI):
         self._report("val")
 
     def _report(self, split: str) -> None:
-        """By labels where there are any, and by agreement with the teachers where they have answered."""
+        """By labels where there are any, and by label agreement where teachers have scored the split."""
         evaluation = self.model.evaluation
         agreed = self.trainer.callback_metrics.get(f"{split}/agreement")
         if evaluation is None and agreed is None:
             raise DataError(
-                f"Nobody has labelled a clip of the {split} split, so there is nothing to hold the answers "
-                "against: `python -m train predict` writes them down."
+                f"No clip of the {split} split is labelled, so there is nothing to compare predictions with: "
+                "`python -m train predict` writes them."
             )
         if not self.trainer.is_global_zero:
             return
@@ -290,39 +320,13 @@ class TrainCLI(LightningCLI):
             evaluation.plot(self.root / f"{split}_{evaluation.drawn}.png")
             written += f", .csv and {split}_{evaluation.drawn}.png"
         if agreed is not None:
-            print(f"{agreed:.1%} of windows answered as the teachers do")
+            print(f"{agreed:.1%} of windows get the label that the teachers give")
             values["teacher_agreement"] = float(agreed)
         with write_beside(self.root / f"{split}_report.json") as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
         print(f"wrote {written}", file=sys.stderr)
 
 
-def link_recipe(parser: LightningArgumentParser) -> None:
-    """What belongs together in a recipe is said once."""
-    parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
-    parser.link_arguments("data.task", "model.task", apply_on="instantiate")
-    parser.link_arguments("model.frontend", "data.sample_rate", compute_fn=_sample_rate)
-    parser.link_arguments("model.clip_s", "data.clip_s")
-    parser.link_arguments("seed_everything", "model.seed")
-    parser.link_arguments("seed_everything", "data.seed")
-
-
-def _sample_rate(frontend: str) -> int:
-    return FrontEndSpec.preset(frontend).sample_rate
-
-
-def _plain(config: Any, *keys: str) -> dict[str, Any]:
-    """Parts of the resolved recipe as JSON values, without the paths of the machine that trained."""
-    recipe = config.as_dict() if hasattr(config, "as_dict") else dict(config)
-    recipe = json.loads(json.dumps(recipe, default=str))
-    recipe.get("model", {}).pop("checkpoint", None)  # of QAT
-    return {key: _nameless(recipe[key]) for key in keys if key in recipe}
-
-
-def _nameless(value: Any) -> Any:
-    """JSON values with the last part alone of every absolute path: a model travels, a folder does not."""
-    if isinstance(value, dict):
-        return {key: _nameless(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nameless(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def _comparable(value: Any) -> Any:
+    """A value as a model file gives it back: lists for tuples."""
+    return json.loads(json.dumps(value.to_dict() if isinstance(value, FrontEndSpec) else value))

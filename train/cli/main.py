@@ -1,4 +1,4 @@
-"""The door of the training room: ``python -m train fit``, ``test``, ``pack`` and so on."""
+"""The entry point of ``python -m train``: ``fit``, ``test``, ``pack`` and so on."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _USAGE = """usage: python -m train COMMAND ...
   qat         go on training a model.pt with INT8's rounding: ... qat --config RECIPE --checkpoint model.pt
   validate    score a run's model.pt on the validation split
   test        score a run's model.pt on the test split
-  predict     write a run's answers for the test split as DCASE's output.csv
-  teach       let teachers answer for a corpus; their logits are what distillation learns from
+  predict     write a run's predictions for the test split as DCASE's output.csv
+  teach       store teachers' logits for a corpus; distillation learns from them
   sweep       repeat a recipe with several seeds and values; one table
   pack        decode and resample a recipe's corpus once, into one HDF5 file
-  check-data  find unreadable, silent, clipped and doubled clips, and splits that leak
+  check-data  find unreadable, silent, clipped and duplicate clips, and splits that leak
   import      make a model.pt from a published state_dict
   import-logits  make a store from a published .pt tensor of a teacher's logits
   render      write a WAV file of synthetic scenes
 
-`python -m train COMMAND --help` tells the rest; any value of a recipe can be overridden on the command
+`python -m train COMMAND --help` lists the options; any value of a recipe can be overridden on the command
 line (--model.lr 1e-3), and --print_config shows all of them.
 """
 
-_MODULES = {  # commands that are no verbs of Lightning: where their ``main`` is
-    "check-data": "train.data.checks",
+_MODULES = {  # of the ``main`` of commands that are no verbs of Lightning
+    "check-data": "train.cli.check_data",
     "import": "train.checkpoints.published",
     "import-logits": "train.distillation.import_logits",
-    "pack": "train.data.pack",
-    "render": "train.data.render",
+    "pack": "train.cli.pack",
+    "render": "train.cli.render",
     "sweep": "train.cli.sweep",
     "teach": "train.distillation.precompute",
 }
@@ -53,18 +53,22 @@ def main(arguments: list[str]) -> int:
     if command in _MODULES:
         main_of: Callable[[list[str]], int] = importlib.import_module(_MODULES[command]).main
         return main_of(arguments[1:])
-    arguments = sounds.expand(arguments)
-    if command == "qat":
-        from train.quantization.qat import QatCLI
-
-        sys.argv = [sys.argv[0], *arguments]  # what a second process is started with
-        QatCLI(["fit", *arguments[1:]])
-        return entry_point.EXIT_OK
-    if command not in ("fit", "validate", "test", "predict"):
+    if command not in ("fit", "qat", "validate", "test", "predict"):
         print(f"error: there is no command '{command}'.\n\n{_USAGE}", file=sys.stderr)
         return entry_point.EXIT_UNUSABLE
-    from train.cli.lightning_cli import TrainCLI
-
-    sys.argv = [sys.argv[0], *arguments]  # where LightningCLI looks
-    TrainCLI()
+    _run(sounds.expand(arguments))
     return entry_point.EXIT_OK
+
+
+def _run(arguments: list[str]) -> None:
+    """Run a verb of Lightning, or QAT, which is a fit."""
+    from train.cli.lightning_cli import TrainCLI
+    from train.cli.lightning_errors import as_config_errors
+    from train.cli.qat_cli import QatCLI
+
+    sys.argv = [sys.argv[0], *arguments]  # what LightningCLI reads and starts further processes with
+    with as_config_errors("Lightning cannot run with these options"):
+        if arguments[0] == "qat":
+            QatCLI(["fit", *arguments[1:]])
+        else:
+            TrainCLI()

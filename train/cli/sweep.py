@@ -1,6 +1,6 @@
 """``python -m train sweep``: a recipe with several seeds and values, each run trained and tested; one table.
 
-Where a swept value is a number, sweep.png shows the first figure against it, one line for each of the others.
+Where a swept value is a number, sweep.png shows the first metric against it, one line for each of the others.
 
 A run that has its test report is not repeated and one that was killed is resumed, so the same command
 goes on where it stopped.
@@ -28,6 +28,12 @@ from runtime.files import write_beside
 from train.plots import pyplot, save_figure
 
 Launch = Callable[[list[str]], int]
+_SET_BY_SWEEP = {  # of every run; an override would be overridden
+    "ckpt_path": "nothing, runs that were killed are resumed",
+    "config": "--config",
+    "seed_everything": "--seeds",
+    "trainer.default_root_dir": "--output",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def main(arguments: list[str]) -> int:
     for number, run in enumerate(runs, start=1):
         print(f"run {number} of {len(runs)}: {run.folder.name}", file=sys.stderr)
         complete(run, options.config)
-    names, rows = figures(runs), summarize(runs)
+    names, rows = metrics(runs), summarize(runs)
     head = ("setting", "runs", *(f"{name} {part}" for name in names for part in ("mean", "deviation")))
     with write_beside(options.output / "sweep.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file).writerows([head, *rows])
@@ -96,6 +102,8 @@ def plan(overrides: Sequence[str], seeds: Sequence[int], root: Path) -> list[Run
         key, equals, _ = override.partition("=")
         if not equals or not key.strip("-"):
             raise ConfigError(f"An override is KEY=VALUE, not '{override}': write e.g. model.lr=1e-3.")
+        if option := _SET_BY_SWEEP.get(key.lstrip("-")):
+            raise ConfigError(f"The sweep sets {key.lstrip('-')} for every run: give {option} instead.")
         values.setdefault(key.lstrip("-"), []).append(override.lstrip("-"))
     runs = [
         Run(chosen, seed, root / re.sub(r"[^\w.=+-]", "_", "+".join([*chosen, f"seed={seed}"])))
@@ -124,24 +132,24 @@ def complete(run: Run, recipe: Path, launch: Launch = _launch) -> None:
         code = launch(run.command(verb, recipe))
         if code:
             raise TinysceneError(
-                f"The run {run.folder} stopped in `{verb}` with code {code}: mend what it says above and "
-                "give the same command again; finished runs are kept."
+                f"The run {run.folder} stopped in `{verb}` with code {code}: correct what it reports above "
+                "and give the same command again; finished runs are not repeated."
             )
 
 
-def figures(runs: Sequence[Run]) -> list[str]:
-    """Names of the figures over a whole split that the reports have, the main one of the task first."""
+def metrics(runs: Sequence[Run]) -> list[str]:
+    """Names of the metrics over a whole split that the reports have, the main one of the task first."""
     report = json.loads(runs[0].report.read_text())
     return [name for name, value in report.items() if isinstance(value, float)]
 
 
 def summarize(runs: Sequence[Run]) -> list[tuple[Any, ...]]:
-    """One row for each setting: its name, runs, and mean and deviation over the seeds of every figure."""
+    """One row for each setting: its name, runs, and mean and deviation over the seeds of every metric."""
     rows = []
     for overrides, members in itertools.groupby(runs, key=lambda run: run.overrides):
         reports = [json.loads(run.report.read_text()) for run in members]
         row: list[Any] = [" ".join(overrides) or "recipe", len(reports)]
-        for name in figures(runs):
+        for name in metrics(runs):
             found = [math.nan if report.get(name) is None else report[name] for report in reports]
             row += [statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else float("nan")]
         rows.append(tuple(row))
@@ -149,7 +157,7 @@ def summarize(runs: Sequence[Run]) -> list[tuple[Any, ...]]:
 
 
 def to_text(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
-    """The table for people: mean ± deviation of the `figures`."""
+    """The table for people: mean ± deviation of the `metrics`."""
     cells = [("setting", "runs", *names)]
     for setting, count, *found in rows:
         pairs = zip(found[::2], found[1::2], strict=True)
@@ -166,7 +174,7 @@ def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
     """What to draw of a sweep.
 
     Returns:
-        The first key that takes several numbers, and the points (value, mean, deviation of the first figure)
+        The first key that takes several numbers, and the points (value, mean, deviation of the first metric)
         of every combination of the other keys; None where no key takes several numbers.
     """
     taken: dict[str, set[float]] = {}
@@ -189,8 +197,8 @@ def curves(runs: Sequence[Run]) -> tuple[str, Curves] | None:
     return swept[0], {name: sorted(points) for name, points in lines.items()}
 
 
-def plot(path: Path, figure_name: str, key: str, lines: Curves) -> None:
-    """Draw `curves` into a PNG: a figure against the swept key, bars of one standard deviation over seeds."""
+def plot(path: Path, metric: str, key: str, lines: Curves) -> None:
+    """Draw `curves` into a PNG: a metric against the swept key, bars of one standard deviation over seeds."""
     figure, axes = pyplot().subplots(figsize=(6, 4), layout="constrained")
     for name, points in lines.items():
         x, mean, deviation = zip(*points, strict=True)
@@ -199,7 +207,7 @@ def plot(path: Path, figure_name: str, key: str, lines: Curves) -> None:
     if any(lines):
         axes.legend()
     axes.set_xlabel(key)
-    axes.set_ylabel(f"{figure_name.replace('_', ' ')}, %")
+    axes.set_ylabel(f"{metric.replace('_', ' ')}, %")
     axes.grid(alpha=0.3)
     save_figure(figure, path)
 

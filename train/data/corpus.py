@@ -1,4 +1,4 @@
-"""What a corpus is to this room: labelled clips in three splits that share no recording."""
+"""A corpus: labelled clips in three splits that share no recording."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Corpus(ABC):
     Attributes:
         labels: class names in the order of the targets.
         task: whether a clip has one label or any number of them.
-        licence: of the audio, with whom to credit; goes into every model's provenance.
+        licence: of the audio, with its authors; goes into every model's provenance.
         device_groups: name of a group (``real``, ``seen``, ``unseen``) to its devices; reports average over
             them.
     """

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import lightning
-import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
-from runtime.audio.samples import as_float
-from runtime.audio.window_grid import window_starts
 from runtime.errors import AudioError, DataError
-from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, multi_hot
-from train.data.tables import hold_out
+from train.data.batch_sampler import EpochBatches, EpochLoader
+from train.data.classes import names_alike, refuse_lost_classes, thin_classes
+from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
+from train.data.hold_out import hold_out
+from train.data.windows import Batch, ClipWindows
 
 _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be empty
     "fit": ("train", "val"),
@@ -28,126 +25,12 @@ _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be em
 }
 
 
-class Batch(NamedTuple):
-    """Windows of clips.
-
-    Attributes:
-        waveform: float32 [batch, samples].
-        target: float32 [batch, classes], 1 for each label of the clip; all 0 where it is not labelled.
-        labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
-        clip: int64 [batch], the position of its clip among the split's clips.
-        start: int64 [batch], the window's first sample within its clip.
-    """
-
-    waveform: Tensor
-    target: Tensor
-    labelled: Tensor
-    clip: Tensor
-    start: Tensor
-
-
-class Window(NamedTuple):
-    """Where a window lies: clip position in its split, first sample."""
-
-    clip: int
-    start: int
-
-
-class ClipWindows(Dataset[Batch]):
-    """The windows of a split, cut from its clips.
-
-    Args:
-        clips: the split's clips.
-        samples: their waveforms, in the same order.
-        length: samples of a window.
-        n_classes: width of the targets.
-        jitter: draw every window's place anew, up to half a window around its own, by seed and epoch.
-        seed: of the jitter.
-        hidden: ids of clips whose labels are not told.
-
-    Attributes:
-        epoch: whose places the windows have now; `EpochBatches` sets it.
-        views: number of different epochs; epoch ``views`` is epoch 0 again. None is no end of them.
-    """
-
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        samples: Sequence[Samples],
-        length: int,
-        n_classes: int,
-        *,
-        jitter: bool = False,
-        seed: int = 0,
-        hidden: Container[str] = (),
-    ) -> None:
-        self.clips, self.samples, self.length = clips, samples, length
-        self.views: int | None = None
-        self.labelled = np.array([c.targets is not None and c.id not in hidden for c in clips], np.float32)
-        self.targets = multi_hot(clips, n_classes) * self.labelled[:, None]
-        self.jitter, self.seed, self.epoch = jitter, seed, 0
-        self.windows: list[Window] = []
-        self.lengths: list[int] = []  # of the clips, samples
-        # tqdm's None: silent where stderr is not a terminal
-        cut = tqdm(samples, desc="cutting windows", unit="clip", disable=None, leave=False)
-        for clip, wave in enumerate(cut):
-            self.lengths.append(len(wave))
-            self.windows += [Window(clip, start) for start in sounding_windows(wave, length)]
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, indices: list[int]) -> Batch:
-        """Cut a whole batch at once, as this epoch sees it."""
-        return self._batch([self._shifted(i) if self.jitter else self.windows[i] for i in indices])
-
-    __getitems__ = __getitem__  # what a loader asks that batches by itself
-
-    def at_rest(self, indices: list[int]) -> Batch:
-        """The same windows without jitter."""
-        return self._batch([self.windows[i] for i in indices])
-
-    def _batch(self, windows: Sequence[Window]) -> Batch:
-        clips, starts = np.array(windows, np.int64).T
-        return Batch(
-            torch.from_numpy(np.stack([self._cut(window) for window in windows])),
-            torch.from_numpy(self.targets[clips]),
-            torch.from_numpy(self.labelled[clips]),
-            torch.from_numpy(clips),
-            torch.from_numpy(starts),
-        )
-
-    def _shifted(self, index: int) -> Window:
-        """A window moved by this epoch's jitter."""
-        clip, start = self.windows[index]
-        draw = np.random.default_rng((self.seed, self.epoch, index))
-        start += int(draw.integers(-self.length // 2, self.length // 2 + 1))
-        return Window(clip, min(max(start, 0), max(self.lengths[clip] - self.length, 0)))
-
-    def _cut(self, window: Window) -> np.ndarray:
-        """One window, float32 [samples]."""
-        wave, start = self.samples[window.clip], window.start
-        cut = as_float(wave[start : start + self.length])
-        return np.pad(cut, (0, self.length - len(cut)))
-
-
-def sounding_windows(wave: Samples, length: int) -> list[int]:
-    """Starts of the windows that are not silent; the loudest one where all are.
-
-    Corpora pad short recordings with digital silence, which belongs to no class.
-    """
-    starts = window_starts(len(wave), length, length)
-    levels = [level_dbfs(as_float(wave[start : start + length])) for start in starts]
-    sounding = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
-    return sounding or [starts[int(np.argmax(levels))]]
-
-
 class OnDemand(Sequence[Samples]):
-    """The waveforms of clips, read anew whenever one is asked for.
+    """The waveforms of clips, read anew at every access.
 
     Args:
-        corpus: where they lie.
-        clips: which, in order.
+        corpus: that reads them.
+        clips: in order.
         sample_rate: Hz.
     """
 
@@ -161,37 +44,6 @@ class OnDemand(Sequence[Samples]):
         return self.corpus.read(self.clips[index], self.sample_rate)
 
 
-class EpochBatches(Sampler[list[int]]):
-    """Batches by seed and epoch alone: a resumed run sees the order of an uninterrupted one.
-
-    Batch ``b`` of an epoch holds the same windows in any number of processes, so that a teacher who scored
-    it somewhere else has scored the same. An incomplete last batch is left out, unless it is the only one.
-
-    Args:
-        dataset: what to shuffle.
-        batch_size: windows of a batch.
-        rank: number of this process; each takes every ``world``-th batch.
-        world: number of processes. What does not divide evenly is left out, or one would wait for another.
-    """
-
-    def __init__(self, dataset: ClipWindows, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        self.dataset, self.size, self.rank, self.world = dataset, batch_size, rank, world
-
-    def __len__(self) -> int:
-        return max(len(self.dataset) // self.size, 1) // self.world
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this at the start of every epoch, a resumed one too."""
-        views = self.dataset.views
-        self.dataset.epoch = epoch if views is None else epoch % views
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.dataset.seed, self.dataset.epoch)).permutation(len(self.dataset))
-        for place in range(len(self)):
-            begin = (place * self.world + self.rank) * self.size
-            yield order[begin : begin + self.size].tolist()
-
-
 class ClipData(lightning.LightningDataModule):
     """Batches of windows from any corpus.
 
@@ -200,15 +52,25 @@ class ClipData(lightning.LightningDataModule):
         batch_size: windows in a training batch.
         jitter: move training windows by up to half a window, newly drawn in every epoch.
         seed: of shuffling and jitter.
-        labelled: share of the training recordings of each class whose labels are told; the others are heard
-            without, for a teacher to answer for. Which, the seed says.
-        only_labelled: leave those others out, to see what their labels alone are worth.
-        skip_corrupt: leave clips out that cannot be read, and say how many; otherwise the first one stops.
+        labelled: share of the training recordings of each class that keep their labels; the labels of the
+            others, which the seed chooses, are withheld, and only a teacher's logits are learned from them.
+        only_labelled: leave those others out, to measure what the remaining labels alone are worth.
+        skip_corrupt: leave out clips that cannot be read, with a warning; otherwise the first one stops the
+            run. A class of which nothing can be read stops it all the same.
         in_memory: hold all waveforms, 128 kB a second at 32 kHz; 64 kB where int16 has the samples exactly,
             as of packed corpora and of mono files of 16 bits at that rate. Where they do not fit, pack the
             corpus and switch this off: windows are then read from disk as they are needed.
+        num_workers: processes that cut batches beside the training; 0 cuts them in the training's own. The
+            batches are the same.
+        pin_memory: put batches into page-locked memory, from which a GPU copies faster.
+        persistent_workers: keep the worker processes from one epoch to the next.
         sample_rate: Hz; set from the model's front end.
         clip_s: window length in seconds; set from the model.
+
+    Attributes:
+        datasets: the windows of each split that `setup` has read.
+        views: number of different epochs: epoch ``views`` is epoch 0 again, as a store of teachers' logits
+            asks for. None repeats none. Read when the training loader is made.
     """
 
     def __init__(
@@ -221,6 +83,9 @@ class ClipData(lightning.LightningDataModule):
         only_labelled: bool = False,
         skip_corrupt: bool = False,
         in_memory: bool = True,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
         sample_rate: int = 32_000,
         clip_s: float = 1.0,
     ) -> None:
@@ -232,21 +97,35 @@ class ClipData(lightning.LightningDataModule):
             )
         if not 0 <= labelled <= 1:
             raise DataError(f"data.labelled is a share of the training clips, in [0, 1], not {labelled}.")
+        if batch_size < 1:
+            raise DataError(f"data.batch_size is a number of windows, 1 or more, not {batch_size}.")
+        if num_workers < 0:
+            raise DataError(f"data.num_workers is a number of processes, 0 or more, not {num_workers}.")
+        if persistent_workers and not num_workers:
+            raise DataError("data.persistent_workers needs workers: set data.num_workers to 1 or more.")
         self.labelled, self.only_labelled = labelled, only_labelled
         self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
         self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
-        self._hidden: set[str] = set()  # ids of the training clips whose labels are not told
+        self.views: int | None = None
+        self._loading: dict[str, Any] = {
+            "num_workers": num_workers,
+            "pin_memory": pin_memory,
+            "persistent_workers": persistent_workers,
+        }
+        self._withheld: set[str] = set()  # ids of the training clips whose labels are not used
 
     def setup(self, stage: str | None = None) -> None:
         """Read the splits that a stage needs into memory, once."""
         clips = dict(self.corpus.splits())
-        told, others = hold_out(clips["train"], 1 - self.labelled, self.seed)
-        self._hidden = {clip.id for clip in others}
+        labelled, withheld = hold_out(clips["train"], 1 - self.labelled, self.seed)
+        self._withheld = {clip.id for clip in withheld}
         if self.only_labelled:
-            clips["train"] = [clip for clip in told if clip.targets is not None]
+            clips["train"] = [clip for clip in labelled if clip.targets is not None]
+        if stage == "fit" and "train" not in self.datasets:
+            self._warn_of_classes(clips["train"])
         for split in _NEEDED.get(stage or "", SPLITS):
             if split not in self.datasets:
                 self.datasets[split] = self._read(split, clips[split])
@@ -256,10 +135,17 @@ class ClipData(lightning.LightningDataModule):
                     f"The {split} split holds no clips: name the folds or lists that it is made of."
                 )
 
+    def _warn_of_classes(self, training: Sequence[Clip]) -> None:
+        for lack, members in thin_classes(self.labels, training).items():
+            rank_zero_warn(f"Classes with {lack}: {', '.join(members)}.")
+        for pair in names_alike(self.labels):
+            rank_zero_warn(f"Two labels look like one: {pair}; rename one where they are.")
+
     def _read(self, split: Split, clips: Sequence[Clip]) -> ClipWindows:
-        samples: Sequence[Samples] = OnDemand(self.corpus, clips, self.sample_rate)
+        on_demand = OnDemand(self.corpus, clips, self.sample_rate)
+        samples: Sequence[Samples] = on_demand
         if self.in_memory:
-            clips, samples = self._hold(split, samples)
+            clips, samples = self._hold(split, on_demand)
         length = round(self.clip_s * self.sample_rate)
         training = split == "train"
         dataset = ClipWindows(
@@ -269,7 +155,7 @@ class ClipData(lightning.LightningDataModule):
             len(self.labels),
             jitter=self.jitter and training,
             seed=self.seed,
-            hidden=self._hidden if training else (),
+            unlabelled=self._withheld if training else (),
         )
         padded = sum(n < length for n in dataset.lengths)
         if padded:
@@ -280,25 +166,28 @@ class ClipData(lightning.LightningDataModule):
 
     def _hold(self, split: Split, waves: OnDemand) -> tuple[list[Clip], list[Samples]]:
         """Read a split into memory; a clip that cannot be read stops it, or is left out and counted."""
-        heard: list[tuple[Clip, Samples]] = []
+        read: list[tuple[Clip, Samples]] = []
         for index in tqdm(range(len(waves)), desc=f"reading {split}", unit="clip", disable=None, leave=False):
             try:
-                heard.append((waves.clips[index], waves[index]))
+                read.append((waves.clips[index], waves[index]))
             except AudioError as error:
                 if not self.skip_corrupt:
                     raise AudioError(
                         f"{error} To train without such clips: --data.skip_corrupt true."
                     ) from error
                 rank_zero_warn(f"left out: {error}")
-        if len(heard) < len(waves):
-            rank_zero_warn(f"{len(waves) - len(heard)} of {len(waves)} clips of {split} were left out.")
-        return [clip for clip, _ in heard], [wave for _, wave in heard]
+        clips = [clip for clip, _ in read]
+        if len(read) < len(waves):
+            rank_zero_warn(f"{len(waves) - len(read)} of {len(waves)} clips of {split} were left out.")
+        if split == "train":
+            refuse_lost_classes(self.labels, waves.clips, clips)
+        return clips, [wave for _, wave in read]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
         dataset = self.datasets["train"]
-        batches = EpochBatches(dataset, self.batch_size, *self._shard)
-        return DataLoader(dataset, batch_size=None, sampler=batches, collate_fn=_as_it_is)
+        batches = EpochBatches(dataset, self.batch_size, *self._shard, views=self.views)
+        return EpochLoader(dataset, batch_size=None, sampler=batches, collate_fn=_as_it_is, **self._loading)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """In order, or nothing where the corpus has no validation split."""
@@ -326,9 +215,10 @@ class ClipData(lightning.LightningDataModule):
             batch_size=self.batch_size,  # by name: Lightning builds the loader anew to predict
             sampler=self._in_order(split),
             collate_fn=_as_it_is,
+            **self._loading,
         )
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    """What the dataset cut is a batch already."""
+def _as_it_is(batch: Any) -> Any:
+    """What the dataset cut is a batch already, and no list of examples to put together."""
     return batch

@@ -1,19 +1,18 @@
-"""What corpora on disk have in common: their folder, their tables, and clips held out by whole groups."""
+"""What corpora on disk have in common: the folder that they lie in and their tables."""
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from runtime.errors import DataError
-from train.data.corpus import Clip
+from train.data.text_files import read_text
 
-_UNLABELLED = -1  # the class of clips that nobody labelled
+_DELIMITERS = ",\t;"
 
 
 def corpus_folder(root: str | None, variable: str, *, name: str, holds: str, source: str) -> Path:
@@ -48,66 +47,87 @@ def read_table(
     delimiter: str | None = ",",
     remedy: str,
 ) -> list[dict[str, str]]:
-    """Rows of a table with a header.
+    """Rows of a table with a header, without the spaces around names and cells.
 
     Args:
-        path: the file.
+        path: the file, in UTF-8, UTF-16, or what `train.data.text_files.read_text` takes for Windows-1252.
         columns: names that have to be there; more are welcome.
         may_be_empty: those of them whose cells may be empty.
         delimiter: between the cells of a row; None finds out from the header.
         remedy: what to do where the file is missing or another, e.g. "get it from ...".
 
     Raises:
-        DataError: where the file is missing, empty, or lacks a column or a cell.
+        DataError: where the file is missing, is no table of text, lacks a column or a cell, names a column
+            twice, or has a quote that never closes; it names the row.
     """
-    if not path.is_file():
-        raise DataError(f"There is no table {path}: {remedy}.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        if delimiter is None:
-            header = file.readline()
-            delimiter = max(",\t;", key=header.count)
-            file.seek(0)
-        reader = csv.DictReader(file, delimiter=delimiter)
-        rows = list(reader)
-    missing = sorted(set(columns) - set(reader.fieldnames or ()))
-    if missing or not rows:
-        wrong = f"lacks the columns {', '.join(missing)}" if missing else "has no rows"
-        raise DataError(f"{path} {wrong}: {remedy}.")
-    filled = sorted(set(columns) - set(may_be_empty))
-    for line, row in enumerate(rows, start=2):
-        if any(not row[column] for column in filled) or any(row[column] is None for column in columns):
-            raise DataError(f"{path}, row {line}, lacks a cell of {', '.join(sorted(columns))}: {remedy}.")
+    text = read_text(path, remedy)
+    if text.lower().startswith("sep=") and len(text) > len("sep=") + 1:  # names the delimiter for Excel
+        delimiter, text = text[4] if delimiter is None else delimiter, "\n" + text.partition("\n")[2]
+    lines = _split(path, text, delimiter)
+    first, header = next(((line, cells) for line, cells in lines if any(cells)), (0, []))
+    missing = sorted(set(columns) - set(header))
+    if missing:
+        has = ", ".join(name for name in header if name)
+        raise DataError(f"{path} lacks the columns {', '.join(missing)} (it has {has}): {remedy}.")
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise DataError(f"{path} names the column '{twice[0]}' twice in row {first}: rename or remove one.")
+    filled = set(columns) - set(may_be_empty)
+    rows = [_row(path, line, header, cells, columns, filled, remedy) for line, cells in lines if any(cells)]
+    if not rows:
+        raise DataError(f"{path} has no rows below its header: {remedy}.")
     return rows
 
 
-def hold_out(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip], list[Clip]]:
-    """Take about a share of every class away, group by whole group.
+def _row(
+    path: Path,
+    line: int,
+    header: list[str],
+    cells: list[str],
+    columns: Collection[str],
+    filled: Collection[str],
+    remedy: str,
+) -> dict[str, str]:
+    """The cells of a row by the names of their columns."""
+    if cells == header:
+        raise DataError(f"{path}, row {line}, repeats the header: two tables were joined; remove that row.")
+    if any(cells[len(header) :]):
+        raise DataError(
+            f"{path}, row {line}, has {len(cells)} cells and the header has {len(header)}: put a cell that "
+            "holds the delimiter between quotes."
+        )
+    given = dict(zip(header, cells, strict=False))
+    row = dict.fromkeys(header, "") | given
+    lacking = [name for name in columns if name not in given or (name in filled and not row[name])]
+    if lacking:
+        raise DataError(f"{path}, row {line}, lacks a cell of {', '.join(sorted(lacking))}: {remedy}.")
+    if broken := [name for name in columns if "\n" in row[name] or "\r" in row[name]]:
+        raise DataError(
+            f"{path}, row {line}: the cell of '{broken[0]}' runs over several lines, as a quote opens there "
+            "and does not close in that row; close it."
+        )
+    return row
 
-    Args:
-        clips: to choose from.
-        share: of the groups of each class, in [0, 1]; a class with two groups or more gives at least one. A
-            clip of several labels counts for the one that fewest clips have, one without labels for a class
-            of its own.
-        seed: another seed chooses other groups.
 
-    Returns:
-        The clips that stay and those held out, both in their order.
+def _split(path: Path, text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Rows as cells, each with the number of the line that it begins on."""
+    if delimiter is None:
+        header = text.lstrip().partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            wrong = _quoting(error, lines=reader.line_num - line)
+            raise DataError(f"{path}, row {line}, {wrong}.") from error
+        yield line, [cell.strip() for cell in cells]
 
-    Raises:
-        DataError: where the share is out of range.
-    """
-    if not 0 <= share <= 1:
-        raise DataError(f"A share of clips to hold out lies in [0, 1], not {share}.")
-    frequency = Counter(target for clip in clips for target in clip.targets or ())
-    of_class: dict[int, dict[str, None]] = {}
-    owner: dict[str, int] = {}
-    for clip in sorted(clips, key=lambda clip: clip.id):
-        rarest = min(clip.targets or (_UNLABELLED,), key=lambda target: (frequency[target], target))
-        target = owner.setdefault(clip.group, rarest)  # a group of several classes counts for its first
-        of_class.setdefault(target, {})[clip.group] = None
-    chosen: set[str] = set()
-    for target, members in sorted(of_class.items()):
-        order = np.random.default_rng((seed, max(target, 0))).permutation(sorted(members))
-        count = max(round(share * len(order)), 1) if share and len(order) > 1 else int(share)
-        chosen.update(order[:count].tolist())
-    return [c for c in clips if c.group not in chosen], [c for c in clips if c.group in chosen]
+
+def _quoting(error: csv.Error, lines: int) -> str:
+    """What is wrong with the quotes of a row that was read ``lines`` too far."""
+    if lines > 0 or "end of data" in str(error):
+        return "opens a quote that never closes: close it"
+    return f"is not quoted as a table is ({error}): double the quotes within a cell"

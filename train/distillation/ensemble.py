@@ -91,7 +91,7 @@ class TeacherEnsemble:
     def logits(self, batch: Batch, view: View) -> Tensor:
         """The average logits for one view of a training batch: [batch, classes]."""
         assert self._train is not None, "opened for evaluation only"
-        number = UNAUGMENTED if self.views is None else self._train.epoch
+        number = UNAUGMENTED if self.views is None else batch.epoch
         starts = batch.start.cpu().numpy()
         logits = []
         for store, places in zip(self._stores, self._places, strict=True):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch import Tensor
 from tqdm import tqdm
@@ -27,14 +28,15 @@ from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
 from train.cli.argument_parser import Parser
-from train.cli.lightning_cli import link_recipe
+from train.cli.recipe import link_recipe
 from train.data import Batch, ClipData, ClipWindows
+from train.data.batch_sampler import EpochBatches
 from train.data.corpus import Split
-from train.data.data_module import EpochBatches
+from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
 from train.distillation.teachers import Teacher, check_labels, find_teacher
-from train.partial_results import Parts
+from train.partial_results import PartialResults
 from train.training.lightning_module import Classifier
 from train.training.views import View
 
@@ -116,7 +118,7 @@ def main(arguments: list[str]) -> int:
         views=options.views, splits=options.splits, top_k=options.top_k, window_s=options.window,
     )  # fmt: skip
     output = Path(options.output)
-    parts = Parts(output, work.key(), -(-len(work.jobs) // _PART))
+    parts = PartialResults(output, work.key(), -(-len(work.jobs) // _PART))
     mine = [index for index in parts.missing() if index % world == rank]
     for index in tqdm(mine, desc="scoring", unit="part", disable=None if rank == 0 else True):
         _write_part(parts.paths[index], [work.score(job) for job in work.jobs[index * _PART :][:_PART]])
@@ -204,7 +206,7 @@ class ScoringPlan:
             batches = EpochBatches(dataset, batch_size)
             for view in range(self.views):
                 batches.set_epoch(view)
-                self.jobs += [Job(split, view, number, windows) for number, windows in enumerate(batches)]
+                self.jobs += [Job(split, view, n, indices.windows) for n, indices in enumerate(batches)]
             return
         if dataset.length != self.window:
             dataset = ClipWindows(dataset.clips, dataset.samples, self.window, len(self.labels))
@@ -242,8 +244,7 @@ class ScoringPlan:
             batch = self._moved(dataset.at_rest(job.windows))
             view = View(batch.waveform, self.student.log_mel(batch.waveform), None)
         else:
-            dataset.epoch = job.view
-            batch = self._moved(dataset[job.windows])
+            batch = self._moved(dataset[BatchIndices(job.view, job.windows)])
             view = self.student.view(batch, dataset, job.number)
         each = [self._in_order(teacher, view) for teacher in self.teachers]
         clips = batch.clip.cpu().numpy() + self._first_clip[job.split]
@@ -256,7 +257,8 @@ class ScoringPlan:
         return Rows.of(clips, batch.start.cpu().numpy(), job.view, job.number, logits, self.top_k, self.task)
 
     def _moved(self, batch: Batch) -> Batch:
-        return Batch(*(tensor.to(self.student.device) for tensor in batch))
+        moved: Batch = move_data_to_device(batch, self.student.device)
+        return moved
 
     def _in_order(self, teacher: Teacher, view: View) -> Tensor:
         """A teacher's logits in the order of the first one's labels."""

@@ -6,12 +6,10 @@ import dataclasses
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from runtime.errors import ConfigError
 from train.checkpoints.model_pt import Checkpoint, load
-from train.cli.lightning_cli import TrainCLI
 from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
 from train.quantization.fake_quantize import FakeQuantized
@@ -141,29 +139,3 @@ class QuantizedClassifier(Classifier):
         self.fake.copy_statistics_to(self.student)
         made = super().to_checkpoint(quantization=self.fake.learned(), **fields)
         return dataclasses.replace(made, state_dict={**made.state_dict, **self.fake.rounded_weights()})
-
-
-class QatCLI(TrainCLI):
-    """``fit`` of a `QuantizedClassifier` by the student's recipe, into the recipe's folder + ``_qat``."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        super().__init__(QuantizedClassifier, arguments)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """As for training, and where to start."""
-        super().add_arguments_to_parser(parser)
-        parser.add_argument("--checkpoint", required=True, help="the model.pt to start from")
-        parser.add_argument("--epochs", type=int, default=8, help="instead of the recipe's")
-        parser.link_arguments("checkpoint", "model.checkpoint")
-
-    def before_fit(self) -> None:
-        """Take calibration windows from the corpus, where the model.pt carries none."""
-        self.datamodule.setup("fit")
-        self.model.calibrate_on(self.datamodule.datasets["train"])
-        super().before_fit()
-
-    def before_instantiate_classes(self) -> None:
-        """Train shorter than the recipe does, and leave the run alone that made the checkpoint."""
-        config = self.config[self.subcommand]
-        config.trainer.max_epochs = config.epochs
-        config.trainer.default_root_dir += "_qat"

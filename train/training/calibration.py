@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 
 from runtime.spec import Task
-from train.data.data_module import ClipWindows
+from train.data.windows import ClipWindows
 from train.log_mel import LogMel
 
 COUNT = 128  # 4 MB of float16 log-mels with 256 bands; observers settle long before

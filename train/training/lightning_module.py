@@ -135,7 +135,7 @@ class Classifier(lightning.LightningModule):
         """Open the teachers and check them against the data, before the first epoch."""
         if self.distillation is not None:
             self.teachers = self._open(self.distillation, self._train_split)
-            self._train_split.views = self.teachers.views
+            self.trainer.datamodule.views = self.teachers.views  # type: ignore[attr-defined]
 
     def _open(self, distillation: Distillation, train: ClipWindows | None) -> TeacherEnsemble:
         key: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class Classifier(lightning.LightningModule):
         if self.augmentation is None:
             return View(batch.waveform, self.log_mel(batch.waveform), None)
         devices = [dataset.clips[clip].device for clip in batch.clip.tolist()]
-        generator = generator_for(self.seed, dataset.epoch, number)
+        generator = generator_for(self.seed, batch.epoch, number)
         return self.augmentation.view(batch.waveform, self.log_mel, generator, devices)
 
     def view_key(self, dataset: ClipWindows, batch_size: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tests.train.distillation.student import (
 )
 from train.checkpoints import model_pt
 from train.data.datasets.synthetic import SCENES, render
+from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.config import Distillation
 from train.distillation.logit_store import Rows
@@ -150,7 +151,7 @@ def test_mixup_acts_on_the_probabilities_of_teachers_without_it():
     data.setup("fit")
     student = make_student(data)
     dataset = data.datasets["train"]
-    batch = dataset[list(range(6))]
+    batch = dataset[BatchIndices(0, list(range(6)))]
     view = student.view(batch, dataset, 0)
     taught = torch.eye(10)[batch.target.argmax(1)]
     weight = view.mixing.weight[:, None]

@@ -1,4 +1,4 @@
-"""TF-SepNet and BC-ResNet in INT8: every feature map is integer, and ONNX equals torch to the bit."""
+"""TF-SepNet and BC-ResNet in INT8: every feature map is integer, and the file computes what torch does."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.checkpoints import model_pt
 from train.data import ClipData, Synthetic
-from train.data.data_module import EpochBatches
+from train.data.batch_sampler import EpochBatches
 
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
@@ -24,14 +24,14 @@ def test_shards_do_not_overlap_and_follow_the_epoch():
     data.setup("fit")
     dataset = data.datasets["train"]
     for epoch in (0, 1):
-        shards = [EpochBatches(dataset, 5, rank, 2) for rank in (0, 1)]
-        for shard in shards:
-            shard.set_epoch(epoch)
-        first, second = (list(shard) for shard in shards)
-        whole = list(EpochBatches(dataset, 5))
+        samplers = [EpochBatches(dataset, 5, rank, 2) for rank in (0, 1)] + [EpochBatches(dataset, 5)]
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        first, second, whole = (list(sampler) for sampler in samplers)
         assert len(first) == len(second) == 2
         assert [batch for pair in zip(first, second, strict=True) for batch in pair] == whole
-        assert len({index for batch in whole for index in batch}) == 20
+        assert {batch.epoch for batch in whole} == {epoch}
+        assert len({index for batch in whole for index in batch.windows}) == 20
 
 
 def fit_on_two_nodes(*arguments: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""Corpora in their official layouts, one file each, and data of one's own."""
+"""Corpora in their official layouts, one file each, and custom data: folders and tables."""

@@ -5,13 +5,15 @@ of a window (cp_mel, ESC-10's ogg files) changes by at most 0.02 in the median w
 in bands without energy. Mono files of 16 bits at the rate of the pack are not changed.
 
 The file holds ``samples`` (all clips one after the other, in chunks of a second), ``offsets`` (where each
-begins), what is known of each clip, and a CRC of each, which is checked whenever the clip is read.
+begins), the id, labels, recording, device and city of each clip, and a CRC of each, which is checked at every
+read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from runtime.entry_point import require
 from runtime.errors import AudioError, DataError
@@ -38,6 +41,7 @@ class Packed(Corpus):
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        self._opened: tuple[int, Any] | None = None  # process, file
         described = json.loads(self._attribute("corpus"))
         self.labels = tuple(described["labels"])
         self.task = described["task"]
@@ -54,7 +58,7 @@ class Packed(Corpus):
         """Cut a clip out of the file. Raises AudioError where it is damaged, DataError at another rate."""
         if sample_rate != self.sample_rate:
             raise DataError(
-                f"{self._path} was packed at {self.sample_rate} Hz and {sample_rate} Hz are asked for: pack "
+                f"{self._path} was packed at {self.sample_rate} Hz and {sample_rate} Hz are needed: pack "
                 f"the corpus again with --sample-rate {sample_rate}."
             )
         index = self._place[clip.id]
@@ -70,11 +74,21 @@ class Packed(Corpus):
         return samples
 
     def describe(self) -> dict[str, Any]:
-        """What the packed corpus said, and the checksum of the pack."""
+        """The description of the corpus that was packed, and a checksum of this file."""
         return {**self._description, "packed": self._attribute("checksum")}
 
-    @cached_property
+    @property
     def _file(self) -> Any:
+        """The open file; each process opens its own, as HDF5 asks for."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), self._open())
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file, which cannot be sent to another process."""
+        return {**self.__dict__, "_opened": None}
+
+    def _open(self) -> Any:
         h5py = require("h5py", extra="train")
         if not self._path.is_file():
             raise DataError(f"There is no file {self._path}: `python -m train pack` makes one of any corpus.")
@@ -90,12 +104,14 @@ class Packed(Corpus):
         return self._file.attrs[name]
 
     @cached_property
-    def _offsets(self) -> np.ndarray:
-        return self._file["offsets"][:]
+    def _offsets(self) -> npt.NDArray[np.int64]:
+        offsets: npt.NDArray[np.int64] = self._file["offsets"][:]
+        return offsets
 
     @cached_property
-    def _crcs(self) -> np.ndarray:
-        return self._file["crc32"][:]
+    def _crcs(self) -> npt.NDArray[np.uint32]:
+        crcs: npt.NDArray[np.uint32] = self._file["crc32"][:]
+        return crcs
 
     @cached_property
     def _clips(self) -> list[Clip]:
@@ -128,7 +144,7 @@ def write(
     waves: Iterable[Samples],
     total: int,
 ) -> None:
-    """Write a pack to ``path``.
+    """Write a packed corpus to ``path``.
 
     Args:
         path: the file.

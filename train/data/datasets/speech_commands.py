@@ -1,7 +1,7 @@
 """Speech Commands v2 in its official layout: a folder per word, two lists, and background noise.
 
 Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", arXiv 1804.03209. The
-lists split by speaker, whom the first part of a file name stands for.
+lists split by speaker, the first part of a file name.
 """
 
 from __future__ import annotations

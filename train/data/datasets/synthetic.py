@@ -1,6 +1,6 @@
 """Ten parametric acoustic scenes through coloured recording devices, made on the fly from seeds.
 
-No files, no licence, the same on every machine: for demos, tests and checks of the whole road. The
+No files, no licence, the same on every machine: for demos, tests and checks of the whole pipeline. The
 scenes overlap in spectrum and are mixed with each other at random levels, so that they have to be learnt;
 two of the five devices appear only in the test split, as in DCASE Task 1.
 """
@@ -32,7 +32,8 @@ def _noise(rng: Rng, time: Wave, low: float, high: float, tilt: float = 0.0) -> 
 
 
 def _unit(wave: Wave) -> Wave:
-    return wave / (np.sqrt(np.mean(wave**2)) + 1e-12)
+    unit: Wave = wave / (np.sqrt(np.mean(wave**2)) + 1e-12)
+    return unit
 
 
 def _tone(rng: Rng, time: Wave, hz: Wave, harmonics: int, decay: float) -> Wave:
@@ -47,7 +48,8 @@ def _bursts(rng: Rng, time: Wave, starts: Wave, decay_s: float) -> Wave:
     places = np.searchsorted(time, starts[(starts >= 0) & (starts < time[-1])])
     impulses[places] = rng.uniform(0.4, 1.0, len(places))
     step = np.exp(-(time[1] - time[0]) / decay_s)
-    return scipy.signal.lfilter([1.0], [1.0, -step], impulses)
+    envelope: Wave = scipy.signal.lfilter([1.0], [1.0, -step], impulses)
+    return envelope
 
 
 def _rhythm(rng: Rng, time: Wave, rate_hz: float, sloppiness: float) -> Wave:
@@ -69,7 +71,8 @@ def _wind(rng: Rng, time: Wave) -> Wave:
 def _traffic(rng: Rng, time: Wave) -> Wave:
     swell = np.exp(-(((time - rng.uniform(0, time[-1])) / rng.uniform(0.3, 1.0)) ** 2))
     engine = _tone(rng, time, np.full(len(time), rng.uniform(45, 90)), 8, 0.75)
-    return (0.5 + swell) * (_noise(rng, time, 60, 4_000, -0.7) + rng.uniform(0.3, 0.8) * engine)
+    passing: Wave = (0.5 + swell) * (_noise(rng, time, 60, 4_000, -0.7) + rng.uniform(0.3, 0.8) * engine)
+    return passing
 
 
 def _crowd(rng: Rng, time: Wave) -> Wave:
@@ -78,7 +81,8 @@ def _crowd(rng: Rng, time: Wave) -> Wave:
         * (1 + np.sin(2 * np.pi * rng.uniform(2.5, 6) * time + rng.uniform(0, 7))) ** 2
         for formant in rng.uniform(250, 2_800, 6)
     ]
-    return np.sum(voices, axis=0)
+    together: Wave = np.sum(voices, axis=0)
+    return together
 
 
 def _siren(rng: Rng, time: Wave) -> Wave:
@@ -164,14 +168,14 @@ def render(scene: str, seed: Sequence[int], sample_rate: int, seconds: float, de
 
 
 def _record(rng: Rng, wave: Wave, sample_rate: int, device: str) -> Wave:
-    """What a device makes of a sound: its frequency response, then its noise."""
+    """A sound as a device records it: its frequency response, then its noise."""
     low, high, peak_db, centre, floor_db = DEVICES[device]
     hz = scipy.fft.rfftfreq(len(wave), 1 / sample_rate)
     octaves = np.log2(np.maximum(hz, 1.0) / centre)
     response = 10 ** (peak_db / 20 * np.exp(-(octaves**2)))
     response /= np.sqrt((1 + (low / np.maximum(hz, 1.0)) ** 4) * (1 + (hz / high) ** 8))
-    heard = scipy.fft.irfft(scipy.fft.rfft(wave) * response, len(wave))
-    return heard + 10 ** (floor_db / 20) * rng.standard_normal(len(wave))
+    recorded: Wave = scipy.fft.irfft(scipy.fft.rfft(wave) * response, len(wave))
+    return recorded + 10 ** (floor_db / 20) * rng.standard_normal(len(wave))
 
 
 class Synthetic(Corpus):
@@ -180,7 +184,7 @@ class Synthetic(Corpus):
     Args:
         train_clips: clips to learn from, over all scenes.
         val_clips: clips to choose the checkpoint by.
-        test_clips: clips to report on; two in five come from devices that training never heard.
+        test_clips: clips to report on; two in five come from devices that no training clip comes from.
         seconds: length of a clip.
         seed: another seed gives another corpus.
     """
@@ -203,7 +207,7 @@ class Synthetic(Corpus):
         self.seconds, self.seed = seconds, seed
 
     def clips(self, split: Split) -> Sequence[Clip]:
-        """Scenes and devices in turn, so that every scene is heard through every device of the split."""
+        """Scenes and devices in turn, so that every device of the split records every scene."""
         devices = tuple(DEVICES) if split == "test" else _SEEN
         return [
             Clip(
@@ -223,4 +227,5 @@ class Synthetic(Corpus):
 
     def describe(self) -> dict[str, Any]:
         """Name, sizes and seed."""
-        return {"corpus": "synthetic scenes", **self.counts, "seconds": self.seconds, "seed": self.seed}
+        counts: dict[str, int] = dict(self.counts.items())
+        return {"corpus": "synthetic scenes", **counts, "seconds": self.seconds, "seed": self.seed}

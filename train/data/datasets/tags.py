@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from runtime.errors import DataError
-from train.data.datasets.custom import Table
+from train.data.classes import clean_label
+from train.data.datasets.table import Table
 
 
 class Tags(Table):
@@ -23,7 +24,7 @@ class Tags(Table):
         columns: what the table calls those columns, where not by these names: ``{filename: fname}``.
         labels: class names in the order of the model's outputs; by default all of the table, sorted.
         empty: what an empty ``labels`` cell means: ``unlabelled``, nobody has listened to the clip;
-            ``negative``, none of the labels is heard in it. By default it is refused.
+            ``negative``, it has none of the labels. By default it is refused.
         no_groups: every file is a recording of its own, where the table has neither ``group`` nor ``split``.
         val_share: share of the groups to choose checkpoints by, where there is no column ``split``.
         test_share: share of the groups to report on, where there is no column ``split``.
@@ -64,10 +65,10 @@ class Tags(Table):
 
     def labels_of(self, row: Mapping[str, str]) -> tuple[str, ...] | None:
         """The labels of a row; None where nobody labelled it."""
-        names = tuple(name.strip() for name in row["labels"].split(";") if name.strip())
+        names = tuple(clean_label(name) for name in row["labels"].split(";") if name.strip())
         if not names and self.empty is None:
             raise DataError(
                 f"{self.table} gives no label to {row['filename']}: say with data.corpus.empty whether "
-                "nobody has listened to it (unlabelled) or none of the labels is heard in it (negative)."
+                "nobody has listened to it (unlabelled) or it has none of the labels (negative)."
             )
         return None if not names and self.empty == "unlabelled" else names

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from runtime.errors import DataError
 from train.data.corpus import Clip, FileCorpus, Split
-from train.data.tables import corpus_folder, hold_out, read_table
+from train.data.hold_out import hold_out
+from train.data.tables import corpus_folder, read_table
 
 SCENES = (
     "airport", "bus", "metro", "metro_station", "park",
@@ -36,7 +37,7 @@ class TAU2022(FileCorpus):
             ``evaluation_setup``, in ``split_setup`` or beside ``meta.csv``. By default fold1_train.csv.
         val_share: share of the training list's segments to choose checkpoints and temperature by.
         val_cities: cities of the training list to do that with instead; scores then tell how a model fares
-            in a city that it never heard.
+            in a city that is not in its training.
         seed: of the segments held out.
     """
 

@@ -1,12 +1,11 @@
-"""``python -m train pack``: any corpus to one HDF5 file, decoded and resampled once.
+"""Any corpus to one HDF5 file, decoded and resampled once: a packed corpus.
 
-The work is cut into parts that are kept beside the output until all are there, so a run that was killed
-goes on where it stopped.
+Partial results are kept beside the output until it is complete, so a run that was killed goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,35 +13,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from runtime import entry_point
 from runtime.audio.samples import as_float, to_int16
 from runtime.errors import AudioError, DataError
 from runtime.files import write_beside
+from train.data.classes import refuse_lost_classes
 from train.data.corpus import Clip, Corpus, Samples, Split
 from train.data.datasets import packed
-from train.data.recipe import corpus_parser, parse
-from train.partial_results import Parts
+from train.partial_results import PartialResults
 
 _PART = 128  # clips; what a killed run loses for each worker
 
 Member = tuple[Split, Clip]
-
-
-def main(arguments: list[str]) -> int:
-    """Pack and say what was packed; returns an exit code."""
-    parser = corpus_parser("pack", __doc__)
-    parser.add_argument("-o", "--output", required=True, help="HDF5 file to write")
-    parser.add_argument("--skip-corrupt", action="store_true", help="leave out clips that cannot be read")
-    options, corpus, sample_rate = parse(parser, arguments)
-    kept, left_out = pack(
-        corpus, sample_rate, Path(options.output), workers=options.workers, skip_corrupt=options.skip_corrupt
-    )
-    size_mb = Path(options.output).stat().st_size / 1e6
-    print(f"wrote {options.output}: {kept} clips at {sample_rate} Hz, {size_mb:.1f} MB")
-    print("train with it: --data.corpus=train.data.Packed --data.corpus.path=" + options.output)
-    if left_out:
-        print(f"{left_out} clips could not be read and were left out", file=sys.stderr)
-    return entry_point.EXIT_OK
 
 
 def pack(
@@ -62,14 +43,14 @@ def pack(
 
     Raises:
         AudioError: where a clip cannot be read; it names the clip.
-        DataError: where there are no clips, or the splits leak.
+        DataError: where there are no clips, the splits leak, or no training clip of a class can be read.
     """
     members = [(split, clip) for split, clips in corpus.splits().items() for clip in clips]
     if not members:
         raise DataError("The corpus holds no clips: there is nothing to pack.")
     shares = [members[start : start + _PART] for start in range(0, len(members), _PART)]
     named = [(split, clip.id) for split, clip in members]
-    parts = Parts(output, [corpus.describe(), named, sample_rate, skip_corrupt], len(shares))
+    parts = PartialResults(output, [corpus.describe(), named, sample_rate, skip_corrupt], len(shares))
     missing = parts.missing()
 
     def decode(index: int) -> None:
@@ -80,9 +61,9 @@ def pack(
         list(tqdm(pool.map(decode, missing), total=len(missing), desc="packing", unit="part", disable=None))
     finally:
         pool.shutdown(cancel_futures=True)
-    kept = _assemble(output, corpus, sample_rate, members, parts.paths)
+    written = _assemble(output, corpus, sample_rate, members, parts.paths)
     parts.clear()
-    return kept, len(members) - kept
+    return written, len(members) - written
 
 
 def _write_part(
@@ -103,9 +84,11 @@ def _write_part(
 def _assemble(
     output: Path, corpus: Corpus, sample_rate: int, members: Sequence[Member], paths: Sequence[Path]
 ) -> int:
-    """Put the parts together; returns how many clips there are."""
+    """Put the partial results together; returns how many clips were written."""
     lengths = np.concatenate([np.load(path)["lengths"] for path in paths])
     clips = [member for member, length in zip(members, lengths, strict=True) if length]
+    training = [[clip for split, clip in some if split == "train"] for some in (members, clips)]
+    refuse_lost_classes(corpus.labels, *training)
     waves = tqdm(_waves(paths), total=len(clips), desc="joining", unit="clip", disable=None)
     with write_beside(output) as partial:
         packed.write(partial, corpus, sample_rate, clips, waves, int(lengths.sum()))

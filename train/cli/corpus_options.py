@@ -1,4 +1,4 @@
-"""The corpus of a recipe, for commands that look at data and train nothing."""
+"""The corpus of a recipe, for commands that read data and train nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from train.cli.argument_parser import Parser
 from train.data.corpus import Corpus
 
 
-def corpus_parser(command: str, description: str | None) -> Parser:
-    """A parser that knows ``--config`` and ``--data.corpus``; a command adds its own options.
+def corpus_parser(command: str, description: str) -> Parser:
+    """A parser with the options ``--config`` and ``--data.corpus``; a command adds its own.
 
     Args:
         command: its name in ``python -m train COMMAND``.
@@ -65,7 +65,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise ConfigError(f"Cannot read the recipe {path} ({error.strerror}): check its name.") from error
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"The recipe {path} is not YAML ({' '.join(str(error).split())}): mend it."
+            f"The recipe {path} is not YAML ({' '.join(str(error).split())}): correct it."
         ) from error
     if not isinstance(recipe, dict):
         raise ConfigError(f"The recipe {path} is not a table of keys: take one of train/recipes as a model.")

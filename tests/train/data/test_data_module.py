@@ -11,8 +11,8 @@ import soundfile
 from runtime.errors import AudioError, DataError
 from train.data import ESC50, ClipData, Synthetic
 from train.data.corpus import read_audio
-from train.data.data_module import ClipWindows, sounding_windows
 from train.data.datasets.synthetic import SCENES, render
+from train.data.windows import BatchIndices, ClipWindows, windows_with_signal
 
 COLUMNS = ["filename", "fold", "target", "category", "esc10", "src_file", "take"]
 
@@ -80,8 +80,8 @@ def test_silent_padding_is_left_out():
     rng = np.random.default_rng(0)
     wave = np.zeros(5 * 100, np.int16)
     wave[:200] = rng.integers(-5000, 5000, 200)
-    assert sounding_windows(wave, 100) == [0, 100]
-    assert sounding_windows(np.zeros(500, np.int16), 100) == [0]  # all silent: a clip is never lost
+    assert windows_with_signal(wave, 100) == [0, 100]
+    assert windows_with_signal(np.zeros(500, np.int16), 100) == [0]  # all silent: a clip is never lost
 
 
 def test_jitter_follows_seed_and_epoch():
@@ -89,9 +89,9 @@ def test_jitter_follows_seed_and_epoch():
     clips = corpus.clips("train")
     samples = [corpus.read(clip, 8000) for clip in clips]
     first, second = (ClipWindows(clips, samples, 8000, 10, jitter=True, seed=1) for _ in range(2))
-    assert np.array_equal(first.__getitems__([0, 5]).waveform, second.__getitems__([0, 5]).waveform)
-    second.epoch = 1
-    assert not np.array_equal(first.__getitems__([0, 5]).waveform, second.__getitems__([0, 5]).waveform)
+    now, later = BatchIndices(0, [0, 5]), BatchIndices(1, [0, 5])
+    assert np.array_equal(first[now].waveform, second[now].waveform)
+    assert not np.array_equal(first[now].waveform, second[later].waveform)
     assert np.array_equal(first.at_rest([0]).waveform[0], samples[0][:8000].astype(np.float32) / 32768)
 
 
@@ -121,17 +121,17 @@ def test_real_clips_become_windows(esc10_dir):
     assert {window.clip for window in dataset.windows} == set(range(80))  # no clip is lost
 
 
-def test_training_from_the_labelled_share_alone_hears_no_other_clip():
+def test_training_from_the_labelled_share_alone_reads_no_other_clip():
     corpus = Synthetic(train_clips=60, val_clips=10, test_clips=10)
     shared = ClipData(corpus, labelled=0.25)
     alone = ClipData(corpus, labelled=0.25, only_labelled=True)
     for data in (shared, alone):
         data.setup("fit")
-    told = [
+    labelled = [
         clip.id
         for clip, label in zip(shared.datasets["train"].clips, shared.datasets["train"].labelled, strict=True)
         if label
     ]
-    heard = alone.datasets["train"]
-    assert 0 < len(told) < 30 and [clip.id for clip in heard.clips] == told
-    assert heard.labelled.all() and len(shared.datasets["train"].clips) == 60
+    only = alone.datasets["train"]
+    assert 0 < len(labelled) < 30 and [clip.id for clip in only.clips] == labelled
+    assert only.labelled.all() and len(shared.datasets["train"].clips) == 60

@@ -49,7 +49,7 @@ def test_every_combination_is_run_with_every_seed(tmp_path):
     assert "--model.lr=2e-3" in command and "--seed_everything=1" in command
 
 
-def test_finished_runs_are_kept_and_killed_ones_resumed(tmp_path):
+def test_finished_runs_are_not_repeated_and_killed_ones_resumed(tmp_path):
     runs, trainer = plan([], [0, 1], tmp_path), Trainer()
     complete(runs[0], Path("r.yaml"), trainer)
     assert [command[3] for command in trainer.commands] == ["fit", "test"]
@@ -70,15 +70,15 @@ def test_the_table_has_mean_and_deviation(tmp_path):
     assert rows[0][2:4] == pytest.approx((0.6, 0.1))
     assert to_text(FIGURES, rows).splitlines()[1].startswith("model.lr=1  3     0.600 ± 0.100")
     assert "nan" in to_text(FIGURES, summarize(runs[:1]))
-    assert sweep.figures(runs) == list(FIGURES)
+    assert sweep.metrics(runs) == list(FIGURES)
 
 
-def test_the_figures_are_those_of_the_task(tmp_path):
+def test_the_metrics_are_those_of_the_task(tmp_path):
     run = plan([], [0], tmp_path)[0]
     run.folder.mkdir()
     values = {"labels": ["a"], "clips": 3, "mean_average_precision": 0.5, "auc": None, "log_loss": 0.25}
     run.report.write_text(json.dumps(values))
-    assert sweep.figures([run]) == ["mean_average_precision", "log_loss"]
+    assert sweep.metrics([run]) == ["mean_average_precision", "log_loss"]
     assert summarize([run])[0][2] == 0.5
 
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from runtime.errors import ConfigError
-from train.cli.lightning_cli import TrainCLI, _plain
+from train.cli.lightning_cli import TrainCLI
+from train.cli.recipe import portable_values
 
 RECIPE = """
 model:
@@ -57,6 +58,6 @@ def test_on_the_command_line(monkeypatch, argument, message):
 def test_what_a_model_keeps_of_its_recipe_names_no_folder(tmp_path):
     root = str(tmp_path / "esc")
     recipe = {"data": {"corpus": {"init_args": {"root": root, "folds": [1, root]}}, "batch_size": 3}, "x": 1}
-    assert _plain(recipe, "model", "data") == {
+    assert portable_values(recipe, "model", "data") == {
         "data": {"corpus": {"init_args": {"root": "esc", "folds": [1, "esc"]}}, "batch_size": 3}
     }

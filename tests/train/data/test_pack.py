@@ -11,10 +11,11 @@ import pytest
 import soundfile
 
 from runtime.errors import AudioError, ConfigError, DataError
+from train.cli.pack import main
 from train.data import ClipData, Folder, Packed, Synthetic
-from train.data import pack as packing
 from train.data.corpus import SPLITS
-from train.data.pack import pack
+from train.data.packing import pack
+from train.data.windows import BatchIndices
 
 RATE = 8_000
 
@@ -26,7 +27,7 @@ def corpus() -> Synthetic:
 
 @pytest.fixture
 def packed(corpus, tmp_path, monkeypatch) -> Packed:
-    monkeypatch.setattr(packing, "_PART", 16)
+    monkeypatch.setattr("train.data.packing._PART", 16)
     assert pack(corpus, RATE, tmp_path / "x.h5", workers=2) == (70, 0)
     return Packed(str(tmp_path / "x.h5"))
 
@@ -47,7 +48,7 @@ def test_training_reads_both_alike(corpus, packed):
     for source, in_memory in ((corpus, True), (packed, True), (packed, False)):
         data = ClipData(source, sample_rate=RATE, clip_s=0.1, in_memory=in_memory)
         data.setup("fit")
-        batches.append(data.datasets["train"].__getitems__([0, 7, 39]).waveform.numpy())
+        batches.append(data.datasets["train"][BatchIndices(0, [0, 7, 39])].waveform.numpy())
     assert np.array_equal(batches[0], batches[1]) and np.array_equal(batches[0], batches[2])
 
 
@@ -65,7 +66,7 @@ class Stopping(Synthetic):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "_PART", 8)
+    monkeypatch.setattr("train.data.packing._PART", 8)
     stopping = Stopping(train_clips=40, val_clips=10, test_clips=20, seconds=0.2)
     stopping.count, stopping.lock = 0, threading.Lock()
     with pytest.raises(KeyboardInterrupt):
@@ -131,15 +132,15 @@ def test_the_command_takes_the_corpus_of_a_recipe(tmp_path, capsys):
     )
     few = ["--data.corpus.val_clips=10", "--data.corpus.test_clips=10"]
     arguments = ["--config", str(tmp_path / "r.yaml"), *few, "-o", str(tmp_path / "x.h5")]
-    assert packing.main(arguments) == 0
+    assert main(arguments) == 0
     assert "40 clips at 32000 Hz" in capsys.readouterr().out
     assert json.loads(h5py.File(tmp_path / "x.h5").attrs["corpus"])["describe"]["train"] == 20
     with pytest.raises(ConfigError, match="Which corpus"):
-        packing.main(["-o", str(tmp_path / "y.h5")])
+        main(["-o", str(tmp_path / "y.h5")])
     with pytest.raises(ConfigError, match="check its name"):
-        packing.main(["--config", "/nothing.yaml", "-o", "y.h5"])
+        main(["--config", "/nothing.yaml", "-o", "y.h5"])
     with pytest.raises(ConfigError, match="did you mean 'Synthetic'"):
-        packing.main(["--data.corpus", "train.data.Sinthetic", "-o", "y.h5"])
+        main(["--data.corpus", "train.data.Sinthetic", "-o", "y.h5"])
     for option in ("--workers=0", "--sample-rate=0"):
         with pytest.raises(ConfigError, match=option.removesuffix("=0").strip("-").replace("-", ".")):
-            packing.main([*arguments, option])
+            main([*arguments, option])

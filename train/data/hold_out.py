@@ -1,0 +1,46 @@
+"""Clips held out by whole groups, a share of every class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from runtime.errors import DataError
+from train.data.corpus import Clip
+
+_UNLABELLED = -1  # the class of clips that nobody labelled
+
+
+def hold_out(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip], list[Clip]]:
+    """Take about a share of every class away, group by whole group.
+
+    Args:
+        clips: to choose from.
+        share: of the groups of each class, in [0, 1]; a class with two groups or more gives at least one. A
+            clip of several labels counts for the one that fewest clips have, one without labels for a class
+            of its own.
+        seed: another seed chooses other groups.
+
+    Returns:
+        The clips that stay and those held out, both in their order.
+
+    Raises:
+        DataError: where the share is out of range.
+    """
+    if not 0 <= share <= 1:
+        raise DataError(f"A share of clips to hold out lies in [0, 1], not {share}.")
+    frequency = Counter(target for clip in clips for target in clip.targets or ())
+    of_class: dict[int, dict[str, None]] = {}
+    owner: dict[str, int] = {}
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        rarest = min(clip.targets or (_UNLABELLED,), key=lambda target: (frequency[target], target))
+        target = owner.setdefault(clip.group, rarest)  # a group of several classes counts for its first
+        of_class.setdefault(target, {})[clip.group] = None
+    chosen: set[str] = set()
+    for target, members in sorted(of_class.items()):
+        order = np.random.default_rng((seed, max(target, 0))).permutation(sorted(members))
+        count = max(round(share * len(order)), 1) if share and len(order) > 1 else int(share)
+        chosen.update(order[:count].tolist())
+    return [c for c in clips if c.group not in chosen], [c for c in clips if c.group in chosen]

@@ -1,0 +1,145 @@
+"""The windows of a split's clips, cut in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.samples import as_float
+from runtime.audio.window_grid import window_starts
+from train.data.corpus import Clip, Samples, multi_hot
+
+
+class Batch(NamedTuple):
+    """Windows of clips.
+
+    Attributes:
+        waveform: float32 [batch, samples].
+        target: float32 [batch, classes], 1 for each label of the clip; all 0 where it is not labelled.
+        labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
+        clip: int64 [batch], the position of its clip among the split's clips.
+        start: int64 [batch], the window's first sample within its clip.
+        epoch: that it was cut for; seeds the jitter, and the augmentation of a training batch.
+    """
+
+    waveform: Tensor
+    target: Tensor
+    labelled: Tensor
+    clip: Tensor
+    start: Tensor
+    epoch: int = 0
+
+
+class BatchIndices(NamedTuple):
+    """What a sampler asks of a dataset: a batch of windows, as an epoch sees them."""
+
+    epoch: int
+    windows: list[int]
+
+
+class WindowPosition(NamedTuple):
+    """Where a window lies: position of its clip in the split, first sample within that clip."""
+
+    clip: int
+    start: int
+
+
+class ClipWindows(Dataset[Batch]):
+    """The windows of a split, cut from its clips.
+
+    It has no state that changes: what depends on the epoch comes with the indices, so that worker processes,
+    which hold copies of it, cut the same batches.
+
+    Args:
+        clips: the split's clips.
+        samples: their waveforms, in the same order.
+        length: samples of a window.
+        n_classes: width of the targets.
+        jitter: draw the place of every window anew in every epoch, up to half a window around its own.
+        seed: of the jitter.
+        unlabelled: ids of clips whose labels are withheld.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        samples: Sequence[Samples],
+        length: int,
+        n_classes: int,
+        *,
+        jitter: bool = False,
+        seed: int = 0,
+        unlabelled: Container[str] = (),
+    ) -> None:
+        self.clips, self.samples, self.length = clips, samples, length
+        self.labelled = np.array(
+            [clip.targets is not None and clip.id not in unlabelled for clip in clips], np.float32
+        )
+        self.targets = multi_hot(clips, n_classes) * self.labelled[:, None]
+        self.jitter, self.seed = jitter, seed
+        self.windows: list[WindowPosition] = []
+        self.lengths: list[int] = []  # of the clips, samples
+        # tqdm's None: silent where stderr is not a terminal
+        cut = tqdm(samples, desc="cutting windows", unit="clip", disable=None, leave=False)
+        for clip, wave in enumerate(cut):
+            self.lengths.append(len(wave))
+            self.windows += [WindowPosition(clip, start) for start in windows_with_signal(wave, length)]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, indices: BatchIndices) -> Batch:
+        """Cut a whole batch as the epoch of ``indices`` sees it."""
+        epoch, windows = indices
+        if not self.jitter:
+            return self._batch([self.windows[index] for index in windows], epoch)
+        return self._batch([self._shifted(index, epoch) for index in windows], epoch)
+
+    def at_rest(self, windows: Sequence[int]) -> Batch:
+        """A batch without jitter."""
+        return self._batch([self.windows[index] for index in windows], 0)
+
+    __getitems__ = at_rest  # what a loader calls that puts batches together by itself
+
+    def _batch(self, windows: Sequence[WindowPosition], epoch: int) -> Batch:
+        clips, starts = np.array(windows, np.int64).T
+        return Batch(
+            torch.from_numpy(np.stack([self._cut(window) for window in windows])),
+            torch.from_numpy(self.targets[clips]),
+            torch.from_numpy(self.labelled[clips]),
+            torch.from_numpy(clips),
+            torch.from_numpy(starts),
+            epoch,
+        )
+
+    def _shifted(self, index: int, epoch: int) -> WindowPosition:
+        """A window moved by the jitter of an epoch."""
+        clip, start = self.windows[index]
+        draw = np.random.default_rng((self.seed, epoch, index))
+        start += int(draw.integers(-self.length // 2, self.length // 2 + 1))
+        return WindowPosition(clip, min(max(start, 0), max(self.lengths[clip] - self.length, 0)))
+
+    def _cut(self, window: WindowPosition) -> npt.NDArray[np.float32]:
+        """One window, float32 [samples]."""
+        wave, start = self.samples[window.clip], window.start
+        cut = as_float(wave[start : start + self.length])
+        return np.pad(cut, (0, self.length - len(cut)))
+
+
+def windows_with_signal(wave: Samples, length: int) -> list[int]:
+    """Starts of the windows that are not silent; the loudest one where all are.
+
+    Corpora pad short recordings with digital silence, which belongs to no class.
+    """
+    starts = window_starts(len(wave), length, length)
+    levels = [level_dbfs(as_float(wave[start : start + length])) for start in starts]
+    with_signal = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
+    return with_signal or [starts[int(np.argmax(levels))]]
