@@ -27,6 +27,8 @@ class Distillation:
         temperature: T, which softens the logits of student and teacher.
         similarity_weight: of `similarity_matching` (losses.py) between the features of the student and of
             each teacher, added to the teacher loss; for model.pt teachers that run at every step.
+        teacher_input: ``scene`` lets teachers receive what sounded, before `Capture` degrades it for the
+            student; ``capture`` the degraded waveform.
         loss: ``kl`` for one label a clip; ``bce`` for any number of labels, and for CED's top-k logits.
     """
 
@@ -37,6 +39,7 @@ class Distillation:
     temperature: float = 2.0
     similarity_weight: float = 0.0
     loss: Literal["kl", "bce"] = "kl"
+    teacher_input: Literal["scene", "capture"] = "scene"
 
     def __post_init__(self) -> None:
         sources = len(self.stores) + len(self.teachers)

@@ -15,7 +15,7 @@ from train.data import Batch, ClipWindows
 from train.distillation.config import Distillation
 from train.distillation.logit_store import UNAUGMENTED, Ints, Store
 from train.distillation.losses import similarity_matching
-from train.distillation.teachers import Teacher, check_labels, find_teacher
+from train.distillation.teachers import Teacher, check_labels, find_teacher, teacher_input
 from train.training.views import View
 
 
@@ -97,8 +97,20 @@ class TeacherEnsemble:
         for store, places in zip(self._stores, self._places, strict=True):
             clips = places[batch.clip.cpu().numpy()]
             logits.append(store.lookup(clips, starts, number, self._train.length))
-        logits += [teacher.logits(view, self._spec) for teacher in self._teachers]
+        shown = teacher_input(view, self._spec, self.distillation.teacher_input)
+        logits += [teacher.logits(shown) for teacher in self._teachers]
         return self._average(logits).to(view.log_mel.device)
+
+    def mixed_like(self, view: View, probabilities: Tensor) -> Tensor:
+        """Probabilities [batch, classes] for the mixture that the student is shown.
+
+        Logits for single examples are mixed as the labels are; a mixture of waveforms that a teacher received
+        needs no mixing, MixUp that it could not receive does.
+        """
+        if self.mixed:
+            return probabilities
+        mixing = view.mixing if self._stores else view.mixup
+        return probabilities if mixing is None else mixing(probabilities)
 
     def similarity(self, features: Tensor) -> Tensor:
         """`similarity_matching` between the student's and the teachers' features of the last batch: a scalar.
@@ -118,8 +130,8 @@ class TeacherEnsemble:
         for store in self._stores:
             clips = store.find([dataset.clips[clip].id for clip in batch.clip.tolist()])
             logits.append(store.lookup(clips, batch.start.cpu().numpy(), UNAUGMENTED, dataset.length))
-        view = View(batch.waveform, log_mel, None)
-        logits += [teacher.logits(view, self._spec) for teacher in self._teachers]
+        shown = teacher_input(View(batch.waveform, log_mel), self._spec)
+        logits += [teacher.logits(shown) for teacher in self._teachers]
         return self._average(logits).to(log_mel.device)
 
     def covers(self, dataset: ClipWindows) -> bool:

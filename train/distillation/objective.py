@@ -51,9 +51,7 @@ def objective(
         task: of the corpus.
     """
     config = teachers.distillation
-    expected = config.soften(teachers.logits(batch, view), task)
-    if not teachers.mixed:
-        expected = view.mixed(expected)
+    expected = teachers.mixed_like(view, config.soften(teachers.logits(batch, view), task))
     on_teachers = config.teacher_loss(logits, expected)
     logged = {}
     if config.similarity_weight:

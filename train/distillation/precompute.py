@@ -35,7 +35,7 @@ from train.data.corpus import Split
 from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
-from train.distillation.teachers import Teacher, check_labels, find_teacher
+from train.distillation.teachers import Half, Teacher, check_labels, find_teacher, teacher_input
 from train.partial_results import PartialResults
 from train.training.lightning_module import Classifier
 from train.training.views import View
@@ -92,6 +92,10 @@ class PrecomputeCLI(LightningCLI):
         )
         parser.add_argument("--top-k", type=int, help="keep only the k largest logits of a window")
         parser.add_argument("--window", type=float, help="window of a callable teacher in seconds")
+        parser.add_argument(
+            "--teacher-input", type=Half, default="scene",
+            help="with --views: the scene before its capture, or the capture as the student (%(default)s)",
+        )  # fmt: skip
         parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
         parser.add_argument("--output", "-o", default="logits.h5", help="the store to write")
 
@@ -116,6 +120,7 @@ def main(arguments: list[str]) -> int:
     work = ScoringPlan(
         cli.model.to(device).eval(), cli.datamodule, teachers,
         views=options.views, splits=options.splits, top_k=options.top_k, window_s=options.window,
+        half=options.teacher_input,
     )  # fmt: skip
     output = Path(options.output)
     parts = PartialResults(output, work.key(), -(-len(work.jobs) // _PART))
@@ -149,6 +154,7 @@ class ScoringPlan:
         splits: to score.
         top_k: number of logits to store a window; None stores all.
         window_s: seconds of an unaugmented window; None takes the teachers' own.
+        half: of the views, that the teachers receive.
 
     Attributes:
         jobs: the batches.
@@ -168,8 +174,10 @@ class ScoringPlan:
         splits: Sequence[Split] = ("train", "val"),
         top_k: int | None = None,
         window_s: float | None = None,
+        half: Half = "scene",
     ) -> None:
         self.student, self.teachers, self.views, self.top_k = student, teachers, views, top_k
+        self.half = half
         self.labels = _common("labels", [teacher.labels for teacher in teachers])
         self.task = _common("task", [teacher.task for teacher in teachers])
         self.sees_mixing = _common("handling of MixUp", [teacher.sees_mixing for teacher in teachers])
@@ -226,15 +234,21 @@ class ScoringPlan:
             window=self.window,
             view=self.view_key,
             views=self.views,
-            mixed=bool(self.views) and self.sees_mixing,
+            mixed=bool(self.views) and (self.sees_mixing or self._mixes_waveforms),
             top_k=self.top_k,
             provenance=[teacher.describe() for teacher in self.teachers],
         )
 
+    @property
+    def _mixes_waveforms(self) -> bool:
+        """Whether the views are mixtures of waveforms, which every teacher receives as such."""
+        augmentation = self.student.augmentation
+        return augmentation is not None and augmentation.scene is not None
+
     def key(self) -> Any:
         """JSON values by which the parts of an interrupted run are recognised."""
         header = self.header()
-        return [vars(header), self.clip_ids, len(self.jobs)]
+        return [vars(header), self.clip_ids, len(self.jobs), self.half]
 
     @torch.inference_mode()
     def score(self, job: Job) -> Rows:
@@ -242,7 +256,7 @@ class ScoringPlan:
         dataset = self.datasets[job.split]
         if job.view == UNAUGMENTED:
             batch = self._moved(dataset.at_rest(job.windows))
-            view = View(batch.waveform, self.student.log_mel(batch.waveform), None)
+            view = View(batch.waveform, self.student.log_mel(batch.waveform))
         else:
             batch = self._moved(dataset[BatchIndices(job.view, job.windows)])
             view = self.student.view(batch, dataset, job.number)
@@ -262,7 +276,7 @@ class ScoringPlan:
 
     def _in_order(self, teacher: Teacher, view: View) -> Tensor:
         """A teacher's logits in the order of the first one's labels."""
-        logits = teacher.logits(view, self.student.spec)
+        logits = teacher.logits(teacher_input(view, self.student.spec, self.half))
         return logits[:, [teacher.labels.index(label) for label in self.labels]]
 
 

@@ -6,7 +6,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,39 @@ from train.checkpoints.identity import describe_file
 from train.distillation.features import FeatureHook
 from train.distillation.probabilities import looks_like_probabilities
 from train.log_mel import LogMel
-from train.training.views import View
+from train.training.views import Mixing, View
+
+Half = Literal["scene", "capture"]
+
+
+class TeacherInput(NamedTuple):
+    """What a teacher receives of a view.
+
+    Attributes:
+        waveform: [batch, samples]; a mixture where the scene is one.
+        spec: the student's front end; its sample rate is that of ``waveform``.
+        log_mel: [batch, 1, mels, frames] of it by that front end, augmented and with MixUp as the student's;
+            None where the teacher receives the scene and the student its capture.
+        mixup: that a teacher with another front end applies to its own log-mels.
+    """
+
+    waveform: Tensor
+    spec: FrontEndSpec
+    log_mel: Tensor | None
+    mixup: Mixing | None
+
+
+def teacher_input(view: View, spec: FrontEndSpec, half: Half = "scene") -> TeacherInput:
+    """The half of a view that teachers receive: the scene, or its capture as the student.
+
+    Args:
+        view: of a batch.
+        spec: the front end that computed ``view.log_mel``.
+        half: ``scene`` or ``capture``; the same where the augmentation has no scene and no capture.
+    """
+    if half == "scene" and view.scene is not None:
+        return TeacherInput(view.scene, spec, None, view.mixup)
+    return TeacherInput(view.waveform, spec, view.log_mel, view.mixup)
 
 
 class Teacher(ABC):
@@ -43,13 +75,8 @@ class Teacher(ABC):
     features: Tensor | None = None
 
     @abstractmethod
-    def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
-        """Logits for a view of a batch: float32 [batch, classes].
-
-        Args:
-            view: of the batch.
-            spec: the front end that computed ``view.log_mel``.
-        """
+    def logits(self, batch: TeacherInput) -> Tensor:
+        """Logits for a view of a batch: float32 [batch, classes]."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -62,12 +89,13 @@ class _LogMelTeacher(Teacher):
     def __init__(self, spec: FrontEndSpec, device: torch.device) -> None:
         self.spec, self._log_mel = spec, LogMel(spec).to(device)
 
-    def _input(self, view: View, spec: FrontEndSpec) -> Tensor:
-        """Log-mel [batch, 1, mels, frames] of the teacher's front end, mixed like the student's."""
-        if spec == self.spec:
-            return view.log_mel
-        waveform = resample(view.waveform, spec.sample_rate, self.spec.sample_rate)
-        return view.mixed(self._log_mel(waveform))
+    def _input(self, batch: TeacherInput) -> Tensor:
+        """Log-mel [batch, 1, mels, frames] of the teacher's front end, with MixUp like the student's."""
+        if batch.spec == self.spec and batch.log_mel is not None:
+            return batch.log_mel
+        waveform = resample(batch.waveform, batch.spec.sample_rate, self.spec.sample_rate)
+        log_mel: Tensor = self._log_mel(waveform)
+        return log_mel if batch.mixup is None else batch.mixup(log_mel)
 
 
 class ModelTeacher(_LogMelTeacher):
@@ -87,9 +115,9 @@ class ModelTeacher(_LogMelTeacher):
         self._features = FeatureHook(self._network)
 
     @torch.inference_mode()
-    def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
+    def logits(self, batch: TeacherInput) -> Tensor:
         """Run the network."""
-        log_mel = self._input(view, spec).contiguous(memory_format=torch.channels_last)
+        log_mel = self._input(batch).contiguous(memory_format=torch.channels_last)
         result: Tensor = self._network(log_mel).float()
         self.features = self._features.last
         return result
@@ -118,11 +146,11 @@ class OnnxTeacher(_LogMelTeacher):
         self.labels, self.task, self.window_s = spec.labels, spec.task, spec.clip_s
 
     @torch.inference_mode()
-    def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
+    def logits(self, batch: TeacherInput) -> Tensor:
         """Run the session."""
-        log_mel = self._input(view, spec)
+        log_mel = self._input(batch)
         logits = self._session.logits(np.ascontiguousarray(log_mel.cpu().numpy(), np.float32))
-        return torch.from_numpy(logits).to(view.log_mel.device)
+        return torch.from_numpy(logits).to(batch.waveform.device)
 
     def describe(self) -> dict[str, Any]:
         """File, front end and provenance."""
@@ -170,9 +198,9 @@ class CallableTeacher(Teacher):
         self.task = getattr(self._call, "task", "single_label")
 
     @torch.inference_mode()
-    def logits(self, view: View, spec: FrontEndSpec) -> Tensor:
+    def logits(self, batch: TeacherInput) -> Tensor:
         """Call it, and check the logits that it returns."""
-        waveform = resample(view.waveform, spec.sample_rate, self._call.sample_rate)
+        waveform = resample(batch.waveform, batch.spec.sample_rate, self._call.sample_rate)
         logits = torch.as_tensor(self._call(waveform), dtype=torch.float32)
         expected = (len(waveform), len(self.labels))
         if tuple(logits.shape) != expected:
@@ -189,7 +217,7 @@ class CallableTeacher(Teacher):
             raise TinysceneError(
                 f"The teacher '{self._name}' returned logits that are not finite: correct the callable."
             )
-        return logits.to(view.log_mel.device)
+        return logits.to(batch.waveform.device)
 
     def describe(self) -> dict[str, Any]:
         """Its name, its checkpoint's checksum and its licence."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec
 from train.log_mel import LogMel
+from train.training.capture import Capture
 from train.training.impulse_responses import impulse_responses, random_impulse
 from train.training.random_draws import uniform
+from train.training.scene import Scene
 from train.training.spectrum_augmentation import freq_mixstyle, jitter_bands, mask
 from train.training.views import Mixing, View, draw_mixing
 from train.training.waveform_augmentation import add_noise, random_gain, random_roll
@@ -27,6 +29,8 @@ class Augmentation:
     """Which augmentations are on, and their strengths; null switches one off.
 
     Attributes:
+        scene: speed, level and mixtures of waveforms, which a teacher receives, too (`scene.py`).
+        capture: what a room and a microphone do to the scene (`capture.py`).
         gain_db: random gain of the waveform, uniform in +- this many dB.
         roll_s: waveform rolled in time by up to this many seconds.
         impulse_p: share of waveforms convolved with the impulse response of another microphone (Morocutti
@@ -44,6 +48,8 @@ class Augmentation:
         mixup_alpha: Beta distribution of MixUp.
     """
 
+    scene: Scene | None = None
+    capture: Capture | None = None
     gain_db: float | None = 6.0
     roll_s: float | None = None
     impulse_p: float | None = None
@@ -57,6 +63,13 @@ class Augmentation:
     freq_mixstyle_alpha: float = 0.3
     mixup_alpha: float | None = 0.3
 
+    def __post_init__(self) -> None:
+        if self.scene is not None and self.scene.mix_p and self.mixup_alpha is not None:
+            raise ConfigError(
+                "scene mixes waveforms and mixup_alpha mixes log-mels, and a label can follow only one: set "
+                "model.augmentation.mixup_alpha to null or model.augmentation.scene.mix_p to 0."
+            )
+
     def view(
         self,
         waveform: Tensor,
@@ -65,11 +78,18 @@ class Augmentation:
         devices: Sequence[str] | None = None,
     ) -> View:
         """Augment waveforms [batch, samples] and compute their log-mels; the generator decides all draws."""
-        waveform = self.waveform(waveform, log_mel.spec.sample_rate, generator, devices)
+        rate, mixing, scene = log_mel.spec.sample_rate, None, None
+        if self.scene is not None:
+            waveform, mixing = self.scene(waveform, generator)
+        if self.scene is not None or self.capture is not None:
+            scene = waveform
+        if self.capture is not None:
+            waveform = self.capture(waveform, rate, generator, devices)
+        waveform = self.waveform(waveform, rate, generator, devices)
         spec = self.frontend(log_mel.spec, generator)
         front_end = log_mel if spec is log_mel.spec else LogMel(spec).to(waveform.device)
-        features, mixing = self.spectrum(front_end(waveform), generator, front_end.silence)
-        return View(waveform, features, mixing)
+        features, mixup = self.spectrum(front_end(waveform), generator, front_end.silence)
+        return View(waveform, features, mixing or mixup, mixup, scene)
 
     def waveform(
         self,

@@ -17,8 +17,10 @@ _CHUNK = 4  # waveforms convolved at a time on a CPU: their spectra stay in a co
 
 
 @lru_cache(maxsize=4)
-def impulse_responses(folder: str, sample_rate: int) -> Tensor:
+def impulse_responses(folder: str, sample_rate: int, exclude: tuple[str, ...] = ()) -> Tensor:
     """The responses of a folder of wav files, each of unit energy: float32 [files, samples], zero-padded.
+
+    Files named in ``exclude`` are left out.
 
     Unit energy preserves the level of white noise, so that loudness does not identify the microphone.
 
@@ -26,7 +28,7 @@ def impulse_responses(folder: str, sample_rate: int) -> Tensor:
         DataError: where the folder has no wav file.
         AudioError: where one of them cannot be read.
     """
-    paths = sorted(Path(folder).glob("*.wav"))
+    paths = sorted(path for path in Path(folder).glob("*.wav") if path.name not in exclude)
     if not paths:
         raise DataError(f"{folder} contains no wav file of an impulse response: name another folder.")
     waves = [read_recording(path, sample_rate).samples for path in paths]

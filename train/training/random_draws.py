@@ -19,6 +19,11 @@ def uniform(count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator)
 
 
+def uniform_between(low: float, high: float, count: int, generator: torch.Generator) -> Tensor:
+    """[count] numbers, uniform in [low, high)."""
+    return low + (high - low) * uniform(count, generator)
+
+
 def beta(count: int, alpha: float, generator: torch.Generator) -> Tensor:
     """[count] weights from Beta(alpha, alpha), each the larger of w and 1 - w: an example's own share."""
     gammas = torch._standard_gamma(torch.full((2, count), alpha), generator=generator)

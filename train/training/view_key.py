@@ -28,8 +28,12 @@ def view_key(
     """
     clips = [(clip.id, length) for clip, length in zip(dataset.clips, dataset.lengths, strict=True)]
     settings = dataclasses.asdict(augmentation) if augmentation else None
-    if settings and settings["impulse_dir"]:
-        settings["impulse_dir"] = Path(settings["impulse_dir"]).name
+    for table, folder in ((settings, "impulse_dir"), ((settings or {}).get("capture"), "response_dir")):
+        if table and table[folder]:
+            table[folder] = Path(table[folder]).name
+    for half in ("scene", "capture"):  # stores of releases without them are for views without them
+        if settings and settings[half] is None:
+            del settings[half]
     key = {
         "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
         "window": dataset.length,

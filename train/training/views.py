@@ -11,13 +11,14 @@ from train.training.random_draws import beta
 
 
 class Mixing(NamedTuple):
-    """MixUp: every example of a batch mixed with another one (Zhang et al., ICLR 2018).
+    """Every example of a batch mixed with another one.
 
-    Inputs, labels and teacher probabilities (SoftMixUp) are mixed with the same partners and weights.
+    MixUp (Zhang et al., ICLR 2018) mixes inputs, labels and teacher probabilities (SoftMixUp) with the same
+    partners and weights. A scene mixes waveforms, and labels by the shares of amplitude.
 
     Attributes:
         partner: int64 [batch], position of the other example.
-        weight: float32 [batch], the example's own share; at least a half.
+        weight: float32 [batch], the example's own share.
     """
 
     partner: Tensor
@@ -32,17 +33,21 @@ class View(NamedTuple):
     """What a network is shown of a batch.
 
     Attributes:
-        waveform: [batch, samples], augmented, not mixed.
-        log_mel: [batch, 1, mels, frames], augmented and mixed.
-        mixing: partners and weights of MixUp; None without MixUp.
+        waveform: [batch, samples], augmented; a mixture where the scene is one, without MixUp.
+        log_mel: [batch, 1, mels, frames] of it, augmented, with MixUp.
+        mixing: of the labels, by the scene or by MixUp; None without either.
+        mixup: of the log-mels; None without MixUp.
+        scene: [batch, samples] before capture; None where the augmentation does not tell the two apart.
     """
 
     waveform: Tensor
     log_mel: Tensor
-    mixing: Mixing | None
+    mixing: Mixing | None = None
+    mixup: Mixing | None = None
+    scene: Tensor | None = None
 
     def mixed(self, x: Tensor) -> Tensor:
-        """Apply the view's MixUp to labels or teacher probabilities, [batch, ...]."""
+        """Mix labels, or probabilities for single examples, [batch, ...], as the examples were mixed."""
         return x if self.mixing is None else self.mixing(x)
 
 

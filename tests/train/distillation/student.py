@@ -47,9 +47,9 @@ class RecordingTeacher(Teacher):
     def __init__(self, labels):
         self.labels, self.seen = labels, []
 
-    def logits(self, view, spec):
-        self.seen.append(view.log_mel.clone())
-        return view.log_mel.mean(dim=(1, 2, 3))[:, None] * torch.linspace(-1, 1, len(self.labels))
+    def logits(self, batch):
+        self.seen.append(batch.log_mel.clone())
+        return batch.log_mel.mean(dim=(1, 2, 3))[:, None] * torch.linspace(-1, 1, len(self.labels))
 
     def describe(self):
         return {"teacher": "recording"}

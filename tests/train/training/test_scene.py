@@ -1,0 +1,71 @@
+"""Scenes: speed, level, and mixtures whose labels follow the amplitudes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from runtime.errors import ConfigError
+from train.training.augmentation import Augmentation
+from train.training.random_draws import generator_for
+from train.training.scene import Scene, change_speed
+
+RATE = 32_000
+
+
+def tones(*hz: float) -> torch.Tensor:
+    return torch.stack([torch.sin(2 * torch.pi * f * torch.arange(RATE) / RATE) for f in hz])
+
+
+def loudest_hz(waveform: torch.Tensor) -> float:
+    return float(torch.fft.rfft(waveform * torch.hann_window(len(waveform))).abs().argmax())
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.85, 1.18, 2.0])
+def test_speed_moves_the_pitch(speed):
+    changed = change_speed(tones(1000.0), torch.tensor([speed]), torch.tensor([0.3]))
+    assert changed.shape == (1, RATE)
+    assert loudest_hz(changed[0]) == pytest.approx(1000 * speed, abs=4)
+
+
+def test_speed_one_changes_nothing():
+    waveform = torch.randn(2, RATE)
+    assert torch.equal(change_speed(waveform, torch.ones(2), torch.zeros(2)), waveform)
+
+
+def test_the_peak_is_set_whatever_the_level():
+    scene = Scene(speed_p=0.0, mix_p=0.0, peak=0.5)
+    waveform, mixing = scene(torch.stack([tones(500.0)[0] * 1e-3, tones(700.0)[0]]), generator_for(0))
+    assert waveform.abs().amax(dim=1).tolist() == pytest.approx([0.5, 0.5])
+    assert mixing.weight.tolist() == [1.0, 1.0]
+
+
+def test_silence_stays_silence():
+    waveform, _ = Scene(mix_p=0.0)(torch.zeros(2, RATE), generator_for(0))
+    assert not waveform.any()
+
+
+def test_a_mixture_has_the_amplitudes_that_its_labels_say():
+    hz = torch.tensor([500.0, 900.0, 1300.0, 1700.0])
+    waveform, mixing = Scene(speed_p=0.0, mix_p=1.0)(tones(*hz.tolist()), generator_for(3))
+    spectrum = torch.fft.rfft(waveform).abs()
+    for row, (partner, weight) in enumerate(
+        zip(mixing.partner.tolist(), mixing.weight.tolist(), strict=True)
+    ):
+        own, other = spectrum[row, int(hz[row])], spectrum[row, int(hz[partner])]
+        if partner != row:
+            assert float(own / (own + other)) == pytest.approx(weight, abs=1e-3)
+
+
+def test_a_seed_gives_a_scene():
+    waveform = torch.randn(6, RATE)
+    one, other = (Scene()(waveform, generator_for(seed)) for seed in (1, 1))
+    assert torch.equal(one[0], other[0]) and torch.equal(one[1].weight, other[1].weight)
+    assert not torch.equal(one[0], Scene()(waveform, generator_for(2))[0])
+
+
+def test_labels_follow_one_mixing_only():
+    with pytest.raises(ConfigError, match="mixup_alpha"):
+        Augmentation(scene=Scene(), mixup_alpha=0.3)
+    with pytest.raises(ConfigError, match="speed"):
+        Scene(speed=(0.0, 1.0))
