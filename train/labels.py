@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from runtime.errors import ConfigError
 from train.data.datasets.tau2022 import SCENES
@@ -12,14 +14,17 @@ NAMED: Mapping[str, Sequence[str]] = {"tau": SCENES}
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Labels in the order of the outputs, from ``a,b,c`` or from a name in `NAMED`.
+    """Labels in the order of the outputs, from ``a,b,c``, from a name in `NAMED` or from a file.
+
+    A file has one label a line, or is a .csv table with a column ``display_name``, as AudioSet's
+    ``class_labels_indices.csv``.
 
     Raises:
-        ConfigError: where a label is empty or occurs twice.
+        ConfigError: where a label is empty or occurs twice, or the file cannot be read.
     """
     if text in NAMED:
         return tuple(NAMED[text])
-    labels = tuple(label.strip() for label in text.split(","))
+    labels = _read(Path(text)) if Path(text).is_file() else tuple(part.strip() for part in text.split(","))
     for position, label in enumerate(labels):
         if not label:
             raise ConfigError(
@@ -31,3 +36,16 @@ def parse_labels(text: str) -> tuple[str, ...]:
                 "name of its own."
             )
     return labels
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--labels: {path} is not a text file in UTF-8 ({error}): convert it.") from error
+    if path.suffix.lower() != ".csv":
+        return tuple(line.strip() for line in lines if line.strip())
+    rows = list(csv.DictReader(lines))
+    if not rows or "display_name" not in rows[0]:
+        raise ConfigError(f"--labels: {path} has no column 'display_name': give a text file, a label a line.")
+    return tuple((row["display_name"] or "").strip() for row in rows)

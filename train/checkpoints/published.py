@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", help="file of torch.save: a state_dict, or a checkpoint that holds one")
     parser.add_argument(
         "--labels", required=True,
-        help=f"class names in the order of the outputs, 'airport,bus,...', or one of {', '.join(NAMED)}",
+        help=f"names in the order of the outputs: 'airport,bus,...', one of {', '.join(NAMED)}, or a file",
     )  # fmt: skip
     parser.add_argument("--student", choices=sorted(networks.NETWORKS), help="default: detected by the keys")
     parser.add_argument("--arguments", default="{}", help="of the student as JSON; default: from the shapes")

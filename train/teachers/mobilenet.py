@@ -8,7 +8,8 @@ load as they are. Front end: the preset ``passt_mel``.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,10 @@ class MobileNet(nn.Module):
         dropout: of the head.
     """
 
+    frontend: ClassVar[str] = "passt_mel"
+    not_in_weights: ClassVar[tuple[str, ...]] = ("dropout",)
+    head: ClassVar[str] = "classifier"
+
     def __init__(
         self,
         n_classes: int = 527,
@@ -78,6 +83,14 @@ class MobileNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), *self._head(n_classes, width, head, dropout)
         )
+
+    @classmethod
+    def infer_arguments(cls, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+        """Arguments from the shapes of weights by key; None where they are of another network."""
+        if "features.16.0.weight" not in shapes or "classifier.5.weight" not in shapes:
+            return None
+        n_classes, hidden = shapes["classifier.5.weight"]
+        return {"n_classes": n_classes, "width": round(hidden / _HIDDEN, 2)}
 
     def _head(self, n_classes: int, width: float, head: str, dropout: float) -> list[nn.Module]:
         """The layers after the global mean; the published one begins at index 2 of ``classifier``."""

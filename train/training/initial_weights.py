@@ -55,6 +55,10 @@ def load_initial_weights(model: Classifier, path: str | Path) -> list[str]:
         notes.append("its labels are in another order, so the outputs of its head are reordered")
         order = [start.labels.index(label) for label in model.labels]
         state |= {key: state[key][order] for key in head}
+    if (other := _other_head(model, state)) is not None:
+        notes.append(f"its head '{other}' is another one, so the head is initialised at random")
+        state = {key: value for key, value in state.items() if not key.startswith(f"{other}.")}
+        state |= {key: value for key, value in own.items() if key.startswith(f"{other}.")}
     if reason := misfit(state, model.student):
         raise ConfigError(
             f"{path} has other weights than the recipe's {model.student_name}: {reason}; set "
@@ -69,6 +73,19 @@ def _head_keys(start: Checkpoint) -> list[str]:
     classes = len(start.labels)
     other = networks.build(start.student, {**start.arguments, "n_classes": classes + 1}).state_dict()
     return [key for key, value in start.state_dict.items() if other[key].shape != value.shape]
+
+
+def _other_head(model: Classifier, state: Mapping[str, Tensor]) -> str | None:
+    """Name of the network's head where the weights are for another kind of head; None where they fit."""
+    head = getattr(model.student, "head", None)
+    if head is None:
+        return None
+    own = {key: value.shape for key, value in model.student.state_dict().items()}
+    mine, theirs = (
+        {k: v for k, v in shapes.items() if k.startswith(f"{head}.")}
+        for shapes in (own, {key: value.shape for key, value in state.items()})
+    )
+    return str(head) if mine != theirs else None
 
 
 def _differences(start: Checkpoint, model: Classifier) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.checkpoints import model_pt
@@ -19,6 +20,7 @@ from train.distillation.features import FeatureHook
 from train.distillation.losses import agreement, cross_entropy, soften
 from train.distillation.objective import objective
 from train.log_mel import LogMel
+from train.suggestions import nearest
 from train.training.augmentation import Augmentation
 from train.training.evaluation import MAIN_METRIC, Array, Integers, evaluate
 from train.training.random_draws import generator_for
@@ -45,6 +47,8 @@ class Classifier(lightning.LightningModule):
         seed: of the weights and the augmentation.
         labels: class names; set from the data.
         task: ``single_label`` or ``multi_label``; set from the data.
+        frozen: parts of the student, such as ``features``, whose weights and batch-norm statistics stay as
+            `--init` gave them.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Classifier(lightning.LightningModule):
         labels: Sequence[str] = (),
         schedule: Schedule | None = None,
         task: Task = "single_label",
+        frozen: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.task: Task = task
@@ -76,6 +81,7 @@ class Classifier(lightning.LightningModule):
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
         self.student = networks.build(student, self.arguments)
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.frozen = self._freeze(frozen)
         self._features = FeatureHook(self.student)
         self.log_mel = LogMel(self.spec)
         self.evaluation: Evaluation | None = None
@@ -84,6 +90,15 @@ class Classifier(lightning.LightningModule):
         self.temperature = 1.0  # what probabilities are reported at
         self.thresholds: dict[str, float] = {}  # of a multi-label model, label to probability
         self._outputs: list[tuple[Tensor, Tensor]] = []
+
+    def _freeze(self, names: Sequence[str]) -> list[nn.Module]:
+        parts = dict(self.student.named_modules())
+        for name in names:
+            if name not in parts or not name:
+                known = [part for part, _ in self.student.named_children()]
+                raise ConfigError(f"model.frozen: the student has no part '{name}': {nearest(name, known)}")
+            parts[name].requires_grad_(False)
+        return [parts[name] for name in names]
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -113,6 +128,8 @@ class Classifier(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on one view of a batch."""
+        for part in self.frozen:
+            part.eval()
         number = batch_idx * self.trainer.world_size + self.trainer.global_rank
         view = self.view(batch, self._train_split, number)
         logits = self._network(view.log_mel)
@@ -198,7 +215,8 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a learning rate that changes at every step."""
-        optimizer = torch.optim.AdamW(self.student.parameters(), self.lr, weight_decay=self.weight_decay)
+        trained = [p for p in self.student.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.schedule.factor(step, steps, self.warmup)

@@ -68,6 +68,8 @@ def test_recipe_says_its_command_and_trains_two_batches(
     if "distillation" in text:
         store = request.getfixturevalue("store")
         taught = [f"--model.distillation.stores=[{store}]", "--model.distillation.teachers=[]"]
+    if "allow-over-budget" in text:
+        of_verb = [*of_verb, "--allow-over-budget"]
     done = run_room(
         "train", verb.strip(), "--config", recipe, *corpus, *of_verb, *taught,
         "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false",
