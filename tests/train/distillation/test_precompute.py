@@ -69,7 +69,7 @@ def test_top_k_of_long_windows_without_augmentation(tiny_run, tmp_path):
 def test_logits_that_are_not_finite_are_not_stored():
     data = make_data()
     teacher = RecordingTeacher(data.labels)
-    teacher.logits = lambda view, spec: torch.full((len(view.log_mel), len(data.labels)), float("nan"))
+    teacher.logits = lambda batch: torch.full((len(batch.waveform), len(data.labels)), float("nan"))
     work = ScoringPlan(make_student(data).eval(), data, [teacher], splits=["train"])
     with pytest.raises(TinysceneError, match="not finite for train-0"):
         work.score(work.jobs[0])
