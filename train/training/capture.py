@@ -160,7 +160,8 @@ def limit_band(waveform: Tensor, rate: int, sample_rate: int) -> Tensor:
     spectrum = torch.fft.rfft(waveform)
     hz = torch.linspace(0, sample_rate / 2, spectrum.shape[1], device=waveform.device)
     edge = ((rate / 2 - hz) / (0.1 * rate / 2)).clamp(0, 1)
-    return torch.fft.irfft(spectrum * (0.5 - 0.5 * torch.cos(math.pi * edge)), waveform.shape[1])
+    limited: Tensor = torch.fft.irfft(spectrum * (0.5 - 0.5 * torch.cos(math.pi * edge)), waveform.shape[1])
+    return limited
 
 
 def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
@@ -179,7 +180,8 @@ def pink(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -
     """Noise whose power falls by 3 dB an octave from 20 Hz on: [batch, samples]."""
     spectrum = torch.fft.rfft(torch.randn(shape, generator=generator))
     hz = torch.linspace(0, sample_rate / 2, spectrum.shape[1]).clamp_min(20)
-    return torch.fft.irfft(spectrum / hz.sqrt(), shape[1])
+    noise: Tensor = torch.fft.irfft(spectrum / hz.sqrt(), shape[1])
+    return noise
 
 
 def hum(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -> Tensor:

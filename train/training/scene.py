@@ -107,4 +107,5 @@ def _resample_to(waveform: Tensor, length: int) -> Tensor:
         spectrum = spectrum[:bins]
     else:
         spectrum = torch.nn.functional.pad(spectrum, (0, bins - len(spectrum)))
-    return torch.fft.irfft(spectrum, length) * (length / len(waveform))
+    played: Tensor = torch.fft.irfft(spectrum, length) * (length / len(waveform))
+    return played

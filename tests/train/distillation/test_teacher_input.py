@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.train.distillation.student import make_data, make_student
+from train.data.windows import BatchIndices
 from train.distillation.teachers import teacher_input
 from train.training.augmentation import Augmentation
 from train.training.capture import Capture
@@ -21,7 +22,7 @@ def shown():
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
     student.augmentation = Augmentation(scene=Scene(mix_p=1.0), capture=LOUD, **OFF)
-    batch = dataset[[0, 1, 2, 3]]
+    batch = dataset[BatchIndices(0, [0, 1, 2, 3])]
     return student, batch, student.view(batch, dataset, 0)
 
 
@@ -44,7 +45,7 @@ def test_without_the_two_halves_there_is_one_input():
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
     student.augmentation = Augmentation(**OFF)
-    view = student.view(dataset[[0, 1]], dataset, 0)
+    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset, 0)
     assert torch.equal(teacher_input(view, student.spec).log_mel, view.log_mel)
 
 
