@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.pipeline import default_method, pack
+from export.pipeline import default_method, export_model
 from runtime import entry_point, load_model
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
@@ -97,11 +97,11 @@ def ship(runs: Path, seed: int) -> int:
         thresholds=result["thresholds"],
         provenance={**model.provenance, "held_out": {"how": result["data"], **held_out}},
     )
-    packed = pack(model, BOX, method=default_method(model))
-    print(packed.verification)
-    if not packed.verification.passed:
+    exported = export_model(model, BOX, method=default_method(model))
+    print(exported.verification)
+    if not exported.verification.passed:
         return entry_point.EXIT_NEGATIVE
-    print(f"wrote {BOX}: {packed.file_bytes:,} bytes, temperature {model.temperature}")
+    print(f"wrote {BOX}: {exported.file_bytes:,} bytes, temperature {model.temperature}")
     return entry_point.EXIT_OK
 
 
@@ -157,13 +157,13 @@ def _score(
     """Accuracies of INT8 on a fold, and the share of its windows with the label of the float network."""
     model = model_pt.load(path)
     onnx = path.with_suffix(".onnx")
-    packed = pack(model, onnx, method=default_method(model))
-    if not packed.verification.passed:
-        raise TinysceneError(f"{onnx} was not verified:\n{packed.verification}")
+    exported = export_model(model, onnx, method=default_method(model))
+    if not exported.verification.passed:
+        raise TinysceneError(f"{onnx} was not verified:\n{exported.verification}")
     probabilities = _runtime_probabilities(onnx, data)
     agreement = float((float_probabilities.argmax(1) == probabilities.argmax(1)).mean())
     scores = _accuracies("int8", _evaluate(probabilities, clips, data))
-    return {**scores, "agreement": agreement, "file_bytes": packed.file_bytes}
+    return {**scores, "agreement": agreement, "file_bytes": exported.file_bytes}
 
 
 def _evaluate(probabilities: np.ndarray, clips: np.ndarray, data: ClipData) -> SingleLabelEvaluation:

@@ -1,10 +1,11 @@
-"""The same INT8 file on CPUs that are not here: logits on AVX2 and on aarch64 against this machine's.
+"""One INT8 file on emulated CPUs: its logits on AVX2 and on aarch64 against those of this machine.
 
     ESC10_DIR=/path/to/ESC-50 python -m benchmarks.int8_emulated_cpus MODEL.ONNX [--windows 200] [-o JSON]
 
 Emulators and foreign pythons come from packages: Debian's qemu-user-static and arm64 python3.11 are
-unpacked, not installed; aarch64 wheels come from PyPI. That needs Debian's apt-get and dpkg, pip, and
-about 400 MB in ``--folder``, which is used again. A file is run by `runtime.load_model`, self-test included.
+unpacked, not installed; aarch64 wheels come from PyPI. This needs Debian's apt-get and dpkg, pip, and
+about 400 MB in ``--folder``, which later runs reuse. The file runs through `runtime.load_model`, self-test
+vectors included.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> int:
 
 
 def real_windows(options: argparse.Namespace) -> np.ndarray:
-    """Log-mels [n, 1, n_mels, frames] of windows spread over the folds, computed on this machine."""
+    """Log-mels [n, 1, n_mels, frames] of windows spread over the folds, computed natively."""
     spec = load_model(options.model).spec
     corpus = ESC50(esc10=True, train_folds=[], val_folds=[], test_folds=options.folds)
     data = ClipData(corpus, sample_rate=spec.frontend.sample_rate, clip_s=spec.clip_s)
@@ -122,12 +123,12 @@ def build(folder: Path) -> list[Machine]:
 
 
 def compare(model: Path, windows: np.ndarray, machines: list[Machine], folder: Path) -> list[dict[str, Any]]:
-    """Run the model on every machine and hold its logits against this machine's."""
+    """Run the model on every machine and compare its logits with those of this machine."""
     inputs = folder / "windows.npy"
     np.save(inputs, windows)
     native = load_model(model)
     step = native.spec.quantization["output_scale"]
-    wanted = np.concatenate([native.session.logits(window[None]) for window in windows])
+    expected = np.concatenate([native.session.logits(window[None]) for window in windows])
     rows = []
     for machine in machines:
         output = folder / "logits.npz"
@@ -138,15 +139,15 @@ def compare(model: Path, windows: np.ndarray, machines: list[Machine], folder: P
         if done.returncode:
             raise TinysceneError(f"{machine.name} failed: {done.stderr.strip().splitlines()[-1]}")
         result = np.load(output)
-        difference = np.abs(result["logits"] - wanted) / step
+        difference = np.abs(result["logits"] - expected) / step
         rows.append(
             {
                 "machine": machine.name,
                 "optimization": str(result["optimization"]),
-                "bit_equal": bool((result["logits"] == wanted).all()),
+                "bit_equal": bool((result["logits"] == expected).all()),
                 "logits_equal": float((difference == 0).mean()),
                 "steps_at_most": int(np.rint(difference.max())),
-                "labels_equal": float((result["logits"].argmax(1) == wanted.argmax(1)).mean()),
+                "labels_equal": float((result["logits"].argmax(1) == expected.argmax(1)).mean()),
             }
         )
     return rows

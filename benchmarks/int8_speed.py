@@ -1,11 +1,11 @@
-"""INT8 against FP32 of the same student on one thread: measured in turn.
+"""INT8 against FP32 of the same student on one thread, measured alternately.
 
     python -m benchmarks.int8_speed MODEL.PT [--without-grn] [-o JSON]
 
-Both files are made as `python -m export onnx` makes them and run as the runtime runs them. Parity comes
-before speed: export verifies the files. ``--without-grn`` takes the same network without its GRN layers in
-turn with it; what it is good for is the time alone. Compare ratios, not milliseconds. The time by operator is
-from runs of their own with ONNX Runtime's profiler on, which adds some microseconds to every node.
+Both files are exported as by `python -m export onnx` and run as in the runtime. Parity comes before speed:
+export verifies the files. ``--without-grn`` also times the same network without its GRN layers; its accuracy
+means nothing. Compare ratios, not milliseconds. The time by operator comes from separate runs with ONNX
+Runtime's profiler on, which adds some microseconds to every node.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import platform
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.pipeline import Method, default_method, pack
+from export.pipeline import Method, default_method, export_model
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
@@ -59,30 +59,31 @@ def main(arguments: list[str]) -> int:
 
 
 def without_grn(checkpoint: Checkpoint) -> Checkpoint:
-    """The same network without its GRN layers, batch norm estimated again on the calibration windows."""
+    """The same network without GRN layers; batch norm statistics are those of the calibration windows."""
     if checkpoint.student != "cp_mobile" or not checkpoint.arguments.get("grn", True):
         raise TinysceneError(f"The model is a {checkpoint.student} without GRN: leave out --without-grn.")
     arguments = {**checkpoint.arguments, "grn": False}
     network = build(checkpoint.student, arguments)
-    kept = network.state_dict().keys()
-    network.load_state_dict({name: t for name, t in checkpoint.state_dict.items() if name in kept})
+    names = network.state_dict().keys()
+    network.load_state_dict({name: t for name, t in checkpoint.state_dict.items() if name in names})
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # the mean over all batches
     with torch.no_grad():
-        for batch in checkpoint.calibration.split(_BATCH):
+        for batch in torch.split(checkpoint.calibration, _BATCH):
             network(batch.float())
     return replace(checkpoint, arguments=arguments, state_dict=network.state_dict(), quantization={})
 
 
 def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
-    """Milliseconds per window in FP32 and in INT8 and their ratio, for every network, all in turn."""
+    """Milliseconds per window in FP32 and in INT8 and their ratio for every network, measured alternately."""
     log_mel = make_input("patches", 1, checkpoints[0].input_shape)
     with tempfile.TemporaryDirectory() as folder:
         sessions = {}
         for index, checkpoint in enumerate(checkpoints):
-            for name, method in (("fp32", "none"), ("int8", default_method(checkpoint))):
+            methods: dict[str, Method] = {"fp32": "none", "int8": default_method(checkpoint)}
+            for name, method in methods.items():
                 sessions[index, name] = _session(checkpoint, method, Path(folder) / f"{index}_{name}.onnx")
         times: dict[tuple[int, str], list[float]] = {key: [] for key in sessions}
         for _ in range(_WARM_UP + rounds):
@@ -109,8 +110,8 @@ def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
 
 
 def by_operator(path: Path, log_mel: npt.NDArray[np.float32]) -> dict[str, float]:
-    """Where a window's time goes: medians over runs, summed over the nodes of an operator, most first."""
-    import onnxruntime  # a `Session` has switched its telemetry off by now
+    """Microseconds of a window by operator: medians over runs, summed over its nodes, greatest first."""
+    import onnxruntime  # imported after a `Session` has switched its telemetry off
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -123,16 +124,16 @@ def by_operator(path: Path, log_mel: npt.NDArray[np.float32]) -> dict[str, float
     for event in json.loads(Path(session.end_profiling()).read_text()):
         if event["name"].endswith("_kernel_time"):
             nodes[event["args"]["op_name"], event["name"]].append(event["dur"])
-    total: Counter[str] = Counter()
+    total: dict[str, float] = defaultdict(float)
     for (operator, _), durations in nodes.items():
         total[operator] += float(np.median(durations))
-    return dict(total.most_common())
+    return dict(sorted(total.items(), key=lambda entry: -entry[1]))
 
 
 def _session(checkpoint: Checkpoint, method: Method, path: Path) -> Session:
-    verification = pack(checkpoint, path, method=method, tolerance=1.0).verification
+    verification = export_model(checkpoint, path, method=method, tolerance=1.0).verification
     if not verification.passed:
-        raise TinysceneError(f"It could not be verified, so no speed:\n{verification.checklist()}")
+        raise TinysceneError(f"The file is not correct, so it is not timed:\n{verification.summary()}")
     return Session(path)
 
 
@@ -142,7 +143,7 @@ def _summary(milliseconds: np.ndarray) -> dict[str, float]:
 
 
 def _cpu() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's name where the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""Packs: a model.pt into one verified, stamped INT8 ONNX file."""
+"""Export: a model.pt becomes one verified .onnx file for the runtime."""

@@ -1,6 +1,6 @@
 """Entry point of ``python -m export``."""
 
-from export.cli import main
+from export.cli.main import main
 from runtime.entry_point import run
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from runtime.cli.tinyscene import Command
 
-_MAIN = "export.cli"
+_MAIN = "export.cli.main"
 COMMANDS = (
     Command("export", "turn a model.pt into one verified .onnx file", _MAIN, "onnx"),
     Command("verify", "verify an .onnx file", _MAIN, "verify"),
     Command("sensitivity", "list the values that INT8 changes most", _MAIN, "sensitivity"),
-    Command("quantize", "quantize a float .onnx file of another project", _MAIN, "quantize"),
+    Command("quantize", "quantize a float .onnx file of any toolkit", _MAIN, "quantize"),
     Command("submission", "write the inference package of DCASE 2025 Task 1", _MAIN, "submission"),
 )

@@ -1,4 +1,4 @@
-"""Checks an INT8 file against the scheme of `train.quantization.quantizer`, whoever wrote the file."""
+"""Lint of an INT8 graph: every rule of the scheme in `train.quantization.quantizer`, checked on the file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from export.passes.graph_edges import Arrows
+from export.passes.graph_edges import GraphEdges
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
-_FOLLOWERS = ("Relu",)  # run inside the requantization of what they follow
-_LAYOUT = ("Reshape", "Transpose")  # on integers they move values and change none
+_FUSED = ("Relu",)  # computed in the requantization of the operator before it
+_LAYOUT = ("Reshape", "Transpose")  # they move integers and change none
 
 
 def lint(
     model: onnx.ModelProto, weight_range: tuple[int, int], keep_float: tuple[str, ...] = ()
 ) -> list[str]:
-    """Hold an INT8 graph against the scheme.
+    """Check an INT8 graph against the scheme.
 
     Args:
         model: of ``quantize``, ``dequantize`` and float nodes between them.
@@ -25,23 +25,23 @@ def lint(
         keep_float: modules that may stay float; nodes carry the name of their module.
 
     Returns:
-        One sentence for every fault; empty where there is none.
+        One sentence for each fault; an empty list where there is none.
     """
-    graph = Arrows(model)
+    graph = GraphEdges(model)
     faults = [*_external(model), *_pairs(graph)]
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        if _is_kept(node, keep_float) or _is_integer(graph, node.output[0]):
+        if _stays_float(node, keep_float) or _is_integer(graph, node.output[0]):
             continue
         if node.op_type in _LAYERS:
             faults += _layer(graph, node, weight_range)
-        faults += _island(graph, node)
+        faults += _no_float_map(graph, node)
     return faults
 
 
-def _is_kept(node: onnx.NodeProto, keep_float: tuple[str, ...]) -> bool:
-    modules = [name.partition(":")[0] for name in keep_float]  # a node knows its module, not its value
+def _stays_float(node: onnx.NodeProto, keep_float: tuple[str, ...]) -> bool:
+    modules = [name.partition(":")[0] for name in keep_float]  # nodes are named by module, not by value
     return any(
         node.name == module or node.name.startswith((f"{module}.", f"{module}:")) for module in modules
     )
@@ -49,13 +49,13 @@ def _is_kept(node: onnx.NodeProto, keep_float: tuple[str, ...]) -> bool:
 
 def _external(model: onnx.ModelProto) -> Iterator[str]:
     if any(tensor.external_data for tensor in model.graph.initializer):
-        yield "weights lie in another file"
+        yield "weights are stored in another file"
     if any(entry.domain not in ("", "ai.onnx") for entry in model.opset_import):
         yield "operators of a domain that is not standard ONNX"
 
 
-def _pairs(graph: Arrows) -> Iterator[str]:
-    """Activations are uint8 per tensor, and what is quantized is dequantized by the same parameters."""
+def _pairs(graph: GraphEdges) -> Iterator[str]:
+    """Activations are uint8 with one scale per tensor, dequantized with their own parameters."""
     for node in graph.nodes:
         if node.op_type != "QuantizeLinear":
             continue
@@ -67,31 +67,32 @@ def _pairs(graph: Arrows) -> Iterator[str]:
                 yield f"'{node.output[0]}' is not read by a dequantization with its own parameters"
 
 
-def _readers(graph: Arrows, integers: str) -> Iterator[onnx.NodeProto]:
-    """Who reads an integer tensor, in whatever layout."""
-    for user in graph.users[integers]:
+def _readers(graph: GraphEdges, integers: str) -> Iterator[onnx.NodeProto]:
+    """The nodes that read an integer tensor, in any layout."""
+    for user in graph.consumers[integers]:
         if user.op_type in _LAYOUT:
             yield from _readers(graph, user.output[0])
         else:
             yield user
 
 
-def _is_integer(graph: Arrows, name: str) -> bool:
-    """Whether a tensor is a quantized one, in whatever layout."""
-    maker = graph.maker.get(name)
-    while maker is not None and maker.op_type in _LAYOUT:
-        maker = graph.maker.get(maker.input[0])
-    return maker is not None and maker.op_type == "QuantizeLinear"
+def _is_integer(graph: GraphEdges, name: str) -> bool:
+    """Whether a tensor is a quantized one, in any layout."""
+    producer = graph.producer.get(name)
+    while producer is not None and producer.op_type in _LAYOUT:
+        producer = graph.producer.get(producer.input[0])
+    return producer is not None and producer.op_type == "QuantizeLinear"
 
 
-def _layer(graph: Arrows, node: onnx.NodeProto, weight_range: tuple[int, int]) -> Iterator[str]:
+def _layer(graph: GraphEdges, node: onnx.NodeProto, weight_range: tuple[int, int]) -> Iterator[str]:
     """Weights are int8 initialisers, symmetric per output channel; biases int32 at the product of scales."""
     name = node.name or node.output[0]
-    makers = [graph.maker.get(tensor) for tensor in node.input]
-    if any(maker is None or maker.op_type != "DequantizeLinear" for maker in makers):
+    found = (graph.producer.get(tensor) for tensor in node.input)
+    producers = [each for each in found if each is not None and each.op_type == "DequantizeLinear"]
+    if len(producers) < len(node.input):
         yield f"layer '{name}' has an input, weight or bias that is not quantized"
         return
-    x, w, *bias = makers
+    x, w, *bias = producers
     weight = graph.constants.get(w.input[0])
     scale, zero = graph.parameters(w)
     if weight is None or weight.dtype != np.int8:
@@ -105,20 +106,20 @@ def _layer(graph: Arrows, node: onnx.NodeProto, weight_range: tuple[int, int]) -
         bias_scale, _ = graph.parameters(b)
         if graph.constants[b.input[0]].dtype != np.int32:
             yield f"the bias of '{name}' is not int32"
-        elif not np.allclose(bias_scale, scale * graph.parameters(x)[0], rtol=1e-5):
+        elif not np.allclose(bias_scale, np.multiply(scale, graph.parameters(x)[0]), rtol=1e-5):
             yield f"the bias of '{name}' is not at the product of the scales of input and weight"
 
 
-def _island(graph: Arrows, node: onnx.NodeProto) -> Iterator[str]:
-    """A feature map goes in by a dequantization and out by a quantization, but for a ReLU after it."""
+def _no_float_map(graph: GraphEdges, node: onnx.NodeProto) -> Iterator[str]:
+    """Between integer layers no feature map is float: each operator dequantizes, computes and quantizes."""
     for name in node.input:
-        maker = graph.maker.get(name)
-        follows = node.op_type in _FOLLOWERS and maker is not None
-        dequantized = maker is not None and maker.op_type == "DequantizeLinear"
-        if graph.is_feature_map(name) and not dequantized and not follows:
+        producer = graph.producer.get(name)
+        fused = node.op_type in _FUSED and producer is not None
+        dequantized = producer is not None and producer.op_type == "DequantizeLinear"
+        if graph.is_feature_map(name) and not dequantized and not fused:
             yield f"{node.op_type} '{node.name}' reads the feature map '{name}' as float"
     for name in node.output:
-        users = graph.users[name]
-        integer = all(user.op_type in ("QuantizeLinear", *_FOLLOWERS) for user in users)
+        readers = graph.consumers[name]
+        integer = all(reader.op_type in ("QuantizeLinear", *_FUSED) for reader in readers)
         if graph.is_feature_map(name) and not integer:
             yield f"{node.op_type} '{node.name}' leaves the feature map '{name}' in float"

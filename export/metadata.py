@@ -1,46 +1,46 @@
-"""The metadata of an ONNX file: the ModelSpec with its self-test vectors, and a checksum over all bytes."""
+"""Metadata of a model file: the ModelSpec with its self-test vectors, and a checksum of all bytes."""
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
 from torch import nn
 
 from complexity import measure
+from export.self_test_vectors import choose_self_test_vectors
 from runtime.model.model_file import SPEC_KEY, append_checksum
-from runtime.model.self_test import make_input
-from runtime.model.session import run_optimized, run_unoptimized
-from runtime.spec import ModelSpec, SelfTestVector
+from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.quantizer import Scheme
 
-_CANDIDATES = (*(("patches", seed) for seed in range(1, 9)), ("ramp", 20), ("ramp", 40))
-_VECTORS = 3
+WEIGHTS_CHECKSUM = "weights_sha256"  # key of the provenance
 _PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
+_STORED_DTYPES = {"float32": "float32", "fp16": "float16", "int8": "int8"}  # by quantization scheme
 
 
-def stamp(
-    model: onnx.ModelProto, checkpoint: Checkpoint, network: nn.Module, quantization: dict[str, Any]
-) -> bytes:
-    """Serialize a model with its description.
+def make_spec(
+    model: bytes,
+    checkpoint: Checkpoint,
+    network: nn.Module,
+    quantization: dict[str, Any],
+    provenance: dict[str, Any],
+) -> ModelSpec:
+    """Describe an exported model.
 
     Args:
-        model: the graph, see `export.onnx_graph.to_onnx`.
-        checkpoint: where labels, front end and provenance come from.
+        model: the serialized graph, see `export.onnx_graph.to_onnx`.
+        checkpoint: source of labels, front end and provenance.
         network: the float student, which the complexity rules are defined on.
         quantization: for ``ModelSpec.quantization``, see `describe_int8`.
-
-    Returns:
-        The bytes of the file with its checksum.
+        provenance: what the export adds to the provenance of the checkpoint.
     """
-    bare = model.SerializeToString()
-    stored = "float32" if quantization["scheme"] == "float32" else "int8"
+    stored = _STORED_DTYPES[quantization["scheme"]]
     report = measure(network, checkpoint.input_shape, stored_dtype=stored, frontend=checkpoint.frontend)
-    spec = ModelSpec(
+    return ModelSpec(
         labels=checkpoint.labels,
         frontend=checkpoint.frontend,
         task=checkpoint.task,
@@ -49,9 +49,18 @@ def stamp(
         quantization=quantization,
         temperature=checkpoint.temperature,
         thresholds=checkpoint.thresholds,
-        provenance={**checkpoint.provenance, **_calibration(quantization, checkpoint), "export": _versions()},
-        self_test_vectors=_self_test_vectors(bare, checkpoint),
+        provenance={
+            **checkpoint.provenance,
+            **provenance,
+            WEIGHTS_CHECKSUM: weights_checksum(checkpoint),
+            "export": package_versions(),
+        },
+        self_test_vectors=choose_self_test_vectors(model, checkpoint.input_shape),
     )
+
+
+def attach_metadata(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
+    """Serialize a model with its description and a checksum; metadata that it had is replaced."""
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json()})
     return append_checksum(model.SerializeToString())
@@ -62,12 +71,10 @@ def describe_int8(model: onnx.ModelProto, scheme: Scheme, how: dict[str, Any]) -
 
     Args:
         model: the graph; its last dequantization gives the output step.
-        scheme: what varies in the scheme.
-        how: how the ranges were found.
+        scheme: weight range and float values of the graph.
+        how: how the ranges were chosen.
     """
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    last = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
-    scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in last.input[1:])
+    scale, zero_point = output_parameters(model)
     return {
         "scheme": "int8",
         "weight_range": list(scheme.weight_range),
@@ -78,38 +85,29 @@ def describe_int8(model: onnx.ModelProto, scheme: Scheme, how: dict[str, Any]) -
     }
 
 
-def float32() -> dict[str, Any]:
-    """``ModelSpec.quantization`` of a float network."""
-    return {"scheme": "float32"}
+def output_parameters(model: onnx.ModelProto) -> tuple[float, int]:
+    """Scale and zero point of the last dequantization of a graph."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    last = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
+    scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in last.input[1:])
+    return scale, zero_point
 
 
-def _self_test_vectors(model: bytes, checkpoint: Checkpoint) -> tuple[SelfTestVector, ...]:
-    """The candidates that optimized kernels answer most exactly.
-
-    What a layer in float makes may lie near a tie, where kernels round apart. Where that does not happen
-    here, a difference on another machine comes from that machine; integer networks know no ties.
-    """
-    found = []
-    for formula, seed in _CANDIDATES:
-        log_mel = make_input(formula, seed, checkpoint.input_shape)
-        exact = run_unoptimized(model, log_mel)[0][0]
-        error = float(np.abs(run_optimized(model, log_mel)[0][0] - exact).max())
-        found.append((error, SelfTestVector(formula, seed, tuple(float(logit) for logit in exact))))
-    return tuple(vector for _, vector in sorted(found, key=lambda pair: pair[0])[:_VECTORS])
+def weights_checksum(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the float weights, by which `verify --against` recognises the model.pt of a file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(checkpoint.state_dict.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _calibration(quantization: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """Which windows of training INT8 was calibrated with."""
-    if quantization.get("method") != "ptq":
-        return {}
-    return {"calibration": list(checkpoint.calibration_ids)}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that make an exported file what it is."""
+    versions = {}
     for package in ("tinyscene", *_PACKAGES):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # a checkout that is on the path without being installed
             continue
-    return found
+    return versions

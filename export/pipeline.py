@@ -1,36 +1,52 @@
-"""The whole way: model.pt in; a quantized, stamped, verified file out, or none."""
+"""The export pipeline: model.pt, quantization, ONNX graph, metadata, verification, and then the file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import onnx
 from torch import nn
 
-from export.metadata import describe_int8, float32, stamp
+from export.float16 import store_as_float16
+from export.metadata import attach_metadata, describe_int8, make_spec
 from export.onnx_graph import to_onnx
-from export.verification import Verification, verify
+from export.verification import TOLERANCE, Check, Verification, verify
+from export.verification_windows import VerificationWindows
+from runtime.errors import ModelFileError
 from runtime.files import write_beside
+from runtime.model.session import Session
+from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
-from train.quantization.choose_ranges import TOLERANCE, quantize, quantize_as_trained
+from train.quantization.choose_ranges import Quantized, quantize, quantize_as_trained
 from train.quantization.quantizer import PORTABLE, Scheme
 
-Method = Literal["none", "ptq", "qat"]
+Method = Literal["none", "fp16", "ptq", "qat"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What became of an export.
+class Exported:
+    """The result of an export.
 
     Attributes:
-        verification: the checks; the file was written where they passed.
-        file_bytes: of the file.
-        quantization: as the file says it.
+        verification: the file was written where it passed.
+        file_bytes: size of the file.
+        quantization: ``ModelSpec.quantization`` of the file.
     """
 
     verification: Verification
     file_bytes: int
+    quantization: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """An exported graph, the torch network that it has to equal, and its quantization."""
+
+    model: onnx.ModelProto
+    network: nn.Module
     quantization: dict[str, Any]
 
 
@@ -39,54 +55,100 @@ class _NotVerifiedError(Exception):
 
 
 def default_method(checkpoint: Checkpoint) -> Method:
-    """What a checkpoint was made for."""
+    """What a checkpoint was made for: qat, else ptq where it holds calibration windows, else none."""
     if checkpoint.quantization:
         return "qat"
     return "ptq" if len(checkpoint.calibration) else "none"
 
 
-def pack(
+def export_model(
     checkpoint: Checkpoint,
     output: Path,
     *,
     method: Method,
     scheme: Scheme = PORTABLE,
     tolerance: float = TOLERANCE,
-) -> Packed:
-    """Export a checkpoint; ``output`` appears only where the file is verified.
+    windows: VerificationWindows | None = None,
+) -> Exported:
+    """Export a checkpoint; ``output`` is written only where the file passes verification.
 
     Args:
         checkpoint: the trained student.
         output: the .onnx file to write.
-        method: ``none`` keeps float32, ``ptq`` calibrates with the windows of the checkpoint, ``qat``
-            takes what quantization-aware training learned.
-        scheme: what varies in the INT8 scheme, for ``ptq``.
-        tolerance: share of labels, or of their probability, that ``ptq`` may take, 0 to 1.
+        method: ``none`` keeps float32, ``fp16`` stores weights in half precision, ``ptq`` calibrates with
+            the windows of the checkpoint, ``qat`` takes what quantization-aware training learned.
+        scheme: weight range and float values, for ``ptq``.
+        tolerance: greatest loss of accuracy that passes, 0 to 1; 1 always passes.
+        windows: to measure the loss on; those of the checkpoint where None.
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
         TinysceneError: where the file cannot be written.
     """
     network = checkpoint.build()
-    twin: nn.Module | None = None
-    if method == "none":
-        model, quantization = to_onnx(network, checkpoint.input_shape), float32()
-    else:
-        quantized = (
-            quantize(checkpoint, scheme, tolerance) if method == "ptq" else quantize_as_trained(checkpoint)
-        )
-        twin = quantized.network
-        model = to_onnx(twin, checkpoint.input_shape)
-        quantization = describe_int8(model, quantized.scheme, quantized.how)
-    data = stamp(model, checkpoint, network, quantization)
-    verification: Verification | None = None
+    graph = _graph(checkpoint, network, method, scheme, tolerance)
+    provenance = _calibration_ids(checkpoint) if method == "ptq" else {}
+    spec = make_spec(graph.model.SerializeToString(), checkpoint, network, graph.quantization, provenance)
+    verification = Verification(())
+    size = 0
     try:
         with write_beside(output) as partial:
-            partial.write_bytes(data)
-            verification = verify(partial, checkpoint, twin)
+            partial.write_bytes(attach_metadata(graph.model, spec))
+            verification = _verify(partial, checkpoint, graph, windows, tolerance)
             if not verification.passed:
                 raise _NotVerifiedError
+            partial.write_bytes(attach_metadata(graph.model, _with_quality(spec, verification)))
+            Session(partial)  # the file as it ships loads in the runtime
+            size = partial.stat().st_size
     except _NotVerifiedError:
         pass
-    assert verification is not None
-    return Packed(verification, len(data), quantization)
+    return Exported(verification, size, graph.quantization)
+
+
+def _graph(
+    checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme, tolerance: float
+) -> _Graph:
+    if method in ("none", "fp16"):
+        model = to_onnx(network, checkpoint.input_shape)
+        if method == "fp16":
+            store_as_float16(model)
+        return _Graph(model, network, {"scheme": "fp16" if method == "fp16" else "float32"})
+    if method == "ptq":
+        quantized = _quantize_after_training(checkpoint, scheme, tolerance)
+    else:
+        quantized = quantize_as_trained(checkpoint)
+    model = to_onnx(quantized.network, checkpoint.input_shape)
+    return _Graph(model, quantized.network, describe_int8(model, quantized.scheme, quantized.how))
+
+
+def _quantize_after_training(checkpoint: Checkpoint, scheme: Scheme, tolerance: float) -> Quantized:
+    """Quantize within the tolerance on calibration windows if possible; verification decides in any case."""
+    try:
+        return quantize(checkpoint, scheme, tolerance)
+    except ModelFileError:
+        return quantize(checkpoint, scheme, tolerance=1.0)
+
+
+def _verify(
+    path: Path,
+    checkpoint: Checkpoint,
+    graph: _Graph,
+    windows: VerificationWindows | None,
+    tolerance: float,
+) -> Verification:
+    try:
+        return verify(path, checkpoint, exported=graph.network, windows=windows, tolerance=tolerance)
+    except ModelFileError as error:  # the runtime refuses the file, which is a failed check of the export
+        return Verification((Check("loads in the runtime", 0, False, f"({error})"),))
+
+
+def _calibration_ids(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"calibration": list(checkpoint.calibration_ids)}
+
+
+def _with_quality(spec: ModelSpec, verification: Verification) -> ModelSpec:
+    """The spec with the measured quality in its provenance."""
+    if verification.quality is None:
+        return spec
+    quality = {**verification.quality.to_json(), "tolerance": verification.tolerance}
+    return replace(spec, provenance={**spec.provenance, "quality": quality})

@@ -190,7 +190,8 @@ class ModelSpec:
         task: ``single_label`` (softmax) or ``multi_label`` (sigmoid).
         clip_s: length of the window that one prediction is for, seconds.
         complexity: totals of the complexity report (`complexity.report.report`).
-        quantization: the scheme: ``{"scheme": "float32"}``, or for INT8 also ``weight_range``,
+        quantization: the scheme: ``{"scheme": "float32"}``, ``{"scheme": "fp16"}`` (weights stored as
+            float16, computed in float32), or for ``int8`` also ``weight_range``,
             ``output_scale`` (one output step in logits) and ``output_zero_point``.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).
         thresholds: label to the probability from which that class is reported, fitted on held-out data; a

@@ -1,1 +1,1 @@
-"""Graph passes over the exported ONNX model."""
+"""Graph passes over an exported ONNX model; each one changes the graph in place, never its result."""

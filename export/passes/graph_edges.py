@@ -1,4 +1,4 @@
-"""An ONNX graph as it is walked: who makes and who reads every tensor, its shape, its constant."""
+"""The edges of an ONNX graph: the producer and the consumers of every tensor, its shape, its value."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from onnx import numpy_helper, shape_inference
 _FEATURE_MAP_AXES = 4  # or more: channels are split in two for a shuffle
 
 
-class Arrows:
-    """A graph with its arrows and shapes.
+class GraphEdges:
+    """A graph with its edges and shapes.
 
     Args:
-        model: as it is now; what is changed later does not show here.
+        model: read once; later changes of the model are not seen here.
 
     Attributes:
-        nodes: in their order.
-        constants: arrays of the initializers by name.
-        maker: the node that makes a tensor.
-        users: the nodes that read a tensor.
+        nodes: in graph order.
+        constants: values of the initializers by name.
+        producer: the node that computes a tensor.
+        consumers: the nodes that read a tensor.
         shapes: of activations; a free dimension is 0.
     """
 
@@ -30,11 +30,11 @@ class Arrows:
         graph = shape_inference.infer_shapes(model).graph
         self.nodes = list(model.graph.node)
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        self.users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
-                self.users[name].append(node)
+                self.consumers[name].append(node)
         self.shapes = {
             info.name: [entry.dim_value for entry in info.type.tensor_type.shape.dim]
             for info in (*graph.value_info, *graph.input, *graph.output)
@@ -47,6 +47,6 @@ class Arrows:
         return scale, zero
 
     def is_feature_map(self, name: str) -> bool:
-        """Whether a tensor is a map over mels and frames, and no statistic of one."""
+        """Whether a tensor extends over mels and frames, unlike a statistic of one."""
         shape = self.shapes.get(name, [])
         return len(shape) >= _FEATURE_MAP_AXES and shape[-2] != 1 and shape[-1] != 1

@@ -1,4 +1,4 @@
-"""Copies modules of this project, and all of it that they import, into a package of another name."""
+"""Copies modules of this project, and those that they import, into a package of another name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOMS = ("runtime", "complexity", "train", "export")
-_IMPORT = re.compile(rf"^(\s*)from ({'|'.join(ROOMS)})\b(?=.* import )", re.M)
+PACKAGES = ("runtime", "complexity", "train", "export")
+_IMPORT = re.compile(rf"^(\s*)from ({'|'.join(PACKAGES)})\b(?=.* import )", re.M)
 
 
 def vendor(modules: Iterable[str], folder: Path, package: str) -> set[str]:
-    """Copy modules and what they import from our rooms.
+    """Copy modules and what they import from the packages of this project.
 
     Every copy keeps its place below ``folder`` and imports the other copies, so that packages of different
     releases of this project can be installed side by side. ``__init__.py`` of a package is copied where a
@@ -21,7 +21,7 @@ def vendor(modules: Iterable[str], folder: Path, package: str) -> set[str]:
 
     Args:
         modules: dotted names.
-        folder: where the rooms' copies go; it has to be importable as ``package``.
+        folder: where the copies go; it has to be importable as ``package``.
         package: dotted name.
 
     Returns:
@@ -37,22 +37,22 @@ def vendor(modules: Iterable[str], folder: Path, package: str) -> set[str]:
     for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         (inner / "__init__.py").touch()
     imported = {name.partition(".")[0] for path in sources.values() for name in _imports(path)}
-    return imported - set(ROOMS)
+    return imported - set(PACKAGES)
 
 
 def _closure(modules: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """The modules and all of ours that they import, however far away: names and files."""
+    """The modules and, transitively, all modules of this project that they import: names and files."""
     seen: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name.partition(".")[0] not in ROOMS:
+    queue = list(modules)
+    while queue:
+        name = queue.pop()
+        if name in seen or name.partition(".")[0] not in PACKAGES:
             continue
         seen.add(name)
         path = _file(name)
         if path is not None:  # else it is a name inside a module, which is in the list by itself
             yield name, path
-            waiting += _imports(path)
+            queue += _imports(path)
 
 
 def _file(name: str) -> Path | None:
@@ -70,7 +70,7 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            found = [name for name in submodules if node.module.partition(".")[0] in ROOMS and _file(name)]
+            found = [name for name in submodules if node.module.partition(".")[0] in PACKAGES and _file(name)]
             yield from found
             if len(found) < len(submodules):
                 yield node.module

@@ -32,7 +32,7 @@ class Command(NamedTuple):
         verb: first argument of that ``main``.
 
     Example:
-        >>> Command("export", "write one .onnx file", "export.cli", "onnx").name
+        >>> Command("export", "write one .onnx file", "export.cli.main", "onnx").name
         'export'
     """
 

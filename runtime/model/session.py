@@ -149,7 +149,7 @@ class Session:
 def _tolerance(file: ModelFile) -> float:
     """How far a logit may be from that of a self-test vector, by the model's number format."""
     quantization = file.spec.quantization
-    if quantization.get("scheme") == "float32":
+    if quantization.get("scheme") in ("float32", "fp16"):  # fp16 weights, float32 arithmetic
         return FLOAT_TOLERANCE
     step = quantization.get("output_scale")
     if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.self_test_vectors:

@@ -76,7 +76,7 @@ def model_pt(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def int8_onnx(model_pt: Path) -> Path:
-    from export.cli import main
+    from export.cli.main import main
 
     assert main(["onnx", str(model_pt)]) == 0
     return model_pt.with_suffix(".onnx")
@@ -84,7 +84,7 @@ def int8_onnx(model_pt: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def float_onnx(model_pt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from export.cli import main
+    from export.cli.main import main
 
     path = tmp_path_factory.mktemp("float") / "model.onnx"
     assert main(["onnx", str(model_pt), "-o", str(path), "--quantize", "none"]) == 0

@@ -1,4 +1,4 @@
-"""The law of the INT8 file: the same answer on every CPU."""
+"""An INT8 file gives the same logits on every CPU."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from train.checkpoints.model_pt import Checkpoint
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="emulators come from Debian packages")
-def test_avx2_and_aarch64_answer_bit_for_bit(int8_onnx: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_avx2_and_aarch64_are_bit_equal(int8_onnx: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     from benchmarks.int8_emulated_cpus import build, compare
 
-    folder = Path(os.environ.get("EMULATED_DIR", tmp_path))  # keeps the packages from run to run
+    folder = Path(os.environ.get("EMULATED_DIR", tmp_path))  # holds the packages from run to run
     rows = compare(int8_onnx, checkpoint.calibration.float().numpy(), build(folder), tmp_path)
     assert len(rows) == 4
     for row in rows:
@@ -32,7 +32,7 @@ def test_avx2_and_aarch64_answer_bit_for_bit(int8_onnx: Path, checkpoint: Checkp
 
 
 def test_self_check_refuses_a_corrupted_graph(int8_onnx: Path, tmp_path: Path) -> None:
-    """One weight with the sign flipped, as a kernel would that miscomputes it; no checksum shows it."""
+    """One weight with the sign flipped, as by a kernel that miscomputes it; it has no checksum."""
     model = onnx.load(int8_onnx)
     spec = next(entry.value for entry in model.metadata_props if entry.key == SPEC_KEY)
     weight = next(
@@ -41,7 +41,7 @@ def test_self_check_refuses_a_corrupted_graph(int8_onnx: Path, tmp_path: Path) -
     values = onnx.numpy_helper.to_array(weight).copy()
     values[values == values.max()] *= -1
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    onnx.helper.set_model_props(model, {SPEC_KEY: spec})  # without the checksum over the bytes
+    onnx.helper.set_model_props(model, {SPEC_KEY: spec})  # without the checksum
     path = tmp_path / "corrupted.onnx"
     onnx.save(model, path)
     with (
@@ -55,10 +55,10 @@ def test_self_check_steps_down_where_optimizations_are_wrong(
     int8_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels that miscompute only what is fused: simulated on the logits of the optimized session."""
-    honest = Session.logits
+    correct = Session.logits
 
     def miscomputed(self: Session, log_mel: np.ndarray) -> np.ndarray:
-        logits = honest(self, log_mel)
+        logits = correct(self, log_mel)
         return logits if self.optimization == "DISABLE_ALL" else logits + 1.0
 
     monkeypatch.setattr(Session, "logits", miscomputed)
@@ -67,7 +67,7 @@ def test_self_check_steps_down_where_optimizations_are_wrong(
     assert session.optimization == "DISABLE_ALL"
 
 
-def test_self_test_vectors_are_met_to_the_bit(int8_onnx: Path) -> None:
+def test_self_test_vectors_are_bit_equal(int8_onnx: Path) -> None:
     """The runtime allows 2.5 output steps, for layers that stay float; integers need none."""
     from runtime.model.self_test import make_input
 

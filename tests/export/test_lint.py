@@ -23,8 +23,8 @@ def model(int8_onnx: Path) -> onnx.ModelProto:
 def _layer_constant(model: onnx.ModelProto, operand: int, part: int) -> onnx.TensorProto:
     """A constant of the second convolution: part (value, scale, zero point) of operand (x, weight, bias)."""
     convolution = [node for node in model.graph.node if node.op_type == "Conv"][1]
-    maker = next(node for node in model.graph.node if node.output[0] == convolution.input[operand])
-    return next(tensor for tensor in model.graph.initializer if tensor.name == maker.input[part])
+    producer = next(node for node in model.graph.node if node.output[0] == convolution.input[operand])
+    return next(tensor for tensor in model.graph.initializer if tensor.name == producer.input[part])
 
 
 def _replace(tensor: onnx.TensorProto, values: np.ndarray) -> None:
@@ -58,8 +58,8 @@ def _float_weight(model: onnx.ModelProto) -> None:
 def _skipped_quantization(model: onnx.ModelProto) -> None:
     """A ReLU's float output goes straight into the next convolution."""
     convolution = [node for node in model.graph.node if node.op_type == "Conv"][1]
-    makers = {node.output[0]: node for node in model.graph.node}
-    quantizer = makers[makers[convolution.input[0]].input[0]]
+    producers = {node.output[0]: node for node in model.graph.node}
+    quantizer = producers[producers[convolution.input[0]].input[0]]
     convolution.input[0] = quantizer.input[0]
 
 

@@ -1,4 +1,4 @@
-"""The door: what a user types, and what a user gets wrong."""
+"""``python -m export onnx``: the file that it writes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import onnx
 import pytest
 import torch
 
-from export.cli import main
+from export.cli.main import main
+from export.pipeline import export_model
 from runtime import load_model
 from runtime.errors import TinysceneError
 from runtime.model.session import Session
@@ -34,7 +35,7 @@ def test_bare_command_finds_the_model_beside_it(int8_onnx: Path) -> None:
     assert model.spec.complexity["params"] > 0
 
 
-def test_int8_file_knows_the_classes(int8_onnx: Path, windows: Windows) -> None:
+def test_int8_file_classifies(int8_onnx: Path, windows: Windows) -> None:
     x, targets = windows(30, 2000)
     logits = Session(int8_onnx).logits(x.numpy())
     assert (logits.argmax(1) == targets.numpy()).mean() >= 0.9
@@ -43,8 +44,8 @@ def test_int8_file_knows_the_classes(int8_onnx: Path, windows: Windows) -> None:
 def test_float_file_equals_torch(checkpoint: Checkpoint, float_onnx: Path, windows: Windows) -> None:
     x, _ = windows(5, 3000)
     with torch.no_grad():
-        wanted = checkpoint.build()(x).numpy()
-    np.testing.assert_allclose(Session(float_onnx).logits(x.numpy()), wanted, atol=1e-4)
+        expected = checkpoint.build()(x).numpy()
+    np.testing.assert_allclose(Session(float_onnx).logits(x.numpy()), expected, atol=1e-4)
     assert Session(float_onnx).spec.quantization == {"scheme": "float32"}
 
 
@@ -55,7 +56,7 @@ def test_any_batch_gives_the_same_logits(int8_onnx: Path, windows: Windows) -> N
     np.testing.assert_array_equal(session.logits(x), alone)
 
 
-def test_file_tells_nothing_about_this_machine(int8_onnx: Path) -> None:
+def test_file_names_nothing_of_this_machine(int8_onnx: Path) -> None:
     data = int8_onnx.read_bytes()
     for secret in (str(Path.cwd()), str(Path.home()), "site-packages", ".py", getpass.getuser() + "/"):
         assert secret.encode() not in data, secret
@@ -75,12 +76,10 @@ def test_full_size_student_stays_below_180_kb(tmp_path: Path, checkpoint: Checkp
     with torch.no_grad():  # so that the logits of an untrained network differ from each other
         network.train()(torch.randn(4, *checkpoint.input_shape[1:]))
     full = replace(checkpoint, arguments={"n_classes": 3}, state_dict=network.state_dict())
-    from export.pipeline import pack
-
-    assert pack(full, tmp_path / "full.onnx", method="ptq", tolerance=1.0).file_bytes <= 180_000
+    assert export_model(full, tmp_path / "full.onnx", method="ptq", tolerance=1.0).file_bytes <= 180_000
 
 
-def test_full_weight_range_is_stamped_and_never_holds_minus_128(model_pt: Path, tmp_path: Path) -> None:
+def test_full_weight_range_is_recorded_and_never_holds_minus_128(model_pt: Path, tmp_path: Path) -> None:
     output = tmp_path / "full.onnx"
     assert main(["onnx", str(model_pt), "-o", str(output), "--weight-range", "full"]) == 0
     assert Session(output).spec.quantization["weight_range"] == [-127, 127]

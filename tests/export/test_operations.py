@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from export.lint import lint
 from export.onnx_graph import to_onnx
-from export.pipeline import pack
+from export.pipeline import export_model
 from runtime.errors import ModelFileError
 from runtime.model.session import run_optimized, run_unoptimized
 from train.checkpoints.model_pt import Checkpoint
@@ -83,15 +83,15 @@ def test_ptq_keeps_them_integer_and_exact(shuffle_net: Checkpoint, tmp_path: Pat
     assert kernels.count("QLinearConv") == 4
     x = shuffle_net.calibration.float()
     with torch.no_grad():
-        wanted = quantized.network(x).numpy()
+        expected = quantized.network(x).numpy()
     for run in (run_unoptimized, run_optimized):
-        np.testing.assert_array_equal(run(model.SerializeToString(), x.numpy())[0], wanted)
+        np.testing.assert_array_equal(run(model.SerializeToString(), x.numpy())[0], expected)
 
 
 def test_file_is_verified(shuffle_net: Checkpoint, tmp_path: Path) -> None:
-    packed = pack(shuffle_net, tmp_path / "model.onnx", method="ptq")
-    assert packed.verification.passed, packed.verification
-    assert "stem.0.0" in {row.name for row in packed.verification.noise}
+    exported = export_model(shuffle_net, tmp_path / "model.onnx", method="ptq")
+    assert exported.verification.passed, exported.verification
+    assert "stem.0.0" in {row.name for row in exported.verification.noise}
 
 
 def test_ranges_of_another_release_are_one_sentence(shuffle_net: Checkpoint) -> None:
@@ -116,10 +116,10 @@ def test_qat_trains_what_is_exported(shuffle_net: Checkpoint) -> None:
     fake.eval()
     weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
-    twin = quantize_as_trained(trained).network
-    assert lint(to_onnx(twin, shuffle_net.input_shape), (-64, 63)) == []
+    int8_model = quantize_as_trained(trained).network
+    assert lint(to_onnx(int8_model, shuffle_net.input_shape), (-64, 63)) == []
     with torch.no_grad():
-        assert sqnr_db(fake(x), twin(x)) > 30
+        assert sqnr_db(fake(x), int8_model(x)) > 30
 
 
 def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint) -> None:
@@ -140,9 +140,9 @@ def test_qat_begins_where_ptq_ends_and_keeps_to_its_grid(shuffle_net: Checkpoint
         optimizer.step()
     weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = replace(shuffle_net, state_dict=weights, quantization=fake.learned())
-    twin = quantize_as_trained(trained).network
+    int8_model = quantize_as_trained(trained).network
     with torch.no_grad():
-        assert sqnr_db(fake(x), after_training) < sqnr_db(fake(x), twin(x)) > 30
+        assert sqnr_db(fake(x), after_training) < sqnr_db(fake(x), int8_model(x)) > 30
     # a weight that lies on the grid already is not rounded again
     again = FakeQuantized(trained.build(), shuffle_net.input_shape, PORTABLE)
     again.graph(x)

@@ -1,4 +1,4 @@
-"""Post-training quantization as a whole: what it keeps, what it tries, what it refuses."""
+"""Post-training quantization as a whole: what stays equal, what is tried, what is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from export.cli import main
+from export.cli.main import main
 from export.lint import lint
 from export.onnx_graph import to_onnx
 from runtime.errors import ModelFileError
@@ -41,26 +41,26 @@ def test_noise_stays_low_and_rounding_for_the_output_lowers_it(
 ) -> None:
     network, x = checkpoint.build(), windows(60, 5000)[0]
     with torch.no_grad():
-        wanted = network(x)
+        expected = network(x)
         nearest = convert(network, checkpoint.input_shape, calibration.ranges("percentile"), PORTABLE)(x)
         rounded = calibration.twin(network, "percentile", PORTABLE)(x)
-    assert sqnr_db(wanted, rounded) > max(20.0, sqnr_db(wanted, nearest))
+    assert sqnr_db(expected, rounded) > max(20.0, sqnr_db(expected, nearest))
 
 
-def test_kept_values_stay_float_and_the_lint_knows(checkpoint: Checkpoint, calibration: Calibration) -> None:
+def test_values_that_stay_float_pass_the_lint(checkpoint: Checkpoint, calibration: Calibration) -> None:
     name = "stages.s1.b1.block.1.0"
-    twin = calibration.twin(checkpoint.build(), "percentile", Scheme(keep_float=(name,)))
-    model = to_onnx(twin, checkpoint.input_shape)
+    int8_model = calibration.twin(checkpoint.build(), "percentile", Scheme(keep_float=(name,)))
+    model = to_onnx(int8_model, checkpoint.input_shape)
     assert lint(model, (-64, 63), (name,)) == []
     assert any(name in fault for fault in lint(model, (-64, 63)))
 
 
-def test_onnxruntime_leaves_a_kept_layer_in_float(
+def test_onnxruntime_leaves_a_float_layer_in_float(
     checkpoint: Checkpoint, calibration: Calibration, windows: Windows
 ) -> None:
-    """One of its optimizers quantizes float weights between integer neighbours; the session says no."""
-    twin = calibration.twin(checkpoint.build(), "percentile", Scheme(keep_float=("in_c.1.0",)))
-    model = to_onnx(twin, checkpoint.input_shape)
+    """One of its optimizers, which the session disables, would quantize weights between integers."""
+    int8_model = calibration.twin(checkpoint.build(), "percentile", Scheme(keep_float=("in_c.1.0",)))
+    model = to_onnx(int8_model, checkpoint.input_shape)
     model.graph.output.append(onnx.helper.make_tensor_value_info("in_c.1.0", onnx.TensorProto.UINT8, None))
     data, x = model.SerializeToString(), windows(20, 7000)[0].numpy()
     written, run = (f(data, x, ["in_c.1.0"])[0] for f in (run_unoptimized, run_optimized))
@@ -68,15 +68,15 @@ def test_onnxruntime_leaves_a_kept_layer_in_float(
 
 
 def test_loss_counts_labels_and_their_probability(checkpoint: Checkpoint) -> None:
-    wanted = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    expected = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
     cold = replace(checkpoint, temperature=1.0)
-    assert label_loss(wanted, wanted, cold) == 0
-    assert label_loss(wanted, wanted.flip(0), cold) == 1
-    lower = label_loss(wanted, wanted / 3, cold)  # no label changes, but all give way
-    assert lower == pytest.approx(float((wanted.softmax(1) - (wanted / 3).softmax(1)).amax(1).mean()))
-    assert label_loss(wanted, 2 * wanted, cold) == 0  # surer is no loss
+    assert label_loss(expected, expected, cold) == 0
+    assert label_loss(expected, expected.flip(0), cold) == 1
+    lower = label_loss(expected, expected / 3, cold)  # no label changes, but all give way
+    assert lower == pytest.approx(float((expected.softmax(1) - (expected / 3).softmax(1)).amax(1).mean()))
+    assert label_loss(expected, 2 * expected, cold) == 0  # surer is no loss
     both = replace(cold, task="multi_label")
-    assert label_loss(wanted - 4, wanted - 10, both) == pytest.approx(1 / 3)
+    assert label_loss(expected - 4, expected - 10, both) == pytest.approx(1 / 3)
 
 
 def test_coarser_weights_lose_more(checkpoint: Checkpoint, calibration: Calibration) -> None:
@@ -111,9 +111,9 @@ def test_training_brings_int8_nearer_to_the_float_network(
     weights = {**student.state_dict(), **fake.rounded_weights()}
     trained = quantize_as_trained(replace(checkpoint, state_dict=weights, quantization=fake.learned()))
     with torch.no_grad():
-        wanted = network(x).softmax(1)
-        after_training = soft_cross_entropy(calibration.twin(network, "percentile", scheme)(x), wanted)
-        assert soft_cross_entropy(trained.network(x), wanted) < after_training / 2
+        expected = network(x).softmax(1)
+        after_training = soft_cross_entropy(calibration.twin(network, "percentile", scheme)(x), expected)
+        assert soft_cross_entropy(trained.network(x), expected) < after_training / 2
 
 
 @pytest.mark.slow
@@ -168,12 +168,12 @@ def test_sensitivity_lists_every_value_worst_first(checkpoint: Checkpoint) -> No
 def test_values_keep_their_names_in_the_file(
     checkpoint: Checkpoint, calibration: Calibration, int8_onnx: Path
 ) -> None:
-    twin = convert(checkpoint.build(), checkpoint.input_shape, calibration.ranges("minmax"), PORTABLE)
+    int8_model = convert(checkpoint.build(), checkpoint.input_shape, calibration.ranges("minmax"), PORTABLE)
     graph = onnx.load(int8_onnx).graph
     read = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     values = read - {tensor.name for tensor in graph.initializer}
-    assert values - {"log_mel:quantized:blocks"} == set(quantized_values(twin)) - {"log_mel"}
-    assert len(values) == len(quantized_values(twin))
+    assert values - {"log_mel:quantized:blocks"} == set(quantized_values(int8_model)) - {"log_mel"}
+    assert len(values) == len(quantized_values(int8_model))
 
 
 def test_torch_and_onnxruntime_agree_to_the_bit(
@@ -181,12 +181,12 @@ def test_torch_and_onnxruntime_agree_to_the_bit(
 ) -> None:
     """With optimizations, which run integer kernels, and without, which emulate them in float32."""
     x = windows(200, 6000)[0]
-    twin = calibration.twin(checkpoint.build(), "percentile", PORTABLE)
-    data = to_onnx(twin, checkpoint.input_shape).SerializeToString()
+    int8_model = calibration.twin(checkpoint.build(), "percentile", PORTABLE)
+    data = to_onnx(int8_model, checkpoint.input_shape).SerializeToString()
     with torch.no_grad():
-        wanted = twin(x).numpy()
-    np.testing.assert_array_equal(run_unoptimized(data, x.numpy())[0], wanted)
-    np.testing.assert_array_equal(run_optimized(data, x.numpy())[0], wanted)
+        expected = int8_model(x).numpy()
+    np.testing.assert_array_equal(run_unoptimized(data, x.numpy())[0], expected)
+    np.testing.assert_array_equal(run_optimized(data, x.numpy())[0], expected)
 
 
 def test_self_test_vectors_are_those_of_the_reference_evaluator(int8_onnx: Path) -> None:

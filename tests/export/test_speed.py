@@ -24,7 +24,7 @@ def test_network_without_grn_has_the_same_weights_and_its_own_statistics(checkpo
         without_grn(other)
 
 
-def test_every_figure_is_of_its_own_file(checkpoint: Checkpoint) -> None:
+def test_each_row_is_measured_on_its_own_file(checkpoint: Checkpoint) -> None:
     (row,) = compare([checkpoint], rounds=3)["rows"]
     operators = row["microseconds_by_operator"]
     assert "QLinearConv" in operators["int8"] and "QLinearConv" not in operators["fp32"]

@@ -43,10 +43,10 @@ def test_a_callable_is_made_from_its_checkpoint_and_held_to_its_shape(tmp_path):
 
 
 def test_an_exported_file_gives_the_logits_of_its_model(tmp_path, tiny_run):
-    from export.pipeline import pack
+    from export.pipeline import export_model
 
     model = model_pt.load(tiny_run / "model.pt")
-    pack(model, tmp_path / "model.onnx", method="none")
+    export_model(model, tmp_path / "model.onnx", method="none")
     data = make_data()
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.cli import main as export
+from export.cli.main import main as export
 from runtime.cli.main import main as classify
 from runtime.spec import ModelSpec
 from tests.train.conftest import TINY

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.lint import lint
-from export.passes.space_to_depth import BLOCK, read_frames_in_blocks
+from export.passes.space_to_depth import BLOCK, space_to_depth
 from runtime.model.session import INPUT, OUTPUT, run_optimized, run_unoptimized
 
 CHANNELS, MELS = 3, 10
@@ -60,14 +60,14 @@ def first_weight(model: onnx.ModelProto) -> tuple[int, ...]:
 def test_the_integers_stay_the_same(width: int, stride: int, padding: int) -> None:
     model = make_model(8 * BLOCK, width, stride, padding)
     x = np.random.default_rng(0).normal(0, 3, (2, 1, MELS, 8 * BLOCK)).astype(np.float32)
-    wanted = run_unoptimized(model.SerializeToString(), x)[0]
-    assert len(np.unique(wanted)) > 50
-    read_frames_in_blocks(model)
+    expected = run_unoptimized(model.SerializeToString(), x)[0]
+    assert len(np.unique(expected)) > 50
+    space_to_depth(model)
     onnx.checker.check_model(model, full_check=True)
     assert first_weight(model)[:2] == (CHANNELS * BLOCK // stride, BLOCK)
     assert lint(model, (-64, 63)) == []
     for run in (run_unoptimized, run_optimized):
-        np.testing.assert_array_equal(run(model.SerializeToString(), x)[0], wanted)
+        np.testing.assert_array_equal(run(model.SerializeToString(), x)[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_the_integers_stay_the_same(width: int, stride: int, padding: int) -> No
 )  # fmt: skip
 def test_what_does_not_fit_is_left_alone(model: onnx.ModelProto) -> None:
     before = model.SerializeToString()
-    read_frames_in_blocks(model)
+    space_to_depth(model)
     assert model.SerializeToString() == before
 
 
 def test_the_lint_looks_through_a_change_of_layout() -> None:
     model = make_model(8 * BLOCK, 3, 2, 1)
-    read_frames_in_blocks(model)
+    space_to_depth(model)
     reader = next(node for node in model.graph.node if node.output[0] == "x")
     reader.input[1] = "y_scale"
     assert any("own parameters" in fault for fault in lint(model, (-64, 63)))

@@ -1,0 +1,1 @@
+"""Commands of ``python -m export``: one file each."""

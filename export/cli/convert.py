@@ -1,0 +1,125 @@
+"""``export onnx``: turn a model.pt into one verified .onnx file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
+from runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from export.verification_windows import VerificationWindows
+    from train.checkpoints.model_pt import Checkpoint
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "onnx", help="turn a model.pt into one .onnx file for the runtime"
+    )
+    parser.add_argument("model", nargs="?", type=Path, default=Path("model.pt"), metavar="MODEL.PT")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: beside it, as .onnx)")
+    parser.add_argument(
+        "--quantize", choices=("none", "fp16", "ptq", "qat"),
+        help="none keeps float32, fp16 stores weights in half precision, ptq calibrates, qat takes what "
+        "`python -m train qat` learned (default: what the model.pt has: qat, else calibration windows, else "
+        "none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weight-range", choices=("portable", "full"), default="portable",
+        help="full uses [-127, 127], which gives the same logits on VNNI and ARM only",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-float", action="append", default=[], metavar="NAME",
+        help="a value or module that ptq leaves in float; names: `python -m export sensitivity`; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibration", type=Path, metavar="DIR|TABLE",
+        help="audio to calibrate ptq with, in place of the windows in the model.pt: a folder, or a table of "
+        "files",
+    )  # fmt: skip
+    add_quality_options(parser)
+    parser.set_defaults(command=_run)
+
+
+def add_quality_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `verify` shares: on which windows quality is measured, and what loss passes."""
+    parser.add_argument(
+        "--verification", type=Path, metavar="DIR|TABLE",
+        help="audio to measure quality on, in place of the windows in the model.pt: class folders, a table "
+        "of files and labels, or any folder of audio (then labels are compared with the float reference's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tolerance", type=share, metavar="SHARE",
+        help="of accuracy on verification windows that the file may lose, or of labels that it may change "
+        "where there are no labels: 0.01 (default) is one point; 1 always writes",
+    )  # fmt: skip
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: give a number from 0 to 1")
+    return value
+
+
+def read_windows(
+    checkpoint: Checkpoint, calibration: Path | None, verification: Path | None
+) -> tuple[Checkpoint, VerificationWindows | None]:
+    """The checkpoint with calibration windows from audio, and verification windows from audio, if given."""
+    from export import audio_windows
+
+    windows = None
+    if calibration is not None and verification is not None:
+        pair = [
+            audio_windows.find_clips(path, checkpoint, training=training)
+            for path, training in ((calibration, True), (verification, False))
+        ]
+        audio_windows.refuse_shared_clips(*pair)
+    if verification is not None:
+        found = audio_windows.find_clips(verification, checkpoint, training=False)
+        windows = audio_windows.verification_windows(found, checkpoint)
+    if calibration is not None:
+        found = audio_windows.find_clips(calibration, checkpoint, training=True)
+        checkpoint = audio_windows.with_calibration(checkpoint, found)
+    return checkpoint, windows
+
+
+def _run(options: argparse.Namespace) -> int:
+    from export.pipeline import default_method, export_model
+    from export.verification import TOLERANCE
+    from train.checkpoints.model_pt import load
+    from train.quantization.quantizer import WEIGHT_RANGES, Scheme
+
+    checkpoint = load(options.model)
+    method = options.quantize or default_method(checkpoint)
+    if options.calibration is not None and options.quantize is None and method == "none":
+        method = "ptq"
+    if options.calibration is not None and method != "ptq":
+        raise ConfigError(f"--calibration is for ptq and this is {method}: add `--quantize ptq`.")
+    checkpoint, windows = read_windows(checkpoint, options.calibration, options.verification)
+    output = options.output or options.model.with_suffix(".onnx")
+    exported = export_model(
+        checkpoint, output,
+        method=method,
+        scheme=Scheme(WEIGHT_RANGES[options.weight_range], tuple(options.keep_float)),
+        tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
+        windows=windows,
+    )  # fmt: skip
+    print(exported.verification.summary())  # `verify` also shows the noise of every value
+    if not exported.verification.passed:
+        print(f"{output} was not written. {_remedy(exported.verification.correct, method)}")
+        return EXIT_NEGATIVE
+    print(f"{output}: {exported.file_bytes:,} bytes, {exported.quantization}")
+    return EXIT_OK
+
+
+def _remedy(correct: bool, method: str) -> str:
+    if not correct:
+        return "Please report it with the model.pt; `--quantize none` may work."
+    if method == "ptq":
+        return "Give the tolerance above, or train INT8 with `python -m train qat`."
+    return "Give the tolerance above, or train longer."

@@ -1,0 +1,22 @@
+"""``python -m export COMMAND``: a model.pt, or somebody's .onnx file, becomes a file for the runtime."""
+
+from __future__ import annotations
+
+import argparse
+
+from export.cli import convert, quantize, sensitivity, submission, verify
+from runtime.entry_point import require
+
+_COMMANDS = (convert, quantize, sensitivity, verify, submission)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; returns 0 where the file was written or is verified, 1 where it is not."""
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_to(commands)
+    options = parser.parse_args(arguments)
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, extra="train")
+    return int(options.command(options))

@@ -1,0 +1,7 @@
+"""Verification of an exported file: correctness is a gate, quality is measured against a tolerance."""
+
+from export.verification.correctness import Check
+from export.verification.quality import TOLERANCE, Quality
+from export.verification.verify import Verification, verify
+
+__all__ = ["TOLERANCE", "Check", "Quality", "Verification", "verify"]

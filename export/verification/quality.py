@@ -1,0 +1,168 @@
+"""Quality of an exported file: what it loses against its float reference, with 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from export.verification_windows import VerificationWindows
+from runtime.spec import Task
+
+TOLERANCE = 0.01
+_Z = 1.959964  # of a two-sided 95 % interval
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of counted decisions.
+
+    Attributes:
+        hits: decisions that count.
+        count: all decisions.
+    """
+
+    hits: int
+    count: int
+
+    @property
+    def value(self) -> float:
+        """0 to 1."""
+        return self.hits / self.count
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval (Wilson, JASA 1927), which is right for shares near 1 and for few windows, too."""
+        n, p = self.count, self.value
+        centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.1%} (95 % interval {low:.1%} to {high:.1%})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Value, interval and count."""
+        return {
+            "value": round(self.value, 6),
+            "interval": [round(x, 6) for x in self.interval],
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Labels of an exported file against those of its float reference.
+
+    A decision is the label of a window; where a window may have several labels, it is one label, present or
+    not.
+
+    Attributes:
+        windows: how many were compared.
+        source: where they come from.
+        agreement: decisions that are the float reference's.
+        accuracy_float: decisions of the float reference that are right; None without labels.
+        accuracy: decisions of the file that are right; None without labels.
+        loss_interval: 95 % interval of `loss`.
+    """
+
+    windows: int
+    source: str
+    agreement: Share
+    accuracy_float: Share | None
+    accuracy: Share | None
+    loss_interval: tuple[float, float]
+
+    @property
+    def loss(self) -> float:
+        """What ``--tolerance`` limits: accuracy lost, or flipped labels where there are no labels."""
+        if self.accuracy is None or self.accuracy_float is None:
+            return 1 - self.agreement.value
+        return (self.accuracy_float.hits - self.accuracy.hits) / self.accuracy.count
+
+    @property
+    def least_tolerance(self) -> float:
+        """The least tolerance that accepts this loss, rounded up to four decimals."""
+        return max(0.0, math.ceil(round(self.loss * 1e4, 6)) / 1e4)
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the loss is at most the tolerance."""
+        return self.loss <= tolerance + 1e-12
+
+    def __str__(self) -> str:
+        lines = [
+            f"quality on {self.windows} windows ({self.source}):",
+            f"  labels as the float reference: {self.agreement}",
+        ]
+        if self.accuracy is not None:
+            low, high = self.loss_interval
+            lines += [
+                f"  accuracy of the float reference: {self.accuracy_float}",
+                f"  accuracy of this file: {self.accuracy}",
+                f"  accuracy lost: {100 * self.loss:.2f} points "
+                f"(95 % interval {100 * low:.2f} to {100 * high:.2f})",
+            ]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the provenance of the file."""
+        shares = {"agreement": self.agreement}
+        if self.accuracy is not None and self.accuracy_float is not None:
+            shares |= {"accuracy_float": self.accuracy_float, "accuracy": self.accuracy}
+        values: dict[str, Any] = {name: share.to_json() for name, share in shares.items()}
+        loss = {"loss": round(self.loss, 6), "loss_interval": [round(x, 6) for x in self.loss_interval]}
+        return {"windows": self.windows, "source": self.source, **values, **loss}
+
+
+def measure_quality(
+    logits: Tensor, reference: Tensor, windows: VerificationWindows, task: Task
+) -> Quality | None:
+    """Compare the logits of a file with those of its float reference.
+
+    Args:
+        logits: of the file, [n, classes].
+        reference: of the float reference, [n, classes].
+        windows: what both were computed from.
+        task: one label a window, or any number.
+
+    Returns:
+        None where there are no windows.
+    """
+    if not len(windows):
+        return None
+    decisions, expected = decide(logits, task), decide(reference, task)
+    same = decisions == expected
+    agreement = Share(int(same.sum()), same.numel())
+    if windows.targets is None:
+        low, high = agreement.interval
+        return Quality(len(windows), windows.source, agreement, None, None, (1 - high, 1 - low))
+    targets = decide(windows.targets.float() - 0.5, task)
+    right, right_float = decisions == targets, expected == targets
+    return Quality(
+        len(windows),
+        windows.source,
+        agreement,
+        Share(int(right_float.sum()), same.numel()),
+        Share(int(right.sum()), same.numel()),
+        _paired_interval(int((right_float & ~right).sum()), int((right & ~right_float).sum()), same.numel()),
+    )
+
+
+def decide(logits: Tensor, task: Task) -> Tensor:
+    """Decisions of logits [n, classes]: label index [n, 1], or bool [n, classes] for several labels."""
+    return logits > 0 if task == "multi_label" else logits.argmax(1, keepdim=True)
+
+
+def _paired_interval(lost: int, gained: int, count: int) -> tuple[float, float]:
+    """95 % interval of a difference of two shares over the same decisions (Agresti and Min, 2005).
+
+    One half is added to each of the four cells of the table, so that no change at all is not taken for
+    certainty.
+    """
+    total = count + 2
+    b, c = (lost + 0.5) / total, (gained + 0.5) / total
+    half = _Z * math.sqrt(max(0.0, b + c - (b - c) ** 2) / total)
+    return max(-1.0, b - c - half), min(1.0, b - c + half)
