@@ -14,6 +14,7 @@ from tqdm import tqdm
 from export.verification_windows import VerificationWindows
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
+from runtime.audio.samples import as_float
 from runtime.audio.window_grid import window_starts
 from runtime.errors import DataError
 from train.checkpoints.model_pt import Checkpoint
@@ -134,7 +135,7 @@ def _windows(
     chosen = _spread(len(found.clips), limit)
     per_clip = -(-limit // len(chosen))
     for clip in tqdm(chosen, desc=f"{purpose} windows", unit="clip", disable=None):
-        samples = found.corpus.read(found.clips[clip], rate).astype(np.float32) / np.float32(32768)
+        samples = as_float(found.corpus.read(found.clips[clip], rate))
         starts = window_starts(len(samples), length, length)
         for start in [starts[index] for index in _spread(len(starts), per_clip)]:
             window = samples[start : start + length]
