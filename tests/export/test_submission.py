@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import csv
 import json
@@ -199,9 +200,11 @@ def test_package_stands_alone(package: Path) -> None:
     }
     imported = set()
     for path in (package / NAME).rglob("*.py"):
-        for line in path.read_text().splitlines():
-            if found := re.match(r"\s*(?:from|import) (\w+)", line):
-                imported.add(found[1])
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
     ours = {"runtime", "complexity", "train", "export", "benchmarks", "tests"}
     assert not imported & ours
     assert imported - set(sys.stdlib_module_names) - required == {NAME}
