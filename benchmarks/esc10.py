@@ -29,7 +29,7 @@ from runtime.files import write_beside
 from train.checkpoints import model_pt
 from train.data import ESC50, ClipData
 from train.log_mel import LogMel
-from train.training.calibration import calibrate
+from train.training.confidence import fit_confidence
 from train.training.evaluation import evaluate
 from train.training.report import SingleLabelEvaluation
 
@@ -70,7 +70,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "fold"}
     _print_lines("mean", mean)
     probabilities, target = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
-    confidence = calibrate(probabilities, target, model_pt.load(runs / "fold1" / "model.pt").labels)
+    confidence = fit_confidence(probabilities, target, model_pt.load(runs / "fold1" / "model.pt").labels)
     print(f"from the pooled held-out windows: {confidence}")
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",

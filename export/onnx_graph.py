@@ -18,7 +18,7 @@ from export.passes.integer_operators import pool_globally, square_by_multiplicat
 from export.passes.space_to_depth import space_to_depth
 from export.passes.tensor_names import name_tensors
 from runtime.model.session import INPUT, OUTPUT
-from train.quantization.conversion import quantized_values
+from train.quantization.graph.value_names import quantized_values
 
 OPSET = 21  # ONNX Runtime 1.20 (October 2024) reads up to opset 21 and IR 10
 IR_VERSION = 10

@@ -19,7 +19,7 @@ from runtime.files import write_beside
 from runtime.model.session import Session
 from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
-from train.quantization.choose_ranges import Quantized, quantize, quantize_as_trained
+from train.quantization.choose_ranges import choose_ranges, quantize_as_trained
 from train.quantization.quantizer import PORTABLE, Scheme
 
 Method = Literal["none", "fp16", "ptq", "qat"]
@@ -86,7 +86,7 @@ def export_model(
         TinysceneError: where the file cannot be written.
     """
     network = checkpoint.build()
-    graph = _graph(checkpoint, network, method, scheme, tolerance)
+    graph = _graph(checkpoint, network, method, scheme)
     provenance = _calibration_ids(checkpoint) if method == "ptq" else {}
     spec = make_spec(graph.model.SerializeToString(), checkpoint, network, graph.quantization, provenance)
     verification = Verification(())
@@ -105,28 +105,15 @@ def export_model(
     return Exported(verification, size, graph.quantization)
 
 
-def _graph(
-    checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme, tolerance: float
-) -> _Graph:
+def _graph(checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme) -> _Graph:
     if method in ("none", "fp16"):
         model = to_onnx(network, checkpoint.input_shape)
         if method == "fp16":
             store_as_float16(model)
         return _Graph(model, network, {"scheme": "fp16" if method == "fp16" else "float32"})
-    if method == "ptq":
-        quantized = _quantize_after_training(checkpoint, scheme, tolerance)
-    else:
-        quantized = quantize_as_trained(checkpoint)
+    quantized = choose_ranges(checkpoint, scheme) if method == "ptq" else quantize_as_trained(checkpoint)
     model = to_onnx(quantized.network, checkpoint.input_shape)
     return _Graph(model, quantized.network, describe_int8(model, quantized.scheme, quantized.how))
-
-
-def _quantize_after_training(checkpoint: Checkpoint, scheme: Scheme, tolerance: float) -> Quantized:
-    """Quantize within the tolerance on calibration windows if possible; verification decides in any case."""
-    try:
-        return quantize(checkpoint, scheme, tolerance)
-    except ModelFileError:
-        return quantize(checkpoint, scheme, tolerance=1.0)
 
 
 def _verify(

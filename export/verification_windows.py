@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from train.checkpoints.model_pt import Checkpoint
+from train.quantization.quality import verification_set
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,8 @@ class VerificationWindows:
 
 
 def windows_of(checkpoint: Checkpoint) -> VerificationWindows:
-    """The windows that a model.pt carries: verification windows, or calibration windows where it has none."""
-    log_mels = checkpoint.calibration.float().reshape(-1, *checkpoint.input_shape[1:])
-    return VerificationWindows(
-        log_mels, _one_hot(checkpoint), "calibration windows: the model.pt has no verification windows"
-    )
-
-
-def _one_hot(checkpoint: Checkpoint) -> Tensor | None:
-    """Labels of the calibration windows; None where one is unlabelled or may have several labels."""
-    targets = checkpoint.calibration_targets
-    labelled = len(targets) and len(targets) == len(checkpoint.calibration) and int(targets.min()) >= 0
-    if not labelled or checkpoint.task == "multi_label":
-        return None
-    return torch.nn.functional.one_hot(targets, len(checkpoint.labels)).bool()
+    """The windows that a model.pt carries and that INT8 was not calibrated on."""
+    found = verification_set(checkpoint)
+    log_mels = found.windows.float().reshape(-1, *checkpoint.input_shape[1:])
+    targets = None if found.targets is None or not len(found.targets) else found.targets.bool()
+    return VerificationWindows(log_mels, targets, found.source)

@@ -8,25 +8,30 @@ from torch import Tensor
 
 from runtime.model.session import run_unoptimized
 from train.checkpoints.model_pt import Checkpoint
+from train.quantization.choose_ranges import equalized_reference
 from train.quantization.conversion import prepare
-from train.quantization.quantizer import PORTABLE, Observer
+from train.quantization.observers import ActivationObserver
+from train.quantization.quantizer import PORTABLE
 from train.quantization.sensitivity import Sensitivity, sqnr_db
 
 _WINDOWS = 8
 
 
-def value_noise(data: bytes, checkpoint: Checkpoint, windows: Tensor) -> list[Sensitivity]:
+def value_noise(
+    data: bytes, checkpoint: Checkpoint, windows: Tensor, *, equalized: bool = False
+) -> list[Sensitivity]:
     """Signal-to-noise ratio of every integer value, in the order of the graph.
 
     Args:
         data: the INT8 file.
         checkpoint: the model.pt that it was made from.
         windows: log-mels [n, 1, n_mels, frames]; a few of them are used.
+        equalized: post-training quantization equalized the channels of the file.
     """
     x = windows[:: max(1, len(windows) // _WINDOWS)]
     if not len(x):
         return []
-    network = checkpoint.build()
+    network = equalized_reference(checkpoint) if equalized else checkpoint.build()
     prepared = prepare(network, checkpoint.input_shape, PORTABLE, _Recorder)
     with torch.no_grad():
         prepared(x)
@@ -47,7 +52,7 @@ def value_noise(data: bytes, checkpoint: Checkpoint, windows: Tensor) -> list[Se
     ]
 
 
-class _Recorder(Observer):
+class _Recorder(ActivationObserver):
     """Records what passes through a value."""
 
     def __init__(self, name: str) -> None:

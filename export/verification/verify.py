@@ -28,7 +28,7 @@ from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import quantize_as_trained
 from train.quantization.hostile_signals import hostile_inputs
-from train.quantization.label_agreement import heard_otherwise
+from train.quantization.label_agreement import hostile_report
 from train.quantization.sensitivity import Sensitivity
 
 Array = npt.NDArray[np.float32]
@@ -130,12 +130,13 @@ def verify(
     run, reference = torch.from_numpy(outputs.run), torch.from_numpy(outputs.reference)
     count = outputs.hostile
     int8 = spec.quantization["scheme"] == "int8"
+    equalized = bool(spec.quantization.get("equalized"))
     return Verification(
         checks,
         measure_quality(run[count:], reference[count:], windows, spec.task),
         tolerance,
         tuple(_hostile(reference[:count], run[:count], checkpoint)),
-        tuple(value_noise(data, checkpoint, windows.log_mels)) if int8 else (),
+        tuple(value_noise(data, checkpoint, windows.log_mels, equalized=equalized)) if int8 else (),
     )
 
 
@@ -211,10 +212,10 @@ def _exported(checkpoint: Checkpoint, spec: ModelSpec) -> nn.Module | None:
 
 def _hostile(reference: Tensor, logits: Tensor, checkpoint: Checkpoint) -> list[str]:
     """A sentence for every hostile signal whose label changes while one of the two networks is sure of it."""
-    wrong, changed = heard_otherwise(reference, logits, checkpoint)
-    unsure = [name for name in changed if name not in wrong]
+    report = hostile_report(reference, logits, checkpoint)
+    unsure = [name for name in report.lost if name not in report.gained]
     return [
-        *(f"hostile signal '{name}': this file is sure of another label" for name in wrong),
+        *(f"hostile signal '{name}': this file is sure of another label" for name in report.gained),
         *(f"hostile signal '{name}': only the float reference is sure of its label" for name in unsure),
     ]
 

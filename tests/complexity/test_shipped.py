@@ -31,12 +31,12 @@ def export(folder, run_room, method, **arguments):
     windows = torch.randn(10, 1, 256, 64)
     quantization = {}
     if method == "qat":
-        from train.quantization.fake_quantize import FakeQuantized
+        from train.quantization.qat.network import QatNetwork
         from train.quantization.quantizer import PORTABLE
 
-        fake = FakeQuantized(network, (1, 1, 256, 64), PORTABLE)
-        fake.begin_with(windows)
-        quantization = fake.learned()
+        qat_network = QatNetwork(network, (1, 1, 256, 64), PORTABLE)
+        qat_network.observe(windows)
+        quantization = qat_network.learned()
     checkpoint = Checkpoint(
         student="cp_mobile",
         arguments=arguments,

@@ -1,4 +1,4 @@
-"""A small student that was really trained, and its model.pt."""
+"""A small student that was really trained, its model.pt and its exported files."""
 
 from __future__ import annotations
 
@@ -8,29 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.spec import FrontEndSpec
+from tests.small_students import make_windows, train_checkpoint
 from train.checkpoints.model_pt import Checkpoint, save
-from train.students import CPMobile
-
-FRONTEND = FrontEndSpec(
-    sample_rate=8000, n_fft=512, win_length=512, hop_length=250,
-    window="hann", window_periodic=True, center=True, pad_mode="reflect",
-    preemphasis=0.97, power=2.0, n_mels=32, f_min=0.0, f_max=4000.0, mel_scale="htk",
-    mel_norm="none", log_offset=1e-5, mean=-4.5, std=5.0,
-)  # fmt: skip
-LABELS = ("low", "middle", "high")
-SHAPE = (1, 1, 32, 32)
-ARGUMENTS = {"n_classes": 3, "base_channels": 16, "channels_multiplier": 1.5, "expansion_rate": 2}
-
-
-def make_windows(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise with one loud band, whose height is the class."""
-    generator = torch.Generator().manual_seed(seed)
-    x = 0.3 * torch.randn(count, *SHAPE[1:], generator=generator) - 0.5
-    targets = torch.arange(count) % 3
-    for row, target in zip(x, targets, strict=True):
-        row[0, 10 * target : 10 * target + 10] += 1.0
-    return x, targets
 
 
 @pytest.fixture(scope="session")
@@ -40,31 +19,7 @@ def windows() -> Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]:
 
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
-    torch.manual_seed(0)
-    network = CPMobile(**ARGUMENTS)
-    for name, parameter in network.named_parameters():
-        if name.endswith("gamma"):
-            torch.nn.init.constant_(parameter, 0.3)  # so that GRN does something
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    for step in range(80):
-        x, targets = make_windows(24, step)
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(x), targets).backward()
-        optimizer.step()
-    x, targets = make_windows(48, 1000)
-    return Checkpoint(
-        student="cp_mobile",
-        arguments=ARGUMENTS,
-        frontend=FRONTEND,
-        labels=LABELS,
-        state_dict=network.state_dict(),
-        temperature=1.5,
-        thresholds={"low": 0.7},
-        provenance={"recipe": "a test"},
-        calibration=x.half(),
-        calibration_targets=targets,
-        calibration_ids=tuple(f"window {i}" for i in range(len(x))),
-    )
+    return train_checkpoint()
 
 
 @pytest.fixture(scope="session")

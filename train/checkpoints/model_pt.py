@@ -19,10 +19,12 @@ from runtime.files import write_beside
 from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.checkpoints.fit_check import misfit
+from train.checkpoints.packed_windows import pack_windows, unpack_windows
 from train.checkpoints.torch_file import read_plain
 
 SCHEMA = 1
 _MAGIC = "tinyscene.model"
+_IDS, _WINDOWS = ("calibration_ids", "verification_ids"), ("calibration", "verification")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Checkpoint:
         thresholds: label to the probability from which it is reported, fitted there too; a label without
             one takes the runtime's default.
         provenance: recipe, data, split, seed, metrics, versions, licence of the data.
-        calibration: log-mels of training windows, float16 [n, 1, n_mels, frames], stratified by class,
-            so that post-training quantization needs nothing but this file; empty when n is 0.
-        calibration_targets: the label index of each of them, int64 [n].
+        calibration: log-mels of training windows, float16 [n, 1, n_mels, frames], stratified by class; INT8
+            chooses the ranges of activations on them. Empty when n is 0. The file stores them in 8 bits.
+        calibration_targets: the label index of each of them, int64 [n]; -1 where it has none.
         calibration_ids: clip id and first sample of each of them.
-        quantization: the result of QAT (scheme, ranges, scales of weights), or an empty dict.
+        verification: log-mels of windows of other clips, in the same form, which INT8 is judged on.
+        verification_targets: the labels of each of them, uint8 [n, classes]; empty without labels.
+        verification_ids: clip id and first sample of each of them.
+        quantization: the result of QAT (scheme, phase, ranges, scales of weights), or an empty dict.
     """
 
     student: str
@@ -61,6 +66,9 @@ class Checkpoint:
     calibration: Tensor = field(default_factory=lambda: torch.empty(0))
     calibration_targets: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     calibration_ids: tuple[str, ...] = ()
+    verification: Tensor = field(default_factory=lambda: torch.empty(0))
+    verification_targets: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    verification_ids: tuple[str, ...] = ()
     quantization: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -118,7 +126,8 @@ def to_values(checkpoint: Checkpoint) -> dict[str, Any]:
         "schema": SCHEMA,
         "frontend": checkpoint.frontend.to_dict(),
         "labels": list(checkpoint.labels),
-        "calibration_ids": list(checkpoint.calibration_ids),
+        **{name: list(getattr(checkpoint, name)) for name in _IDS},
+        **{name: pack_windows(getattr(checkpoint, name)) for name in _WINDOWS},
         "state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.state_dict.items()},
     }
 
@@ -139,9 +148,13 @@ def from_values(values: Any, name: str = "The file") -> Checkpoint:
     fields = {key: value for key, value in values.items() if key not in ("magic", "schema")}
     try:
         fields["frontend"] = FrontEndSpec.from_dict(fields["frontend"])
-        fields |= {key: tuple(fields[key]) for key in ("labels", "calibration_ids")}
+        fields["labels"] = tuple(fields["labels"])
+        fields |= {key: tuple(fields[key]) for key in _IDS if key in fields}  # older files lack some
+        fields |= {key: unpack_windows(fields[key]) for key in _WINDOWS if isinstance(fields.get(key), dict)}
         return Checkpoint(**fields)
-    except (KeyError, TypeError) as error:
+    except ValueError as error:
+        raise ModelFileError(f"{name} is damaged ({error}): copy or train it again.") from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{name} lacks parts of a model.pt ({error}): train it again.") from error
 
 

@@ -33,8 +33,9 @@ from train.cli.argument_parser import Parser
 from train.cli.lightning_errors import as_config_errors
 from train.cli.recipe import check_recipe, link_recipe, portable_values
 from train.data import ClipData
-from train.training.calibration import calibrate, calibration_windows
+from train.quantization.calibration_windows import int8_windows
 from train.training.challenge_output import FileNames, file_names, write_output
+from train.training.confidence import fit_confidence
 from train.training.data_wait import DataWait
 from train.training.evaluation import MAIN_METRIC, clip_means
 from train.training.initial_weights import load_initial_weights
@@ -212,7 +213,10 @@ class TrainCLI(LightningCLI):
         chosen, confidence = self._choose()  # all processes judge together
         if not self.trainer.is_global_zero:
             return
-        windows = calibration_windows(self.datamodule.datasets["train"], self.model.log_mel)
+        datasets = self.datamodule.datasets
+        windows = int8_windows(
+            datasets["train"], datasets.get("val"), self.model.log_mel, self.model.augmentation
+        )
         model = self.model.to_checkpoint(provenance=self._provenance(chosen), **confidence, **windows)
         model_pt.save(model, self.root / "model.pt")
         print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
@@ -235,7 +239,7 @@ class TrainCLI(LightningCLI):
         if self.model.evaluated is None:  # nobody labelled the split
             return chosen, {}
         probabilities, targets = self.model.evaluated
-        return chosen, calibrate(probabilities, targets, self.model.labels, self.model.task)
+        return chosen, fit_confidence(probabilities, targets, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")

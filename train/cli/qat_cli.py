@@ -14,7 +14,7 @@ from runtime.errors import ConfigError
 from train.checkpoints import model_pt
 from train.cli.lightning_cli import TrainCLI
 from train.cli.recipe import is_typed
-from train.quantization.qat import QuantizedClassifier
+from train.quantization.qat.classifier import QuantizedClassifier
 
 _EPOCHS = 8  # the float network is a good start: later epochs change little
 

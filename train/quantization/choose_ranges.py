@@ -1,127 +1,163 @@
-"""Post-training quantization of a model.pt: calibrate once, then choose ranges and round weights."""
+"""Post-training quantization of a model.pt: every observer is tried, and unseen windows decide."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from runtime.errors import ModelFileError
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.conversion import convert
-from train.quantization.hostile_signals import hostile_inputs
-from train.quantization.label_agreement import MAY_DIFFER, heard_otherwise, label_loss
-from train.quantization.observers import FIRST_OBSERVER, OBSERVERS
-from train.quantization.ptq import CALIBRATION_BATCH, calibrate
+from train.quantization.observers import DEFAULT_OBSERVER, OBSERVERS
+from train.quantization.ptq import Calibration, calibrate
+from train.quantization.quality import (
+    Quality,
+    Share,
+    VerificationSet,
+    accuracy_of,
+    agreement_of,
+    logits_of,
+    quality_of,
+    verification_set,
+)
 from train.quantization.quantizer import PORTABLE, Scheme
-from train.quantization.sensitivity import Sensitivity, rank_values
-
-TOLERANCE = 0.01
-
-_MOST_KEPT_FLOAT = 3  # more float layers than that are not worth calling INT8
+from train.quantization.sensitivity import Sensitivity, rank_values, sqnr_db
+from train.quantization.weights.equalization import equalize
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """An INT8 twin and how it was made.
+class Candidate:
+    """The ranges of one observer, measured on the verification windows.
 
     Attributes:
-        network: the twin, a graph that computes logits as the float network does.
+        observer: a key of `train.quantization.observers.OBSERVERS`.
+        sqnr_db: signal to quantization noise ratio of the logits, dB; the largest one decides.
+        agreement: labels that are those of the float reference.
+        accuracy_change: accuracy of INT8 less that of the float reference; None without labels.
+    """
+
+    observer: str
+    sqnr_db: float
+    agreement: Share
+    accuracy_change: float | None
+
+    def __str__(self) -> str:
+        """One line of a table."""
+        change = "" if self.accuracy_change is None else f", accuracy {self.accuracy_change:+.1%}"
+        return f"{self.observer}: {self.sqnr_db:.1f} dB, labels {self.agreement}{change}"
+
+
+@dataclass(frozen=True)
+class Int8Model:
+    """An INT8 model and how it was made.
+
+    Attributes:
+        network: a graph from log-mel to logits.
         scheme: with the values that stay float.
-        how: method, observer, windows, and what was tried, for the file's description.
+        how: method, observer and number of calibration windows, for the file's metadata.
+        candidates: what was tried, in that order; empty for QAT, which leaves no choice.
     """
 
     network: GraphModule
     scheme: Scheme
     how: dict[str, object]
+    candidates: tuple[Candidate, ...] = ()
 
 
-def quantize(checkpoint: Checkpoint, scheme: Scheme = PORTABLE, tolerance: float = TOLERANCE) -> Quantized:
-    """Quantize the student of a model.pt after training, within a tolerated loss.
+def choose_ranges(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> Int8Model:
+    """Quantize the student of a model.pt after training, with the ranges of the best observer.
 
-    The loss is `label_loss` on the calibration windows. Where one observer does not keep to it, or a hostile
-    signal is heard otherwise (INT8 or the float network is sure of its label), the next one is tried; of
-    several that keep to it the one counts that hears the fewest otherwise. Where none does, the values that
-    hurt most are kept float, one after the other.
+    Channels are equalized first. Each observer's ranges then give an INT8 model, with weights rounded by GPTQ
+    and corrected biases; the least error of the logits on the verification windows decides.
 
     Args:
-        checkpoint: must hold calibration windows.
+        checkpoint: must have calibration windows.
         scheme: what varies.
-        tolerance: 0 to 1.
 
     Raises:
-        ModelFileError: where there are no calibration windows, or nothing stays within the tolerance.
+        ModelFileError: where there are no calibration windows.
     """
-    windows = _windows(checkpoint)
-    network = checkpoint.build()
-    hostile = torch.from_numpy(hostile_inputs(checkpoint.frontend, checkpoint.clip_samples))
-    wanted, wanted_of_hostile = _logits(network, windows), _logits(network, hostile)
-    calibration = calibrate(network, windows)
-    tried: list[str] = []
-    usable: list[tuple[int, int, Quantized]] = []  # signals that INT8 is, or float was, sure of otherwise
+    _require_windows(checkpoint)
+    verification = verification_set(checkpoint)
+    reference, network = checkpoint.build(), equalized_reference(checkpoint)
+    calibration = calibrate(network, verification.calibration)
+    expected = logits_of(reference, verification.windows)
+    tried = [
+        _try(network, calibration, observer, scheme, expected, verification, checkpoint)
+        for observer in OBSERVERS
+    ]
+    best, candidate = max(tried, key=lambda one: one[1].sqnr_db)
+    how: dict[str, object] = {
+        "method": "ptq",
+        "observer": candidate.observer,
+        "windows": len(verification.calibration),
+        "equalized": True,
+        "tried": [str(one) for _, one in tried],
+    }
+    return Int8Model(best, scheme, how, tuple(one for _, one in tried))
 
-    def attempt(observer: str, scheme: Scheme) -> None:
-        twin = calibration.twin(network, observer, scheme)
-        loss = label_loss(wanted, _logits(twin, windows), checkpoint)
-        wrong, changed = heard_otherwise(wanted_of_hostile, _logits(twin, hostile), checkpoint)
-        kept = f" with {', '.join(scheme.keep_float)} in float" if scheme.keep_float else ""
-        otherwise = ", ".join(dict.fromkeys(changed + wrong))
-        heard = f" and {otherwise} heard otherwise" if otherwise else ""
-        tried.append(f"{observer}{kept}: {loss:.2%} of labels{heard}")
-        how = {"method": "ptq", "observer": observer, "windows": len(windows), "tried": tried}
-        if loss <= tolerance and len(wrong) <= MAY_DIFFER:
-            usable.append((len(wrong), len(changed), Quantized(twin, scheme, how)))
 
-    for observer in OBSERVERS:
-        attempt(observer, scheme)
-        if usable and usable[-1][:2] == (0, 0):
-            break
-    if not usable:
-        ranked = rank_values(network, windows, calibration.ranges(FIRST_OBSERVER), scheme)
-        for count in range(1, _MOST_KEPT_FLOAT + 1):
-            kept = (*scheme.keep_float, *(row.name for row in ranked[:count]))
-            attempt(FIRST_OBSERVER, replace(scheme, keep_float=kept))
-            if usable:
-                break
-    if not usable:
-        raise ModelFileError(
-            f"INT8 loses more than the tolerated {tolerance:.2%} of labels, or is sure of labels for more "
-            f"than {MAY_DIFFER} hostile signals that float does not give. Tried: {'; '.join(tried)}. Train "
-            "it with `python -m train qat`, raise `--tolerance`, or see `python -m export sensitivity`."
-        )
-    return min(usable, key=lambda found: found[:2])[2]
+def _try(
+    network: nn.Module,
+    calibration: Calibration,
+    observer: str,
+    scheme: Scheme,
+    expected: Tensor,
+    verification: VerificationSet,
+    checkpoint: Checkpoint,
+) -> tuple[GraphModule, Candidate]:
+    int8_model = calibration.int8_model(network, observer, scheme)
+    actual = logits_of(int8_model, verification.windows)
+    before, after = (accuracy_of(logits, verification.targets, checkpoint) for logits in (expected, actual))
+    return int8_model, Candidate(
+        observer,
+        sqnr_db(expected, actual),
+        agreement_of(expected, actual, checkpoint),
+        after.value - before.value if before is not None and after is not None else None,
+    )
+
+
+def equalized_reference(checkpoint: Checkpoint) -> nn.Module:
+    """The float reference with equalized channels, value by value what `choose_ranges` quantizes."""
+    windows = verification_set(checkpoint).calibration
+    return equalize(checkpoint.build(), checkpoint.input_shape, windows)
+
+
+def quality(result: Int8Model, checkpoint: Checkpoint) -> Quality:
+    """Agreement and accuracy of an INT8 model on windows that it was not calibrated on, with their counts.
+
+    Raises:
+        ModelFileError: where the checkpoint has no windows.
+    """
+    _require_windows(checkpoint)
+    return quality_of(result.network, checkpoint)
 
 
 def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sensitivity]:
     """Every value that INT8 would quantize, the most sensitive first.
 
     Raises:
-        ModelFileError: where the checkpoint holds no calibration windows.
+        ModelFileError: where the checkpoint has no calibration windows.
     """
-    windows, network = _windows(checkpoint), checkpoint.build()
-    ranges = calibrate(network, windows).ranges(FIRST_OBSERVER)
-    return rank_values(network, windows, ranges, scheme)
+    _require_windows(checkpoint)
+    verification = verification_set(checkpoint)
+    network = equalized_reference(checkpoint)
+    ranges = calibrate(network, verification.calibration).ranges(DEFAULT_OBSERVER)
+    return rank_values(network, verification.windows, ranges, scheme)
 
 
-def _windows(checkpoint: Checkpoint) -> Tensor:
-    if not len(checkpoint.calibration):
+def _require_windows(checkpoint: Checkpoint) -> None:
+    if len(checkpoint.calibration) < 2:
         raise ModelFileError(
-            "The model.pt holds no calibration windows, which INT8 needs: "
+            "The model.pt has no calibration windows, which INT8 needs: "
             "train it with this release, or export it with `--quantize none`."
         )
-    return checkpoint.calibration
 
 
-def _logits(network: nn.Module, windows: Tensor) -> Tensor:
-    """Those of each window, float32 [n, classes]."""
-    with torch.no_grad():
-        return torch.cat([network(batch.float()) for batch in windows.split(CALIBRATION_BATCH)])
-
-
-def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
-    """The INT8 twin of a student that quantization-aware training has prepared: nothing is left to choose.
+def quantize_as_trained(checkpoint: Checkpoint) -> Int8Model:
+    """The INT8 model of a student that comes from quantization-aware training: nothing is left to choose.
 
     Raises:
         ModelFileError: where the checkpoint does not come from QAT.
@@ -136,12 +172,12 @@ def quantize_as_trained(checkpoint: Checkpoint) -> Quantized:
     scheme = Scheme((low, high), tuple(learned["keep_float"]))
     ranges = {name: (low, high) for name, (low, high) in learned["ranges"].items()}
     try:
-        twin = convert(
+        network = convert(
             checkpoint.build(), checkpoint.input_shape, ranges, scheme, scales=learned.get("scales")
         )
     except KeyError as error:
         raise ModelFileError(
-            f"The model.pt comes from QAT of another release, which knew no range of {error}: run "
+            f"The model.pt comes from QAT of another release, which has no range of {error}: run "
             "`python -m train qat` again."
         ) from error
-    return Quantized(twin, scheme, {"method": "qat"})
+    return Int8Model(network, scheme, {"method": "qat"})

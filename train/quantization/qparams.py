@@ -1,12 +1,12 @@
-"""Scales and zero points of INT8, chosen so that every arithmetic rounds alike.
+"""Scales and zero points of INT8, chosen so that integer and float32 arithmetic round alike.
 
 An integer kernel requantizes a sum of products by one multiplication. torch, and ONNX Runtime without
 optimizations, compute the same sum in float32 and divide it by the step. Near a tie, halfway between two
-steps, they round apart: a few sums in a million, which the layers to come spread. So wherever a result is
-requantized the ratio of the scales is a fraction with an odd denominator d: what comes out of an operation
-on integers is a multiple of 1/d, never nearer to a tie than 1/2d, and d is small enough that no error of
-float32 bridges that. What float arithmetic makes, the input among it, has a power of two as its scale:
-dividing by that is as exact as multiplying by its inverse.
+steps, the two can round differently: a few sums in a million, which later layers amplify. So wherever a
+result is requantized, the ratio of the scales is a fraction with an odd denominator d. The result of an
+operation on integers is then a multiple of 1/d, at least 1/2d away from every tie, and d is small enough that
+the error of float32 is below that distance. The input, and every value that float arithmetic computes, has a
+power of two as its scale: division by it is as exact as multiplication by its inverse.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 Range = tuple[float, float]
 
-SUM_PARTS = 127  # denominator of sums: one for all operands, for the sum is a multiple of 1/d only then
+SUM_PARTS = 127  # denominator of sums: the same for all operands, or the sum is no multiple of 1/d
 
 _LEVELS = 255
 _DENOMINATOR = 1023  # the greatest, except for ratios below 1/1023
 _LEAST_SCALE = 1e-8
-_WEIGHT_FLOOR = 1e-4  # of the largest scale: a channel this much smaller is a constant to the others
+_WEIGHT_FLOOR = 1e-4  # of the largest scale: a channel so much smaller is as good as constant
 
 
 def activation_parameters(value_range: Range, scale: float | None = None) -> tuple[float, int]:
@@ -31,7 +31,7 @@ def activation_parameters(value_range: Range, scale: float | None = None) -> tup
 
     Args:
         value_range: the least and the greatest value.
-        scale: one that was chosen already; then the range only gives the zero point.
+        scale: one that was chosen before; then the range gives the zero point only.
 
     Raises:
         ValueError: where the range is not finite.
@@ -39,7 +39,7 @@ def activation_parameters(value_range: Range, scale: float | None = None) -> tup
     low, high = min(value_range[0], 0.0), max(value_range[1], 0.0)
     if not (abs(low) < float("inf") and abs(high) < float("inf")):
         raise ValueError(f"the range {value_range} is not finite")
-    # float32, because that is what the graph will hold
+    # float32 is the type of scales in the graph
     scale = float(torch.tensor(scale or max((high - low) / _LEVELS, _LEAST_SCALE), dtype=torch.float32))
     return scale, min(_LEVELS, max(0, round(-low / scale)))
 
@@ -50,8 +50,8 @@ def weight_scales(weight: Tensor, weight_range: tuple[int, int], step: float | N
     Args:
         weight: of a layer, batch norm folded into it.
         weight_range: least and greatest integer.
-        step: scale of the layer's output over that of its input, where both are chosen: no sum of the
-            layer comes near a tie then.
+        step: scale of the layer's output over that of its input, where both are chosen; then no sum of the
+            layer lies near a tie.
     """
     scales = weight.detach().abs().flatten(1).amax(1) / weight_range[1]
     scales = torch.maximum(scales, scales.max() * _WEIGHT_FLOOR).clamp(min=1e-12)
@@ -70,10 +70,10 @@ def off_ties(ratio: Tensor) -> Tensor:
 
 
 def whole_parts(ratio: float) -> float:
-    """The least whole number of parts, of which a sum's scale has `SUM_PARTS`, that is at least a ratio."""
+    """The least multiple of 1/`SUM_PARTS` that is at least a ratio."""
     return math.ceil(ratio * SUM_PARTS) / SUM_PARTS
 
 
 def power_of_two(scale: float) -> float:
-    """The least power of two that cuts no more than a sixteenth off the range that a scale stands for."""
+    """The least power of two that clips at most a sixteenth of the range of a scale."""
     return float(2.0 ** math.ceil(math.log2(scale * 15 / 16)))

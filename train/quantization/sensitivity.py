@@ -1,4 +1,4 @@
-"""Which values INT8 hurts: each one quantized alone, and the noise that this makes in the logits."""
+"""The sensitivity of each value to INT8: it is quantized alone, and the noise in the logits is measured."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from train.quantization.conversion import Ranges, prepare
-from train.quantization.fake_quantize import FakeActivation, FakeWeight
+from train.quantization.qat.fake_quantize import FakeActivation, FakeWeight
 from train.quantization.quantizer import Scheme
 
 _WINDOWS = 32
-_SILENT = 99.0  # dB; what makes no difference at all
+_NOISELESS = 99.0  # dB; where there is no difference at all
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What quantizing one value, and the weight that makes it, does to the logits.
+    """The effect on the logits of quantizing one value and the weight of the layer that computes it.
 
     Attributes:
         name: of the value, for ``--keep-float``.
@@ -30,7 +30,7 @@ class Sensitivity:
 
 
 def rank_values(network: nn.Module, windows: Tensor, ranges: Ranges, scheme: Scheme) -> list[Sensitivity]:
-    """Every value that the scheme makes integer, the most sensitive first.
+    """Every value that the scheme quantizes, the most sensitive first.
 
     Args:
         network: in eval mode.
@@ -44,24 +44,25 @@ def rank_values(network: nn.Module, windows: Tensor, ranges: Ranges, scheme: Sch
     weights = {m.name: m for m in prepared.modules() if isinstance(m, FakeWeight)}
     for name, value in values.items():
         value.set_range(ranges[name])
-    everything = [*values.values(), *weights.values()]
-    for quantizer in everything:
-        quantizer.switch(observe=False, quantize=False)
+        value.observer_enabled = False
+    quantizers: list[FakeActivation | FakeWeight] = [*values.values(), *weights.values()]
+    for quantizer in quantizers:
+        quantizer.fake_quant_enabled = False
+    found = []
     with torch.no_grad():
-        wanted = prepared(x)
-        rows = []
-        for name, value in values.items():
-            alone = [value, *([weights[name]] if name in weights else [])]
+        expected = prepared(x)
+        for name in values:
+            alone = [quantizer for quantizer in quantizers if quantizer.name == name]
             for quantizer in alone:
-                quantizer.switch(observe=False, quantize=True)
-            rows.append(Sensitivity(name, sqnr_db(wanted, prepared(x))))
+                quantizer.fake_quant_enabled = True
+            found.append(Sensitivity(name, sqnr_db(expected, prepared(x))))
             for quantizer in alone:
-                quantizer.switch(observe=False, quantize=False)
-    return sorted(rows, key=lambda row: row.sqnr_db)
+                quantizer.fake_quant_enabled = False
+    return sorted(found, key=lambda one: one.sqnr_db)
 
 
-def sqnr_db(wanted: Tensor, got: Tensor) -> float:
+def sqnr_db(expected: Tensor, actual: Tensor) -> float:
     """Signal to quantization noise ratio, dB."""
-    noise = float((got - wanted).double().square().mean())
-    signal = float(wanted.double().square().mean())
-    return min(_SILENT, 10 * math.log10(signal / noise)) if noise and signal else _SILENT
+    noise = float((actual - expected).double().square().mean())
+    signal = float(expected.double().square().mean())
+    return min(_NOISELESS, 10 * math.log10(signal / noise)) if noise and signal else _NOISELESS

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from runtime.errors import DataError
 from train.data import Clip
-from train.training.calibration import HIGHEST, LOWEST, calibrate, fit_temperature, fit_thresholds
+from train.training.confidence import HIGHEST, LOWEST, fit_confidence, fit_temperature, fit_thresholds
 from train.training.evaluation import calibration_error, evaluate
 
 
@@ -73,7 +73,7 @@ def test_thresholds_are_of_calibrated_confidence():
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     target = (honest.cumsum(1) > rng.random((len(honest), 1))).argmax(1)
     sure = np.exp(3 * logits) / np.exp(3 * logits).sum(1, keepdims=True)
-    plain, undone = (calibrate(p, np.eye(3)[target], ["a", "b", "c"]) for p in (honest, sure))
+    plain, undone = (fit_confidence(p, np.eye(3)[target], ["a", "b", "c"]) for p in (honest, sure))
     assert undone["temperature"] == pytest.approx(3 * plain["temperature"], rel=0.01)
     assert undone["thresholds"] == pytest.approx(plain["thresholds"], abs=0.01)
     assert all(0.6 < threshold < 0.95 for threshold in plain["thresholds"].values())

@@ -20,7 +20,7 @@ from train.checkpoints import model_pt
 from train.cli.main import main
 from train.data import ClipData, Synthetic
 from train.log_mel import LogMel
-from train.training.calibration import calibrate
+from train.training.confidence import fit_confidence
 
 EVERYTHING = """
 trainer:
@@ -55,11 +55,11 @@ def run(tmp_path_factory) -> Path:
 
     def record(probabilities, *rest):
         np.save(root / "evaluated.npy", probabilities)
-        return calibrate(probabilities, *rest)
+        return fit_confidence(probabilities, *rest)
 
     (root / "recipe.yaml").write_text(EVERYTHING.replace("ROOT", str(root)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.cli.lightning_cli.calibrate", record)
+        patch.setattr("train.cli.lightning_cli.fit_confidence", record)
         fit(root, patch, "--config", str(root / "recipe.yaml"), "--data.batch_size=10")
     return root
 

@@ -1,8 +1,8 @@
-"""Weights rounded so that a layer's output errs least, not each weight by itself.
+"""Weights rounded so that the error of a layer's output is least, not that of each weight by itself.
 
-GPTQ (Frantar et al., arXiv 2210.17323): column after column is rounded, and the columns to come make up
-for the error, as far as the inputs of calibration are correlated. On CP-Mobile it takes the noise of
-weights in [-64, 63] from 26 dB to 34 dB below the logits, so that 8 bits would bring nothing more.
+GPTQ (Frantar et al., arXiv 2210.17323): columns are rounded one after the other, and the columns that follow
+compensate the error, as far as the inputs of calibration are correlated. On CP-Mobile this lowers the noise
+of weights in [-64, 63] from -26 dB to -34 dB relative to the logits, so that 8 bits would bring nothing more.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from train.quantization.conversion import layers
-from train.quantization.quantizer import aten
+from train.quantization.graph.value_names import arguments_of, aten, layers
 
-_DAMPING = 0.01  # of the mean second moment, the paper's value: inputs that never vary stay solvable
+_DAMPING = 0.01  # of the mean second moment, as in the paper: inputs that never vary stay solvable
 
 
 class MomentObserver(Interpreter):
-    """Runs a graph and sums up the second moments of what the weights of every layer see.
+    """Runs a graph and sums the second moments of the inputs of every layer.
 
     Args:
         model: a prepared graph, see `train.quantization.conversion.prepare`.
@@ -36,28 +35,29 @@ class MomentObserver(Interpreter):
         self.moments: dict[str, Tensor] = {}
 
     def run_node(self, n: Node) -> Any:
-        """Run a node; where it is a layer, look at its inputs first."""
+        """Run a node; for a layer, add the second moments of its inputs first."""
         if n in self._names:
-            patches = _patches(n, self.env[n.args[0]], self.env[n.args[1]])
+            inputs, weight = (self.env[node] for node in n.all_input_nodes[:2])
+            patches = _patches(n, inputs, weight)
             moment = torch.einsum("gkp,glp->gkl", patches, patches).double()
             self.moments[self._names[n]] = self.moments.get(self._names[n], 0) + moment
         return super().run_node(n)
 
 
 def _patches(node: Node, x: Tensor, weight: Tensor) -> Tensor:
-    """What each output of a layer is computed from: [groups, inputs, patches]."""
+    """The inputs of each output of a layer: [groups, inputs, patches]."""
     if node.target is aten.linear.default:
         return x.reshape(1, -1, x.shape[-1]).transpose(1, 2)
-    stride, padding, dilation, groups = (
-        *node.args[3:],
-        *([1, 1], [0, 0], [1, 1], 1)[max(0, len(node.args) - 3) :],
-    )
-    patches = F.unfold(x, weight.shape[2:], dilation=dilation, padding=padding, stride=stride)
-    return patches.unflatten(1, (groups, -1)).transpose(0, 1).transpose(1, 2).flatten(2)
+    given = arguments_of(node)[3:]
+    defaults: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], 1)
+    stride, padding, dilation, groups = (*given, *defaults[len(given) :])
+    patches = F.unfold(x, tuple(weight.shape[2:]), dilation=dilation, padding=padding, stride=stride)
+    batch, inputs, places = patches.shape
+    return patches.reshape(batch, groups, inputs // groups, places).permute(1, 2, 0, 3).flatten(2)
 
 
 def round_weight(weight: Tensor, scales: Tensor, moments: Tensor, weight_range: tuple[int, int]) -> Tensor:
-    """Round the weight of a layer to the grid of its scales.
+    """Round the weight of a layer to multiples of its scales.
 
     Args:
         weight: [out_channels, ...], batch norm folded into it.

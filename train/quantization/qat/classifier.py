@@ -1,4 +1,4 @@
-"""Quantization-aware training: ``python -m train qat --config RECIPE --checkpoint model.pt``."""
+"""The training loop of quantization-aware training: ``python -m train qat``."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from runtime.errors import ConfigError
 from train.checkpoints.model_pt import Checkpoint, load
 from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
-from train.quantization.fake_quantize import FakeQuantized
+from train.quantization.calibration_windows import int8_windows
 from train.quantization.ptq import calibrate
+from train.quantization.qat.freeze import freeze
+from train.quantization.qat.network import QatNetwork
+from train.quantization.qat.phases import QatPhase, phase_of_epoch
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
-from train.training.calibration import calibration_windows
 from train.training.lightning_module import Classifier
 from train.training.views import View
 
 
 class QuantizedClassifier(Classifier):
-    """Goes on training the student of a model.pt with INT8's rounding in its way (Jacob et al., CVPR 2018).
+    """Continues the training of a model.pt's student with the rounding of INT8 (Jacob et al., CVPR 2018).
 
-    The float network that it starts from teaches it (Mishra & Marr, "Apprentice", ICLR 2018, scheme C). Once
-    ranges, batch norm and grids stand still, from the start by default, it begins with the integers that
-    post-training quantization would give.
+    The float network that it starts from is its teacher (Mishra & Marr, "Apprentice", ICLR 2018, scheme C).
+    In the frozen phase, by default from the first epoch on, it starts from the integers that post-training
+    quantization would give.
 
     Args:
         checkpoint: the model.pt to start from, of the same student and labels.
-        float_weight: share of the loss that asks for the answers of that float network to the same view; the
-            rest is the recipe's own loss, on labels and teachers. Null is 1, or half where the recipe has
-            teachers: they go on teaching.
-        frozen_share: last part of the training, above 0, in which batch norm, ranges and grids stand still.
-            It begins with the ranges and the rounding of post-training quantization.
+        float_weight: share of the loss that is the distance from the float network's logits for the same
+            view; the rest is the recipe's own loss, on labels and teachers. Null is 1, or 0.5 where the
+            recipe has teachers.
+        frozen_share: last part of the training, above 0, that is trained frozen, see
+            `train.quantization.qat.phases.QatPhase`.
         weight_range: a key of `train.quantization.quantizer.WEIGHT_RANGES`.
-        lr_scale: of the recipe's learning rate, which was for weights that begin at random.
+        lr_scale: factor of the recipe's learning rate, which was for weights that start at random.
         training: arguments of `Classifier`.
     """
 
@@ -69,42 +71,44 @@ class QuantizedClassifier(Classifier):
         self.float_student = start.build().requires_grad_(False)
         self.student.load_state_dict(self.float_student.state_dict())
         self.float_weight, self.frozen_share = float_weight, frozen_share
-        self.fake = FakeQuantized(self.student, start.input_shape, Scheme(WEIGHT_RANGES[weight_range]))
+        scheme = Scheme(WEIGHT_RANGES[weight_range])
+        self.qat_network = QatNetwork(self.student, start.input_shape, scheme)
         self._calibration = start.calibration
         if len(self._calibration):  # an imported model.pt has none
-            self.fake.begin_with(self._calibration)
-        self._beside_float: list[Tensor] = []
+            self.qat_network.observe(self._calibration)
+        self._float_results: list[Tensor] = []  # of windows: whether float is correct, whether INT8 agrees
 
     def calibrate_on(self, dataset: ClipWindows) -> None:
         """Choose ranges on windows of the training split, where the model.pt carries no windows."""
         if not len(self._calibration):
-            self._calibration = calibration_windows(dataset, self.log_mel)["calibration"]
-            self.fake.begin_with(self._calibration)
+            windows = int8_windows(dataset, None, self.log_mel, self.augmentation)
+            self._calibration = windows["calibration"]
+            self.qat_network.observe(self._calibration)
 
     def _network(self, log_mel: Tensor) -> Tensor:
-        return self.fake(log_mel)
+        logits: Tensor = self.qat_network(log_mel)
+        return logits
 
     def on_train_epoch_start(self) -> None:
-        """Freeze batch norm, ranges and grids for the last part."""
+        """Freeze ranges, batch norm and scales of weights where the last part of the training begins."""
         self.float_student.eval()
-        epochs = self.trainer.max_epochs or 1
-        first = min(round(epochs * (1 - self.frozen_share)), epochs - 1)  # at least the last one
-        if self.current_epoch >= first and not self.fake.frozen:
+        phase = phase_of_epoch(self.current_epoch, self.trainer.max_epochs or 1, self.frozen_share)
+        if phase is QatPhase.FROZEN and self.qat_network.phase is not QatPhase.FROZEN:
             network = self.to_checkpoint().build()  # on the CPU, wherever the training runs
-            self.fake.freeze(calibrate(network, self._calibration))
-        self.fake.train()
+            freeze(self.qat_network, calibrate(network, self._calibration))
+        self.qat_network.train()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step, but keep still what is frozen."""
-        super().optimizer_step(*args, **kwargs)
-        self.fake.after_step()
+        """Take a step that leaves unchanged what is frozen."""
+        with self.qat_network.fixed_norm_scales():
+            super().optimizer_step(*args, **kwargs)
 
     def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
-        """How far the answers are from the float network's, and what the recipe asks for."""
-        wanted = soften(self.float_student(view.log_mel), 1.0, self.task)
+        """The distance from the float network's logits, and the recipe's own loss."""
+        expected = soften(self.float_student(view.log_mel), 1.0, self.task)
         distance = soft_cross_entropy if self.task == "single_label" else binary_distillation
-        on_float = distance(logits, wanted)
-        self._log_step(len(logits), loss_float=on_float, float_agreement=agreement(logits, wanted))
+        on_float = distance(logits, expected)
+        self._log_step(len(logits), loss_float=on_float, float_agreement=agreement(logits, expected))
         if self.float_weight == 1:
             return on_float
         return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, view, logits)
@@ -112,9 +116,9 @@ class QuantizedClassifier(Classifier):
     def evaluation_step(self, batch: Batch, log_mel: Tensor) -> Tensor:
         """As in `Classifier`, and the same windows through the float network that it started from."""
         logits = super().evaluation_step(batch, log_mel)
-        answers = self.float_student(log_mel).argmax(dim=1)
-        right, agrees = answers == batch.target.argmax(dim=1), answers == logits.argmax(dim=1)
-        self._beside_float.append(torch.stack([right, agrees])[:, batch.labelled > 0])
+        labels = self.float_student(log_mel).argmax(dim=1)
+        correct, same = labels == batch.target.argmax(dim=1), labels == logits.argmax(dim=1)
+        self._float_results.append(torch.stack([correct, same])[:, batch.labelled > 0])
         return logits
 
     def on_validation_epoch_end(self) -> None:
@@ -128,14 +132,15 @@ class QuantizedClassifier(Classifier):
         self._log_float("test")
 
     def _log_float(self, split: str) -> None:
-        right, agrees = torch.cat(self._beside_float, dim=1).float()
-        self._beside_float.clear()
-        if len(right) and self.task == "single_label":
-            self.log(f"{split}/float_window_accuracy", right.mean(), prog_bar=True)
-            self.log(f"{split}/float_agreement", agrees.mean())
+        correct, same = torch.cat(self._float_results, dim=1).float()
+        self._float_results.clear()
+        if len(correct) and self.task == "single_label":
+            self.log(f"{split}/float_window_accuracy", correct.mean(), prog_bar=True)
+            self.log(f"{split}/float_agreement", same.mean())
 
     def to_checkpoint(self, **fields: Any) -> Checkpoint:
-        """The student with the weights that INT8 computes with, and what else INT8 learned."""
-        self.fake.copy_statistics_to(self.student)
-        made = super().to_checkpoint(quantization=self.fake.learned(), **fields)
-        return dataclasses.replace(made, state_dict={**made.state_dict, **self.fake.rounded_weights()})
+        """The student with the weights that INT8 computes with, and the ranges and scales of INT8."""
+        self.qat_network.copy_statistics_to(self.student)
+        checkpoint = super().to_checkpoint(quantization=self.qat_network.learned(), **fields)
+        weights = {**checkpoint.state_dict, **self.qat_network.rounded_weights()}
+        return dataclasses.replace(checkpoint, state_dict=weights)

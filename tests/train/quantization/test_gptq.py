@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.quantization.gptq import round_weight
 from train.quantization.qparams import weight_scales
 from train.quantization.quantizer import WEIGHT_RANGES
+from train.quantization.weights.gptq import round_weight
 
 
 @pytest.mark.parametrize("name", WEIGHT_RANGES)
@@ -48,7 +48,7 @@ def test_scales_stay_usable_for_a_channel_of_zeros() -> None:
 
 def test_strided_average_pool_is_the_convolution_that_replaces_it() -> None:
     from train.quantization.conversion import capture
-    from train.quantization.quantizer import replace_average_pools
+    from train.quantization.graph.rewriting import replace_average_pools
 
     pool = torch.nn.AvgPool2d(3, (2, 1), padding=1)
     graph = replace_average_pools(capture(pool.eval(), (1, 4, 8, 8)))

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from runtime.errors import ModelFileError
-from train.quantization.observers import OBSERVERS, RangeObserver, mse, percentile
+from train.quantization.observers import OBSERVERS, HistogramObserver, mse, percentile
 from train.quantization.qparams import activation_parameters
 
 
-def _observe(values: torch.Tensor, batches: int) -> RangeObserver:
-    observer = RangeObserver("value")
+def _observe(values: torch.Tensor, batches: int) -> HistogramObserver:
+    observer = HistogramObserver("value")
     for batch in values.chunk(batches):
         observer(batch)
     return observer
@@ -36,7 +36,7 @@ def test_memory_does_not_grow_with_the_data(values: torch.Tensor) -> None:
 
 
 def test_counts_survive_a_growing_range() -> None:
-    observer = RangeObserver("value")
+    observer = HistogramObserver("value")
     small, large = torch.linspace(-0.9, 0.9, 1000), torch.tensor([1000.0])
     observer(small)
     observer(large)
@@ -72,4 +72,4 @@ def test_zero_is_exact_in_every_range() -> None:
 
 def test_numbers_that_are_not_finite_are_refused_by_name() -> None:
     with pytest.raises(ModelFileError, match=r"block\.3"):
-        RangeObserver("block.3")(torch.tensor([1.0, float("nan")]))
+        HistogramObserver("block.3")(torch.tensor([1.0, float("nan")]))

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.checkpoints import model_pt
 from train.quantization.choose_ranges import quantize_as_trained
-from train.quantization.qat import QuantizedClassifier
+from train.quantization.qat.classifier import QuantizedClassifier
 
 QAT = [*TINY, "--epochs=3"]
 
