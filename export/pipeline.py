@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import onnx
+import torch
 from torch import nn
 
 from export.float16 import store_as_float16
@@ -86,6 +87,8 @@ def export_model(
         TinysceneError: where the file cannot be written.
     """
     network = checkpoint.build()
+    if windows is not None:
+        checkpoint = _with_windows(checkpoint, windows)
     graph = _graph(checkpoint, network, method, scheme)
     provenance = _calibration_ids(checkpoint) if method == "ptq" else {}
     spec = make_spec(graph.model.SerializeToString(), checkpoint, network, graph.quantization, provenance)
@@ -103,6 +106,12 @@ def export_model(
     except _NotVerifiedError:
         pass
     return Exported(verification, size, graph.quantization)
+
+
+def _with_windows(checkpoint: Checkpoint, windows: VerificationWindows) -> Checkpoint:
+    """A checkpoint that chooses its ranges by other verification windows than its own."""
+    targets = torch.empty(0) if windows.targets is None else windows.targets.to(torch.uint8)
+    return replace(checkpoint, verification=windows.log_mels, verification_targets=targets)
 
 
 def _graph(checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme) -> _Graph:
