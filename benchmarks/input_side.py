@@ -39,11 +39,11 @@ from benchmarks.runtime_cost import machine, spread
 from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
+from train.augmentation.config import Augmentation
+from train.augmentation.random_draws import generator_for
 from train.data import Batch, ClipData, Folder, Packed
 from train.data.packing import pack
 from train.log_mel import LogMel
-from train.training.augmentation import Augmentation
-from train.training.random_draws import generator_for
 
 RESULT = Path(__file__).parent / "results" / "input_side.json"
 FILE_RATE, CLASSES, BATCH, EPOCHS = 44_100, 10, 64, 50  # the rate of TAU's and ESC-50's files

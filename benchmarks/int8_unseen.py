@@ -26,6 +26,8 @@ from export.onnx_graph import to_onnx
 from runtime.entry_point import EXIT_OK, run
 from runtime.files import write_beside
 from runtime.model.session import run_optimized
+from train.augmentation.capture import Capture
+from train.augmentation.config import Augmentation
 from train.checkpoints.model_pt import Checkpoint, load
 from train.data import ClipData
 from train.data.corpus import SPLITS
@@ -37,8 +39,6 @@ from train.quantization.ptq import calibrate
 from train.quantization.quality import Share, logits_of, verification_set
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
 from train.quantization.sensitivity import rank_values, sqnr_db
-from train.training.augmentation import Augmentation
-from train.training.capture import Capture
 
 _MOST_WINDOWS = 500  # of a split, evenly spread
 _BATCH = 50

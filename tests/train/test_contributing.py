@@ -13,10 +13,10 @@ import torch
 from runtime import spec
 from tests.conftest import ROOT
 from train import networks
+from train.augmentation import waveform
+from train.augmentation.random_draws import generator_for
 from train.checkpoints import model_pt
 from train.cli.main import main
-from train.training import waveform_augmentation
-from train.training.random_draws import generator_for
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_student_a_corpus_and_a_front_end_train(examples, tmp_path, monkeypatc
 
 
 def test_an_augmentation_follows_its_generator(examples):
-    exec(examples[3], namespace := {**vars(waveform_augmentation)})
+    exec(examples[3], namespace := {**vars(waveform)})
     waves = torch.ones(1000, 2)
     one, same = (namespace["flip"](waves, 0.3, generator_for(7)) for _ in range(2))
     assert torch.equal(one, same) and set(one.unique().tolist()) == {-1, 1}

@@ -14,7 +14,7 @@ from runtime.audio.samples import as_float, to_int16
 from runtime.spec import FrontEndSpec, ModelSpec
 from runtime.streaming.framing import Framer
 from train.data.corpus import Clip, read_audio
-from train.data.data_module import ClipWindows
+from train.data.windows import BatchIndices, ClipWindows
 from train.log_mel import LogMel
 
 SPEC = ModelSpec(labels=("a", "b"), frontend=FrontEndSpec.preset("cp_mel"))
@@ -40,7 +40,7 @@ def training_log_mels(path: Path) -> torch.Tensor:
     """The log-mels [windows, mels, frames] of the batch that the data module cuts from a file."""
     clip = Clip("a", (0,), "a")
     windows = ClipWindows([clip], [read_audio(path, RATE)], SPEC.clip_samples, 2)
-    return LogMel(SPEC.frontend)(windows[list(range(len(windows)))].waveform)[:, 0]
+    return LogMel(SPEC.frontend)(windows[BatchIndices(0, list(range(len(windows))))].waveform)[:, 0]
 
 
 def sound(rate: int, channels: int) -> np.ndarray:

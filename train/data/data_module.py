@@ -109,7 +109,8 @@ class ClipData(lightning.LightningDataModule):
         self.sample_rate, self.clip_s = sample_rate, clip_s
         self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
-        self.views: int | None = None
+        self._views: int | None = None
+        self._train_batches: EpochBatches | None = None
         self._loading: dict[str, Any] = {
             "num_workers": num_workers,
             "pin_memory": pin_memory,
@@ -187,7 +188,20 @@ class ClipData(lightning.LightningDataModule):
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
         dataset = self.datasets["train"]
         batches = EpochBatches(dataset, self.batch_size, *self._shard, views=self.views)
+        self._train_batches = batches
         return EpochLoader(dataset, batch_size=None, sampler=batches, collate_fn=_as_it_is, **self._loading)
+
+    @property
+    def views(self) -> int | None:
+        """Number of different epochs; see the class."""
+        return self._views
+
+    @views.setter
+    def views(self, views: int | None) -> None:
+        # Lightning may have made the training loader already, to count the steps for the optimizer
+        self._views = views
+        if self._train_batches is not None:
+            self._train_batches.views = views
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """In order, or nothing where the corpus has no validation split."""

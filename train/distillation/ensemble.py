@@ -11,12 +11,12 @@ from torch import Tensor
 
 from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec, Task
+from train.augmentation.views import View
 from train.data import Batch, ClipWindows
 from train.distillation.config import Distillation
 from train.distillation.logit_store import UNAUGMENTED, Ints, Store
 from train.distillation.losses import similarity_matching
 from train.distillation.teachers import Teacher, check_labels, find_teacher, teacher_input
-from train.training.views import View
 
 
 class TeacherEnsemble:
@@ -28,7 +28,7 @@ class TeacherEnsemble:
         task: of the student.
         spec: the student's front end.
         train: the training split; None where the ensemble only evaluates.
-        view_key: what the student's views depend on, as JSON values (`train.training.views.view_key`).
+        view_key: what the student's views depend on, as JSON values (`train.augmentation.views.view_key`).
         window: samples of the student's window.
         device: where teachers run that are not stores.
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from runtime.errors import ConfigError
 from runtime.spec import Task
+from train.augmentation.views import View
 from train.data import Batch
 from train.distillation.ensemble import TeacherEnsemble
 from train.distillation.losses import agreement
-from train.training.views import View
 
 
 class Objective(NamedTuple):

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import write_beside
+from train.augmentation.views import View
 from train.cli.argument_parser import Parser
 from train.cli.recipe import link_recipe
 from train.data import Batch, ClipData, ClipWindows
@@ -38,7 +39,6 @@ from train.distillation.logit_store import UNAUGMENTED, Header, Rows
 from train.distillation.teachers import Half, Teacher, check_labels, find_teacher, teacher_input
 from train.partial_results import PartialResults
 from train.training.lightning_module import Classifier
-from train.training.views import View
 
 _PART = 16  # batches a part; a killed process loses at most one part
 

@@ -16,12 +16,12 @@ from runtime.audio import resample as resampling
 from runtime.errors import ConfigError, TinysceneError
 from runtime.model.session import Session
 from runtime.spec import FrontEndSpec, Task
+from train.augmentation.views import Mixing, View
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
 from train.distillation.features import FeatureHook
 from train.distillation.probabilities import looks_like_probabilities
 from train.log_mel import LogMel
-from train.training.views import Mixing, View
 
 Half = Literal["scene", "capture"]
 

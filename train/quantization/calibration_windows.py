@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from train.augmentation.config import Augmentation
+from train.augmentation.random_draws import generator_for
+from train.augmentation.spectrum import freq_mixstyle
 from train.checkpoints.packed_windows import packed_bytes, to_8_bits
 from train.data.hold_out import hold_out
 from train.data.windows import ClipWindows
 from train.log_mel import LogMel
-from train.training.augmentation import Augmentation
-from train.training.random_draws import generator_for
-from train.training.spectrum_augmentation import freq_mixstyle
 
 CALIBRATION_COUNT = 512
 VERIFICATION_COUNT = 256

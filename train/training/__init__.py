@@ -1,1 +1,1 @@
-"""The training loop: Lightning module, augmentation, schedule, evaluation and report."""
+"""The training loop: Lightning module, schedule, evaluation, report and callbacks."""

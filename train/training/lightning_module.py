@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import networks
+from train.augmentation.config import Augmentation
+from train.augmentation.random_draws import generator_for
+from train.augmentation.view_key import view_key
+from train.augmentation.views import View
 from train.checkpoints import model_pt
 from train.data import Batch, ClipWindows
 from train.distillation.config import Distillation
@@ -21,13 +25,9 @@ from train.distillation.losses import agreement, cross_entropy, soften
 from train.distillation.objective import objective
 from train.log_mel import LogMel
 from train.suggestions import nearest
-from train.training.augmentation import Augmentation
 from train.training.evaluation import MAIN_METRIC, Array, Integers, evaluate
-from train.training.random_draws import generator_for
 from train.training.report import Evaluation
 from train.training.schedule import Schedule
-from train.training.view_key import view_key
-from train.training.views import View
 
 
 class Classifier(lightning.LightningModule):

@@ -10,9 +10,9 @@ import yaml
 
 from tests.conftest import ROOT
 from train import data
+from train.augmentation.config import Augmentation
 from train.cli.main import main
 from train.distillation.config import Distillation
-from train.training.augmentation import Augmentation
 from train.training.schedule import Schedule
 from train.training.weight_averaging import EpochAverage
 

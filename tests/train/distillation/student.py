@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from tests.train.conftest import TINY
+from train.augmentation.config import Augmentation
 from train.data import ClipData, Synthetic
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
 from train.distillation.teachers import Teacher
-from train.training.augmentation import Augmentation
 from train.training.lightning_module import Classifier
 
 SMALL = {"base_channels": 8, "channels_multiplier": 1.0, "expansion_rate": 1.0, "n_blocks": [1]}

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.train.distillation.student import make_data, make_student
+from train.augmentation.capture import Capture
+from train.augmentation.config import Augmentation
+from train.augmentation.scene import Scene
 from train.data.windows import BatchIndices
 from train.distillation.teachers import teacher_input
-from train.training.augmentation import Augmentation
-from train.training.capture import Capture
-from train.training.scene import Scene
 
 OFF = {"gain_db": None, "freq_mixstyle_p": None, "mixup_alpha": None}
 LOUD = Capture(response_p=0.0, band_p=0.0, noise_p=0.0, gain_p=1.0, gain_db=(12.0, 12.0))

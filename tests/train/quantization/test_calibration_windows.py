@@ -10,6 +10,7 @@ import torch
 
 from runtime.errors import ModelFileError
 from runtime.spec import FrontEndSpec
+from train.augmentation.config import Augmentation
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
 from train.checkpoints.packed_windows import pack_windows, packed_bytes, to_8_bits, unpack_windows
@@ -17,7 +18,6 @@ from train.data.corpus import Clip
 from train.data.windows import ClipWindows
 from train.log_mel import LogMel
 from train.quantization.calibration_windows import int8_windows
-from train.training.augmentation import Augmentation
 
 RATE = 32_000
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError
+from train.augmentation.views import View
 from train.checkpoints.model_pt import Checkpoint, load
 from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
@@ -19,7 +20,6 @@ from train.quantization.qat.network import QatNetwork
 from train.quantization.qat.phases import QatPhase, phase_of_epoch
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
 from train.training.lightning_module import Classifier
-from train.training.views import View
 
 
 class QuantizedClassifier(Classifier):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError, DataError
-from train.training.impulse_responses import impulse_responses, random_impulse
-from train.training.random_draws import uniform, uniform_between
+from train.augmentation.impulse_responses import impulse_responses, random_impulse
+from train.augmentation.random_draws import uniform, uniform_between
 
 _HUM_HARMONICS = 8
 

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec
+from train.augmentation.capture import Capture
+from train.augmentation.impulse_responses import impulse_responses, random_impulse
+from train.augmentation.random_draws import uniform
+from train.augmentation.scene import Scene
+from train.augmentation.spectrum import freq_mixstyle, jitter_bands, mask
+from train.augmentation.views import Mixing, View, draw_mixing
+from train.augmentation.waveform import add_noise, random_gain, random_roll
 from train.log_mel import LogMel
-from train.training.capture import Capture
-from train.training.impulse_responses import impulse_responses, random_impulse
-from train.training.random_draws import uniform
-from train.training.scene import Scene
-from train.training.spectrum_augmentation import freq_mixstyle, jitter_bands, mask
-from train.training.views import Mixing, View, draw_mixing
-from train.training.waveform_augmentation import add_noise, random_gain, random_roll
 
 
 @dataclass(frozen=True)

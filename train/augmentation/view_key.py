@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.spec import FrontEndSpec
+from train.augmentation.config import Augmentation
 from train.data import ClipWindows
-from train.training.augmentation import Augmentation
 
 
 def view_key(

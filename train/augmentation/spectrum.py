@@ -9,8 +9,8 @@ from torch import Tensor
 
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
-from train.training.random_draws import beta, uniform
-from train.training.views import blend
+from train.augmentation.random_draws import beta, uniform
+from train.augmentation.views import blend
 
 
 def jitter_bands(spec: FrontEndSpec, max_hz: float, generator: torch.Generator) -> FrontEndSpec:

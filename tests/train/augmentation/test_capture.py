@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from runtime.errors import ConfigError, DataError
-from train.training.capture import (
+from train.augmentation.capture import (
     NOISES,
     Capture,
     add_noise,
@@ -17,7 +17,7 @@ from train.training.capture import (
     limit_band,
     mu_law,
 )
-from train.training.random_draws import generator_for
+from train.augmentation.random_draws import generator_for
 
 RATE = 32_000
 QUIET = {"response_p": 0.0, "band_p": 0.0, "noise_p": 0.0, "gain_p": 0.0}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from train.training.random_draws import beta
+from train.augmentation.random_draws import beta
 
 
 class Mixing(NamedTuple):

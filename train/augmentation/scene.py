@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError
-from train.training.random_draws import uniform, uniform_between
-from train.training.views import Mixing
+from train.augmentation.random_draws import uniform, uniform_between
+from train.augmentation.views import Mixing
 
 _SILENT_RMS = 1e-4  # -80 dBFS: what is quieter is not made louder, or dither would become noise
 

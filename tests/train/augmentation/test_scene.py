@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from runtime.errors import ConfigError
-from train.training.augmentation import Augmentation
-from train.training.random_draws import generator_for
-from train.training.scene import Scene, change_speed
+from train.augmentation.config import Augmentation
+from train.augmentation.random_draws import generator_for
+from train.augmentation.scene import Scene, change_speed
 
 RATE = 32_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.training.random_draws import uniform
+from train.augmentation.random_draws import uniform
 
 
 def add_noise(waveform: Tensor, low_db: float, high_db: float, generator: torch.Generator) -> Tensor:

@@ -11,13 +11,13 @@ import torch
 
 from runtime.errors import ConfigError, DataError
 from runtime.spec import FrontEndSpec
+from train.augmentation.config import Augmentation
+from train.augmentation.impulse_responses import impulse_responses, random_impulse
+from train.augmentation.random_draws import generator_for
+from train.augmentation.spectrum import freq_mixstyle, mask
+from train.augmentation.views import draw_mixing
+from train.augmentation.waveform import add_noise, random_gain, random_roll
 from train.log_mel import LogMel
-from train.training.augmentation import Augmentation
-from train.training.impulse_responses import impulse_responses, random_impulse
-from train.training.random_draws import generator_for
-from train.training.spectrum_augmentation import freq_mixstyle, mask
-from train.training.views import draw_mixing
-from train.training.waveform_augmentation import add_noise, random_gain, random_roll
 
 
 @pytest.fixture
