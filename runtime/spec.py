@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -26,14 +27,14 @@ Task = Literal["single_label", "multi_label"]
 class FrontEndSpec:
     """Waveform to log-mel, in numbers. The torch and numpy implementations are both built from it.
 
-    The order of operations: pre-emphasis, centred framing, window, FFT, |.|^power, mel, log, normalise.
+    The order of operations: pre-emphasis, framing, window, FFT, |.|^power, mel, log, normalise.
 
     Attributes:
         sample_rate: Hz.
         n_fft: FFT length in samples.
         win_length: window length in samples; a shorter window sits in the middle of the FFT frame.
         hop_length: samples between frames.
-        window: ``hann`` or ``hamming``.
+        window: ``hann``, ``hamming`` or ``povey``, Kaldi's default: hann to the power of 0.85.
         window_periodic: periodic (DFT-even) window, torch's default; False is the symmetric one.
         center: pad ``n_fft // 2`` samples on both sides, so that frame t is centred on ``t * hop_length``.
         pad_mode: how ``center`` pads: ``reflect`` or ``constant`` (zeros).
@@ -48,6 +49,15 @@ class FrontEndSpec:
         log_offset: log(x + log_offset), natural logarithm.
         mean: subtracted after the logarithm.
         std: divided by, last.
+        framing: ``stft`` as above; ``kaldi`` takes frames of ``win_length`` samples without padding, subtracts
+            from each its mean, and filters each by itself (y[0] = (1 - preemphasis) * x[0]).
+        log_mode: ``offset``, or ``floor``: log(max(x, log_offset)).
+        clip_mean: subtract the mean of the waveform first.
+        top_db: log-mels are at least the clip's greatest less this many dB of power; 0 switches it off.
+        fixed_frames: cut, or pad at the end with a logarithm of 0, to this many frames before normalising; 0
+            takes as many as there are.
+
+    The fields from ``framing`` on are left out of JSON at their defaults, as releases without them wrote it.
 
     Example:
         >>> spec = FrontEndSpec.preset("cp_mel")
@@ -61,7 +71,7 @@ class FrontEndSpec:
     n_fft: int
     win_length: int
     hop_length: int
-    window: Literal["hann", "hamming"]
+    window: Literal["hann", "hamming", "povey"]
     window_periodic: bool
     center: bool
     pad_mode: Literal["reflect", "constant"]
@@ -75,14 +85,19 @@ class FrontEndSpec:
     log_offset: float
     mean: float
     std: float
+    framing: Literal["stft", "kaldi"] = field(default="stft", metadata={"optional": True})
+    log_mode: Literal["offset", "floor"] = field(default="offset", metadata={"optional": True})
+    clip_mean: bool = field(default=False, metadata={"optional": True})
+    top_db: float = field(default=0.0, metadata={"optional": True})
+    fixed_frames: int = field(default=0, metadata={"optional": True})
 
     def __post_init__(self) -> None:
         check_types(self)
         faults = [
             (min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels) < 1, "sizes are at least 1"),
             (
-                self.sample_rate > MAX_RATE or max(self.n_fft, self.n_mels) > _MAX_SIZE,
-                f"sample_rate is at most {MAX_RATE}, n_fft and n_mels at most {_MAX_SIZE}",
+                self.sample_rate > MAX_RATE or max(self.n_fft, self.n_mels, self.fixed_frames) > _MAX_SIZE,
+                f"sample_rate is at most {MAX_RATE}, n_fft, n_mels and fixed_frames at most {_MAX_SIZE}",
             ),
             (not 1 <= self.win_length <= self.n_fft, "win_length lies in 1..n_fft"),
             (
@@ -92,6 +107,8 @@ class FrontEndSpec:
             (self.power not in (1.0, 2.0), "power is 1 or 2"),
             (not 0 <= self.preemphasis < 1, "preemphasis lies in [0, 1)"),
             (self.log_offset <= 0 or self.std <= 0, "log_offset and std are positive"),
+            (self.top_db < 0 or self.fixed_frames < 0, "top_db and fixed_frames are not negative"),
+            (self.framing == "kaldi" and self.center, "framing kaldi has no padding (center is false)"),
         ]
         for wrong, rule in faults:
             if wrong:
@@ -102,9 +119,19 @@ class FrontEndSpec:
         """Samples of padding on each side."""
         return self.n_fft // 2 if self.center else 0
 
+    @property
+    def frame_samples(self) -> int:
+        """Samples that a frame covers: a window of Kaldi's framing, or the FFT."""
+        return self.win_length if self.framing == "kaldi" else self.n_fft
+
+    @property
+    def framewise(self) -> bool:
+        """Whether a frame follows from its own samples, so that windows of a stream can share it."""
+        return not (self.clip_mean or self.top_db or self.fixed_frames)
+
     def filtered_samples(self, samples: int) -> int:
-        """Samples left after pre-emphasis, which is a filter of two taps without padding."""
-        return samples - 1 if self.preemphasis else samples
+        """Samples left after pre-emphasis of a waveform, which is a filter of two taps without padding."""
+        return samples - 1 if self.preemphasis and self.framing == "stft" else samples
 
     def frames(self, samples: int) -> int:
         """Log-mel frames of a waveform of ``samples`` samples.
@@ -112,16 +139,20 @@ class FrontEndSpec:
         Raises:
             ConfigError: where the waveform is too short for one frame.
         """
-        length = self.filtered_samples(samples)
-        if length <= (self.pad if self.pad_mode == "reflect" else 0) or length + 2 * self.pad < self.n_fft:
+        length, frame = self.filtered_samples(samples), self.frame_samples
+        if length <= (self.pad if self.pad_mode == "reflect" else 0) or length + 2 * self.pad < frame:
             raise ConfigError(
-                f"{samples} samples at {self.sample_rate} Hz are too short for one frame of {self.n_fft}."
+                f"{samples} samples at {self.sample_rate} Hz are too short for one frame of {frame}."
             )
-        return 1 + (length + 2 * self.pad - self.n_fft) // self.hop_length
+        return self.fixed_frames or 1 + (length + 2 * self.pad - frame) // self.hop_length
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict of JSON values, one per field."""
-        return dataclasses.asdict(self)
+        """A dict of JSON values: every field, but optional ones only where they differ from their default."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if not (f.metadata.get("optional") and getattr(self, f.name) == f.default)
+        }
 
     @classmethod
     def from_dict(cls, values: Any) -> FrontEndSpec:
@@ -143,6 +174,14 @@ _CP_MEL = FrontEndSpec(
     mel_norm="none", log_offset=1e-5, mean=-4.5, std=5.0,
 )  # fmt: skip
 
+_KALDI_FLOOR = 1.1920928955078125e-07  # the smallest energy in Kaldi's fbank: float32's epsilon
+_KALDI_FBANK = FrontEndSpec(
+    sample_rate=16_000, n_fft=512, win_length=400, hop_length=160,
+    window="hann", window_periodic=False, center=False, pad_mode="constant",
+    preemphasis=0.97, power=2.0, n_mels=128, f_min=20.0, f_max=8_000.0, mel_scale="kaldi",
+    mel_norm="none", log_offset=_KALDI_FLOOR, mean=0.0, std=1.0, framing="kaldi", log_mode="floor",
+)  # fmt: skip
+
 PRESETS: dict[str, FrontEndSpec] = {
     # CP-JKU's DCASE 2023 submission (Schmid et al., "CP-JKU submission to DCASE23", 2023)
     "cp_mel": _CP_MEL,
@@ -158,6 +197,29 @@ PRESETS: dict[str, FrontEndSpec] = {
     # PaSST's, finer in time and coarser in frequency than cp_mel (Koutini et al., arXiv 2110.05069)
     "passt_mel": dataclasses.replace(
         _CP_MEL, n_fft=1024, win_length=800, hop_length=320, n_mels=128, f_max=15_000.0
+    ),
+    # the same as CP-JKU's PaSST teachers of DCASE 2023 take it
+    "passt_mel_15500": dataclasses.replace(
+        _CP_MEL, n_fft=1024, win_length=800, hop_length=320, n_mels=128
+    ),
+    # cp_mel of their CP-ResNet teachers: 43 frames a second
+    "cp_mel_hop750": dataclasses.replace(_CP_MEL, hop_length=750),
+    # BEATs (Chen et al., ICML 2023): Kaldi's fbank of 16-bit integers; of waveforms in [-1, 1] the energies are
+    # 2^-30 of these, which the floor and the mean make up for
+    "beats_fbank": dataclasses.replace(
+        _KALDI_FBANK, window="povey", log_offset=_KALDI_FLOOR * 2.0**-30,
+        mean=15.41663 - 30 * math.log(2), std=2 * 6.55582,
+    ),
+    # AST's of AudioSet (Gong et al., Interspeech 2021): 10.24 s
+    "ast_fbank": dataclasses.replace(
+        _KALDI_FBANK, mean=-4.2677393, std=2 * 4.5689974, clip_mean=True, fixed_frames=1024
+    ),
+    # CED (Dinkel et al., ICASSP 2024): decibels, so the natural logarithm is divided by ln(10) / 10
+    "ced_mel": FrontEndSpec(
+        sample_rate=16_000, n_fft=512, win_length=512, hop_length=160,
+        window="hann", window_periodic=True, center=True, pad_mode="reflect",
+        preemphasis=0.0, power=2.0, n_mels=64, f_min=0.0, f_max=8_000.0, mel_scale="htk",
+        mel_norm="none", log_offset=1e-10, mean=0.0, std=math.log(10) / 10, log_mode="floor", top_db=120.0,
     ),
 }  # fmt: skip
 
@@ -252,6 +314,7 @@ class ModelSpec:
     def to_json(self) -> str:
         """One line of JSON with sorted keys, the same for the same model."""
         values = dataclasses.asdict(self)
+        values["frontend"] = self.frontend.to_dict()
         keyed = {json_key(f): values[f.name] for f in dataclasses.fields(self)}
         return json.dumps(keyed, sort_keys=True, allow_nan=False)
 

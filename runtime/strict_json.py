@@ -17,9 +17,11 @@ def from_dict(cls: type[_Spec], values: Any) -> _Spec:
     """Build a spec dataclass from JSON values, naming every field that does not fit."""
     if not isinstance(values, dict):
         raise ModelFileError(f"A {cls.__name__} is a table of fields, not {type(values).__name__}.")
-    names = {json_key(f): f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if set(values) != set(names):
-        unknown, missing = sorted(set(values) - set(names)), sorted(set(names) - set(values))
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    names = {json_key(f): f.name for f in fields}
+    optional = {json_key(f) for f in fields if f.metadata.get("optional")}
+    unknown, missing = sorted(set(values) - set(names)), sorted(set(names) - set(values) - optional)
+    if unknown or missing:
         raise ModelFileError(
             f"The {cls.__name__} in this file has unknown fields {unknown} and lacks {missing}: "
             "it was written by another release or damaged; export the model again."

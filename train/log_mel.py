@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runtime.audio.log_mel import padded_value, top_range
 from runtime.audio.mel_filter_bank import analysis_window, mel_filter_bank
 from runtime.spec import FrontEndSpec
 
@@ -42,18 +44,44 @@ class LogMel(nn.Module):
         with torch.autocast("cuda", enabled=False):
             x = waveform.float()
             chunk = _CHUNK if x.device.type == "cpu" else len(x)
+            if self.spec.clip_mean:
+                x = x - x.double().mean(dim=1, keepdim=True).float()
             mel = torch.cat([self._mel(part) for part in torch.split(x, max(chunk, 1))])
-            log_mel = torch.log(mel + self.spec.log_offset)
-            return ((log_mel - self.spec.mean) / self.spec.std).unsqueeze(1)
+            floor = self.spec.log_mode == "floor"
+            log_mel = torch.log(mel.clamp_min(self.spec.log_offset) if floor else mel + self.spec.log_offset)
+            log_mel = (log_mel - self.spec.mean) / self.spec.std
+            return self._of_whole_clip(log_mel).unsqueeze(1)
+
+    def _of_whole_clip(self, log_mel: Tensor) -> Tensor:
+        """As in `runtime.audio.log_mel`: the floor below each clip's maximum, then a fixed length."""
+        if self.spec.top_db:
+            lowest = log_mel.amax(dim=(1, 2), keepdim=True) - top_range(self.spec)
+            log_mel = torch.maximum(log_mel, lowest)
+        if not self.spec.fixed_frames:
+            return log_mel
+        log_mel = log_mel[..., : self.spec.fixed_frames]
+        missing = self.spec.fixed_frames - log_mel.shape[2]
+        return F.pad(log_mel, (0, missing), value=padded_value(self.spec)) if missing else log_mel
+
+    def _spectrum(self, x: Tensor) -> Tensor:
+        """[batch, samples] -> complex spectrum [batch, n_fft // 2 + 1, frames]."""
+        spec = self.spec
+        if spec.framing == "kaldi":
+            frames = x.unfold(1, spec.win_length, spec.hop_length)
+            frames = frames - frames.mean(dim=2, keepdim=True)
+            before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+            frames = (frames - spec.preemphasis * before) * self.window
+            return torch.fft.rfft(frames, spec.n_fft).transpose(1, 2)
+        if spec.preemphasis:
+            x = x[:, 1:] - spec.preemphasis * x[:, :-1]
+        return torch.stft(
+            x, spec.n_fft, spec.hop_length, spec.win_length, self.window,
+            center=spec.center, pad_mode=spec.pad_mode, return_complex=True,
+        )  # fmt: skip
 
     def _mel(self, x: Tensor) -> Tensor:
         """[batch, samples] -> energy in every mel band [batch, n_mels, frames]."""
-        if self.spec.preemphasis:
-            x = x[:, 1:] - self.spec.preemphasis * x[:, :-1]
-        spectrum = torch.stft(
-            x, self.spec.n_fft, self.spec.hop_length, self.spec.win_length, self.window,
-            center=self.spec.center, pad_mode=self.spec.pad_mode, return_complex=True,
-        )  # fmt: skip
+        spectrum = self._spectrum(x)
         power = spectrum.real.square() + spectrum.imag.square()
         if self.spec.power == 1.0:
             power = power.sqrt()

@@ -6,6 +6,7 @@ others. Streaming relies on that.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -27,6 +28,16 @@ def shared_log_mel(spec: FrontEndSpec) -> LogMel:
     return LogMel(spec)
 
 
+def top_range(spec: FrontEndSpec) -> float:
+    """The ``top_db`` of a spec on the scale of its normalised natural logarithm."""
+    return spec.top_db * math.log(10) / 10 / spec.std
+
+
+def padded_value(spec: FrontEndSpec) -> float:
+    """The normalised log-mel of the frames that ``fixed_frames`` adds: a logarithm of 0."""
+    return (0 - spec.mean) / spec.std
+
+
 class LogMel:
     """A front end built once and called often.
 
@@ -41,9 +52,9 @@ class LogMel:
         self._window = analysis_window(spec).astype(np.float32)
         self._scratch = _Scratch(spec)
         self._mel = SparseRows(band.astype(np.float32) for band in mel_filters(spec))
-        # A shorter window sits in the middle of the FFT frame. Its place in the frame changes only the
-        # phase, which the power spectrum drops, so just the samples under it are read.
-        self.lead = (spec.n_fft - spec.win_length) // 2
+        # A shorter window sits in the middle of the frame. Its place in the frame changes only the phase,
+        # which the power spectrum drops, so just the samples under it are read.
+        self.lead = (spec.frame_samples - spec.win_length) // 2
 
     def __call__(self, waveform: Array) -> Array:
         """Compute the log-mel of a whole waveform.
@@ -58,13 +69,15 @@ class LogMel:
             ConfigError: where the waveform is too short for one frame.
         """
         frames = self.spec.frames(len(waveform))
+        if self.spec.clip_mean:
+            waveform = waveform - np.float32(waveform.mean(dtype=np.float64))
         padded = self.pad(self.emphasize(waveform))
         segments = np.lib.stride_tricks.sliding_window_view(padded[self.lead :], self.spec.win_length)
-        return self.columns(segments[:: self.spec.hop_length][:frames])
+        return self._of_whole_clip(self.columns(segments[:: self.spec.hop_length][:frames]), frames)
 
     def emphasize(self, waveform: Array) -> Array:
-        """Pre-emphasis: [samples] -> [samples - 1], or the waveform itself where the spec has none."""
-        if not self.spec.preemphasis:
+        """Pre-emphasis of a waveform: [samples] -> [samples - 1]; the waveform itself where frames have it."""
+        if not self.spec.preemphasis or self.spec.framing == "kaldi":
             return waveform
         emphasized: Array = waveform[1:] - np.float32(self.spec.preemphasis) * waveform[:-1]
         return emphasized
@@ -88,11 +101,29 @@ class LogMel:
         for count in self._chunks(runs):
             log_mel[:, done : done + count] = (self._mel @ self._spectrum(count))[:, :count]
             done += count
-        log_mel += np.float32(self.spec.log_offset)
+        combine = np.maximum if self.spec.log_mode == "floor" else np.add
+        combine(log_mel, np.float32(self.spec.log_offset), out=log_mel)
         np.log(log_mel, out=log_mel)
         log_mel -= np.float32(self.spec.mean)
         log_mel /= np.float32(self.spec.std)
         return log_mel
+
+    def _of_whole_clip(self, log_mel: Array, frames: int) -> Array:
+        """The steps that need all frames of a clip: the floor below its maximum, then a fixed length."""
+        if self.spec.top_db:
+            np.maximum(log_mel, log_mel.max() - np.float32(top_range(self.spec)), out=log_mel)
+        missing = frames - log_mel.shape[1]
+        if not missing:
+            return log_mel
+        padded: Array = np.pad(log_mel, ((0, 0), (0, missing)), constant_values=padded_value(self.spec))
+        return padded
+
+    def _emphasize_frames(self, frames: Array) -> Array:
+        """Kaldi's mean and pre-emphasis of every frame by itself: [n, win_length] -> the same shape."""
+        frames = frames - frames.mean(axis=1, keepdims=True)
+        before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
+        emphasized: Array = frames - np.float32(self.spec.preemphasis) * before
+        return emphasized
 
     def _chunks(self, runs: Iterable[Array]) -> Iterator[int]:
         """Window the frames of all runs into the scratch, a chunk at a time; yields how many lie there."""
@@ -100,6 +131,8 @@ class LogMel:
         for run in runs:
             while len(run):
                 part, run = run[: _CHUNK - count], run[_CHUNK - count :]
+                if self.spec.framing == "kaldi":
+                    part = self._emphasize_frames(part)
                 np.multiply(part, self._window, out=framed[count : count + len(part)])
                 count += len(part)
                 if count == _CHUNK:

@@ -16,9 +16,10 @@ Array64 = npt.NDArray[np.float64]
 def analysis_window(spec: FrontEndSpec) -> Array64:
     """The window, float64 [win_length]."""
     points = spec.win_length if spec.window_periodic else spec.win_length - 1
-    a0 = {"hann": 0.5, "hamming": 0.54}[spec.window]
+    a0 = {"hann": 0.5, "hamming": 0.54, "povey": 0.5}[spec.window]
     phase = 2 * np.pi * np.arange(spec.win_length) / max(points, 1)
-    return a0 - (1 - a0) * np.cos(phase)
+    window: Array64 = a0 - (1 - a0) * np.cos(phase)
+    return window**0.85 if spec.window == "povey" else window
 
 
 def mel_filter_bank(spec: FrontEndSpec) -> Array64:

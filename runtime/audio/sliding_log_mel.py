@@ -3,7 +3,8 @@
 The first and last frames of a window read padding made from the window's own edges, so they are computed
 for each window. The frames between them read samples only. Where the hop is a multiple of the front end's
 hop, two neighbouring windows share most of these frames, and only the new ones are computed: `LogMel`
-treats each frame by itself, so shared frames have the same bits.
+treats each frame by itself, so shared frames have the same bits. A front end whose frames depend on the whole
+window (its mean, its maximum) is computed in full for every window.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class SlidingLogMel:
         self._segments = views[:: spec.hop_length][: self._frames]
         self._columns = np.empty((spec.n_mels, self._frames), np.float32)
         self._place = -hop_samples - 1  # of the window in _columns; none yet
-        self._shift = self._plan(filtered)
+        self._shift = self._plan(filtered) if spec.framewise else 0
 
     def _plan(self, filtered: int) -> int:
         """Decide which frames are reused when the last window lies one hop back, and how far they move."""
@@ -85,6 +86,8 @@ class SlidingLogMel:
         Returns:
             float32 [n_mels, frames], overwritten by the next call.
         """
+        if not self._spec.framewise:
+            return self._log_mel(window)
         if self._shift and place - self._place == self._hop_samples:
             reused, flat = self._reused, self._columns.reshape(-1)
             flat[: -self._shift] = flat[self._shift :]  # what leaves its row ends up in a fresh column
@@ -102,7 +105,7 @@ class SlidingLogMel:
         """Pre-emphasis of spans, then padding, as `LogMel.emphasize` and `LogMel.pad`, in the buffer."""
         inside, pad = self._inside, self._spec.pad
         for span in spans:
-            if self._spec.preemphasis:
+            if self._spec.preemphasis and self._spec.framing == "stft":
                 np.multiply(window[:-1][span], np.float32(self._spec.preemphasis), out=inside[span])
                 np.subtract(window[1:][span], inside[span], out=inside[span])
             else:

@@ -46,7 +46,8 @@ def test_a_model_spec_that_is_not_one(field: str, value: Any) -> None:
     "change",
     [{"n_fft": 0}, {"n_fft": 2**30}, {"n_mels": 2**30}, {"sample_rate": 10**9},
      {"win_length": 5000}, {"f_max": 20_000.0}, {"power": 3.0}, {"preemphasis": 1.0},
-     {"std": 0.0}, {"log_offset": float("nan")}, {"window": "kaiser"}, {"n_mels": 2.5}, {"center": 1}],
+     {"std": 0.0}, {"log_offset": float("nan")}, {"window": "kaiser"}, {"n_mels": 2.5}, {"center": 1},
+     {"framing": "kaldi"}, {"framing": "htk"}, {"top_db": -1.0}, {"fixed_frames": -1}, {"fixed_frames": 2**30}],
 )  # fmt: skip
 def test_a_front_end_that_makes_no_sense(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -66,3 +67,21 @@ def test_the_keys_of_a_model_file_do_not_change() -> None:
         "clip_s", "complexity", "frontend", "goldens", "labels", "provenance", "quantization", "schema",
         "task", "temperature", "thresholds",
     }  # fmt: skip
+
+
+def test_front_ends_of_earlier_releases_have_the_json_that_they_had() -> None:
+    fields = (
+        "sample_rate n_fft win_length hop_length window window_periodic center pad_mode preemphasis power "
+        "n_mels f_min f_max mel_scale mel_norm log_offset mean std"
+    ).split()
+    for name in ("cp_mel", "cp_mel_512", "baseline_mel", "passt_mel"):
+        assert list(PRESETS[name].to_dict()) == fields
+        model = dataclasses.replace(SPEC, frontend=PRESETS[name])
+        assert json.loads(model.to_json())["frontend"] == PRESETS[name].to_dict()
+
+
+def test_fields_of_later_releases_are_read_where_they_are_there() -> None:
+    values = PRESETS["ced_mel"].to_dict()
+    assert (values["log_mode"], values["top_db"]) == ("floor", 120.0) and "clip_mean" not in values
+    with pytest.raises(ModelFileError, match="mel_scale"):
+        FrontEndSpec.from_dict({key: value for key, value in values.items() if key != "mel_scale"})

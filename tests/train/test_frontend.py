@@ -106,3 +106,64 @@ def test_mel_matrices_in_hz_equal_torchaudio(torchaudio, scale, norm):
         2049, 0.0, 16_000.0, 40, 32_000, norm=None if norm == "none" else norm, mel_scale=scale
     )
     np.testing.assert_allclose(mel_filter_bank(spec), expected.numpy().T, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "one_second", "ten_seconds"),
+    [
+        ("cp_mel_hop750", 43, 427),
+        ("passt_mel", 100, 1000),
+        ("passt_mel_15500", 100, 1000),
+        ("ced_mel", 101, 1001),
+        ("beats_fbank", 98, 998),
+        ("ast_fbank", 1024, 1024),
+    ],
+)
+def test_frames_of_the_teachers_front_ends(preset, one_second, ten_seconds):
+    spec = FrontEndSpec.preset(preset)
+    assert [spec.frames(s * spec.sample_rate) for s in (1, 10)] == [one_second, ten_seconds]
+
+
+def _fbank(torchaudio, wave: np.ndarray, window: str) -> np.ndarray:
+    return torchaudio.compliance.kaldi.fbank(
+        torch.from_numpy(wave)[None], num_mel_bins=128, sample_frequency=16_000, dither=0.0,
+        window_type=window, use_energy=False,
+    ).numpy().T  # fmt: skip
+
+
+def test_beats_fbank_equals_kaldis_of_16_bit_integers(torchaudio):
+    wave = _noise(16_000)
+    expected = (_fbank(torchaudio, wave * 2**15, "povey") - 15.41663) / (2 * 6.55582)
+    found = NumpyLogMel(FrontEndSpec.preset("beats_fbank"))(wave)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_beats_fbank_of_silence_is_kaldis_floor():
+    found = NumpyLogMel(FrontEndSpec.preset("beats_fbank"))(np.zeros(16_000, np.float32))
+    np.testing.assert_allclose(found, (np.log(1.1920929e-07) - 15.41663) / (2 * 6.55582), rtol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [16_000, 176_000])
+def test_ast_fbank_is_padded_or_cut_before_it_is_normalized(torchaudio, samples):
+    wave = _noise(samples) + np.float32(0.05)
+    expected = _fbank(torchaudio, wave - wave.mean(), "hanning")
+    expected = np.pad(expected, ((0, 0), (0, max(0, 1024 - expected.shape[1]))))[:, :1024]
+    found = NumpyLogMel(FrontEndSpec.preset("ast_fbank"))(wave)
+    np.testing.assert_allclose(found, (expected + 4.2677393) / (2 * 4.5689974), atol=1e-4)
+
+
+def test_ced_mel_equals_torchaudio_in_decibels(torchaudio):
+    wave = 10 * _noise(16_000)
+    wave[:8000] = 0  # its floor of -100 dB lies more than 120 dB below the maximum
+    mel = torchaudio.transforms.MelSpectrogram(16_000, n_fft=512, hop_length=160, n_mels=64, f_max=8000.0)
+    expected = torchaudio.transforms.AmplitudeToDB(top_db=120)(mel(torch.from_numpy(wave)[None]))[0].numpy()
+    found = NumpyLogMel(FrontEndSpec.preset("ced_mel"))(wave)
+    assert found.min() == pytest.approx(found.max() - 120, abs=1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("preset", ["ced_mel", "ast_fbank"])
+def test_a_clip_does_not_depend_on_its_batch(preset):
+    waves = torch.from_numpy(np.stack([_noise(16_000), 1e-3 * _noise(16_000, 1)]))
+    log_mel = TorchLogMel(FrontEndSpec.preset(preset))
+    torch.testing.assert_close(log_mel(waves)[1:], log_mel(waves[1:]), rtol=0, atol=0)

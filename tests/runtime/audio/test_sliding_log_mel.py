@@ -23,6 +23,9 @@ SPECS = {
     "not centred": dataclasses.replace(SMALL, center=False, power=1.0),
     "mirrors more than it sees": dataclasses.replace(SMALL, win_length=401, hop_length=300),
     "full window": dataclasses.replace(SMALL, win_length=512, mel_scale="slaney", mel_norm="slaney"),
+    "frames by themselves": FrontEndSpec.preset("beats_fbank"),
+    "floor below the maximum": FrontEndSpec.preset("ced_mel"),
+    "mean of the clip, fixed length": FrontEndSpec.preset("ast_fbank"),
 }
 
 
