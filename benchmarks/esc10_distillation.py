@@ -36,7 +36,7 @@ from train.data import Clip
 from train.training.evaluation import clip_means
 
 TAUGHT = Path("train/recipes/esc10_cp_mobile_kd.yaml")
-LARGE = ("--model.student=cp_resnet", "--allow-over-budget")
+LARGE = ("--model.student=narrow_resnet", "--allow-over-budget")
 TEACHERS = {"student": (), "resnet": LARGE, "resnet_passt": (*LARGE, "--model.frontend=passt_mel")}
 _RESAMPLES = 10_000
 

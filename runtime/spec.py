@@ -49,8 +49,8 @@ class FrontEndSpec:
         log_offset: log(x + log_offset), natural logarithm.
         mean: subtracted after the logarithm.
         std: divided by, last.
-        framing: ``stft`` as above; ``kaldi`` takes frames of ``win_length`` samples without padding, subtracts
-            from each its mean, and filters each by itself (y[0] = (1 - preemphasis) * x[0]).
+        framing: ``stft`` as above; ``kaldi`` takes frames of ``win_length`` samples without padding,
+            subtracts the mean of each, and filters it by itself (y[0] = (1 - preemphasis) * x[0]).
         log_mode: ``offset``, or ``floor``: log(max(x, log_offset)).
         clip_mean: subtract the mean of the waveform first.
         top_db: log-mels are at least the clip's greatest less this many dB of power; 0 switches it off.
@@ -204,8 +204,8 @@ PRESETS: dict[str, FrontEndSpec] = {
     ),
     # cp_mel of their CP-ResNet teachers: 43 frames a second
     "cp_mel_hop750": dataclasses.replace(_CP_MEL, hop_length=750),
-    # BEATs (Chen et al., ICML 2023): Kaldi's fbank of 16-bit integers; of waveforms in [-1, 1] the energies are
-    # 2^-30 of these, which the floor and the mean make up for
+    # BEATs (Chen et al., ICML 2023): Kaldi's fbank of 16-bit integers; the energies of waveforms in [-1, 1]
+    # are 2^-30 of these, which the floor and the mean make up for
     "beats_fbank": dataclasses.replace(
         _KALDI_FBANK, window="povey", log_offset=_KALDI_FLOOR * 2.0**-30,
         mean=15.41663 - 30 * math.log(2), std=2 * 6.55582,

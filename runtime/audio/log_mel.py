@@ -76,7 +76,7 @@ class LogMel:
         return self._of_whole_clip(self.columns(segments[:: self.spec.hop_length][:frames]), frames)
 
     def emphasize(self, waveform: Array) -> Array:
-        """Pre-emphasis of a waveform: [samples] -> [samples - 1]; the waveform itself where frames have it."""
+        """Pre-emphasis: [samples] -> [samples - 1]; the waveform itself where it has none as a whole."""
         if not self.spec.preemphasis or self.spec.framing == "kaldi":
             return waveform
         emphasized: Array = waveform[1:] - np.float32(self.spec.preemphasis) * waveform[:-1]
@@ -112,18 +112,19 @@ class LogMel:
         """The steps that need all frames of a clip: the floor below its maximum, then a fixed length."""
         if self.spec.top_db:
             np.maximum(log_mel, log_mel.max() - np.float32(top_range(self.spec)), out=log_mel)
-        missing = frames - log_mel.shape[1]
-        if not missing:
+        computed = log_mel.shape[1]
+        if computed == frames:
             return log_mel
-        padded: Array = np.pad(log_mel, ((0, 0), (0, missing)), constant_values=padded_value(self.spec))
-        return padded
+        filled = np.full((len(log_mel), frames), padded_value(self.spec), np.float32)
+        filled[:, :computed] = log_mel
+        return filled
 
     def _emphasize_frames(self, frames: Array) -> Array:
         """Kaldi's mean and pre-emphasis of every frame by itself: [n, win_length] -> the same shape."""
-        frames = frames - frames.mean(axis=1, keepdims=True)
-        before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-        emphasized: Array = frames - np.float32(self.spec.preemphasis) * before
-        return emphasized
+        centred: Array = frames - frames.mean(axis=1, keepdims=True, dtype=np.float32)
+        before = np.empty_like(centred)
+        before[:, 0], before[:, 1:] = centred[:, 0], centred[:, :-1]
+        return centred - np.float32(self.spec.preemphasis) * before
 
     def _chunks(self, runs: Iterable[Array]) -> Iterator[int]:
         """Window the frames of all runs into the scratch, a chunk at a time; yields how many lie there."""

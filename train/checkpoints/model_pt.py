@@ -151,11 +151,18 @@ def from_values(values: Any, name: str = "The file") -> Checkpoint:
         fields["labels"] = tuple(fields["labels"])
         fields |= {key: tuple(fields[key]) for key in _IDS if key in fields}  # older files lack some
         fields |= {key: unpack_windows(fields[key]) for key in _WINDOWS if isinstance(fields.get(key), dict)}
+        fields["student"] = _current_name(fields)
         return Checkpoint(**fields)
     except ValueError as error:
         raise ModelFileError(f"{name} is damaged ({error}): copy or train it again.") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{name} lacks parts of a model.pt ({error}): train it again.") from error
+
+
+def _current_name(fields: dict[str, Any]) -> Any:
+    """The student's name: release 0.1 called `narrow_resnet` cp_resnet, now the published network."""
+    renamed = fields["student"] == "cp_resnet" and "stem.0.weight" in fields["state_dict"]
+    return "narrow_resnet" if renamed else fields["student"]
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:

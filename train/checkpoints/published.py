@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from runtime import entry_point
 from runtime.errors import ConfigError, ModelFileError
-from runtime.spec import PRESETS, FrontEndSpec
+from runtime.spec import PRESETS, FrontEndSpec, Task
 from train import networks
 from train.checkpoints import model_pt
 from train.checkpoints.detect_student import Detected, detect, first_keys, front_end_of
@@ -22,6 +23,8 @@ from train.checkpoints.model_pt import Checkpoint
 from train.checkpoints.state_dict import Weights, find_weights
 from train.checkpoints.torch_file import TensorFile, read_tensors
 from train.labels import NAMED, parse_labels
+
+_AUDIOSET = 527  # classes
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +34,7 @@ def main(arguments: list[str]) -> int:
     for path, checkpoint in import_weights(
         Path(options.weights), Path(options.output), labels,
         student=options.student, arguments=given, frontend=options.frontend, prefix=options.prefix,
-        licence=options.licence,
+        licence=options.licence, task=options.task, clip_s=options.clip_s,
     ):  # fmt: skip
         model_pt.save(checkpoint, path)
         print(f"wrote {path}: {checkpoint.student}, {len(labels)} labels, {_front_end_name(checkpoint)}")
@@ -48,6 +51,8 @@ def import_weights(
     frontend: str | None = None,
     prefix: str | None = None,
     licence: str = "unknown",
+    task: Task | None = None,
+    clip_s: float | None = None,
 ) -> list[tuple[Path, Checkpoint]]:
     """Read published weights; what was left out or assumed is printed to stderr.
 
@@ -60,6 +65,8 @@ def import_weights(
         frontend: a preset; None is the front end of the student's published weights.
         prefix: of the network's keys; None finds it.
         licence: of the weights.
+        task: None is ``multi_label`` for the 527 outputs of AudioSet, else ``single_label``.
+        clip_s: window length, seconds; None is 10 for AudioSet and 1 for anything else.
 
     Returns:
         Where to write each checkpoint; one of several for DCASE 2025's device-specific layout.
@@ -72,16 +79,22 @@ def import_weights(
     keys = first_keys(student)
     results = []
     for weights in find_weights(str(path), content.values, list(keys.values()), prefix):
-        found = detect(str(path), weights, _candidates(weights, keys), arguments or {}, len(labels))
+        found = detect(
+            str(path), weights, _candidates(weights, keys), arguments or {}, len(labels),
+            _config(content.values),
+        )  # fmt: skip
         _check_labels(path, found, labels)
-        _report(path, content, weights, found, given=set(arguments or {}))
+        _report(path, content, weights, found)
+        audioset = len(labels) == _AUDIOSET
         provenance = {"imported": True, "licence": licence, "file": path.name}
         checkpoint = Checkpoint(
             student=found.student,
             arguments=found.arguments,
-            frontend=FrontEndSpec.preset(frontend or front_end_of(found.student)),
+            frontend=FrontEndSpec.preset(frontend or front_end_of(found.student, found.arguments)),
             labels=labels,
             state_dict=found.state_dict,
+            task=task or ("multi_label" if audioset else "single_label"),
+            clip_s=clip_s or (10.0 if audioset else 1.0),
             provenance=provenance | ({"device": weights.device} if weights.device else {}),
         )
         name = f"{output.stem}_{weights.device}{output.suffix}" if weights.device else output.name
@@ -92,6 +105,12 @@ def import_weights(
 def _candidates(weights: Weights, keys: dict[str, str]) -> list[str]:
     """The students whose first key is among the weights."""
     return [name for name, key in keys.items() if key in weights.tensors]
+
+
+def _config(values: Any) -> Mapping[str, Any] | None:
+    """The table that Microsoft's BEATs files describe their network with."""
+    config = values.get("cfg") if isinstance(values, Mapping) else None
+    return config if isinstance(config, Mapping) else None
 
 
 def _refuse_own_file(path: Path, values: Any) -> None:
@@ -110,12 +129,18 @@ def _check_labels(path: Path, found: Detected, labels: tuple[str, ...]) -> None:
         )
 
 
-def _report(path: Path, content: TensorFile, weights: Weights, found: Detected, given: set[str]) -> None:
+def _report(path: Path, content: TensorFile, weights: Weights, found: Detected) -> None:
     """Print what was left out, converted and assumed."""
     place = f"'{weights.table}'" if weights.table else "the file itself"
     shown = {name: value for name, value in found.arguments.items() if name != "n_classes"}
     device = f" for device {weights.device}" if weights.device else ""
     notes = [f"{found.student}{device} with {json.dumps(shown)}, from {place}, prefix '{weights.prefix}'"]
+    if published_by := getattr(networks.NETWORKS[found.student], "published_by", None):
+        notes.append(f"keys and shapes are those of {published_by}")
+    if found.unused:
+        notes.append(f"left out weights that the network never applies: {_first(found.unused)}")
+    if found.initialised:
+        notes.append(f"it has no head, so {_first(found.initialised)} are initialised at random")
     if weights.front_end:
         notes.append(f"left out buffers of a front end: {_first(weights.front_end)}")
     if weights.others:
@@ -124,7 +149,8 @@ def _report(path: Path, content: TensorFile, weights: Weights, found: Detected, 
         notes.append(f"left unread pickled objects: {_first(content.unread)}")
     if found.converted:
         notes.append(f"converted {', '.join(found.converted)} to float32")
-    assumed = set(getattr(networks.NETWORKS[found.student], "not_in_weights", ())) - given
+    assumed = set(getattr(networks.NETWORKS[found.student], "not_in_weights", ()))
+    assumed -= set(found.arguments)
     if assumed:
         notes.append(
             f"assumed the default {', '.join(sorted(assumed))}, which weights do not show (--arguments)"
@@ -154,6 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frontend", choices=sorted(PRESETS), help="default: that of the student")
     parser.add_argument("--prefix", help="of the network's keys, where the file holds several networks")
     parser.add_argument("--licence", default="unknown", help="of the weights; recorded in the model")
+    parser.add_argument(
+        "--task", choices=get_args(Task), help=f"default: multi_label for AudioSet's {_AUDIOSET} outputs"
+    )
+    parser.add_argument("--clip_s", type=float, help="window length, s; default: 10 for AudioSet, else 1")
     parser.add_argument(
         "-o", "--output", default="model.pt",
         help="of a device-specific checkpoint, the device is appended: model_base.pt, model_a.pt, ...",

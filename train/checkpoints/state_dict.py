@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from runtime.errors import ModelFileError
+from train.checkpoints.layouts import rewrite
 from train.checkpoints.torch_file import Opaque
 
 Tensors = dict[str, Tensor]
@@ -97,7 +98,7 @@ def find_weights(
     Raises:
         ModelFileError: where the file holds no weights of a known student, or several networks.
     """
-    tables = list(tables_of(values))
+    tables = [(place, rewrite(tensors)) for place, tensors in tables_of(values)]
     found = [
         (table, tensors, prefixes)
         for table, tensors in tables

@@ -6,7 +6,8 @@ import of published weights:
 
 - ``frontend``: the preset that its published weights were trained with (`cp_mel` where it has none);
 - ``infer_arguments``: a class method from the shapes of weights to arguments, or None;
-- ``not_in_weights``: arguments that shapes do not decide.
+- ``not_in_weights``: arguments that shapes do not decide;
+- ``published_by``: project and licence of its published files.
 """
 
 from torch import nn

@@ -24,6 +24,7 @@ class Baseline2024(CPMobile):
 
     frontend: ClassVar[str] = "baseline_mel"
     not_in_weights: ClassVar[tuple[str, ...]] = ()
+    published_by: ClassVar[str] = "CP-JKU's baselines of DCASE 2024 and 2025 (without a licence)"
 
     def __init__(
         self,

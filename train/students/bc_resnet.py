@@ -79,6 +79,7 @@ class BCResNet(nn.Module):
 
     frontend: ClassVar[str] = "cp_mel"
     not_in_weights: ClassVar[tuple[str, ...]] = ("dropout",)
+    published_by: ClassVar[str] = "easy_dcase_task1 (Apache-2.0)"
 
     def __init__(self, n_classes: int = 10, base_channels: int = 40, dropout: float = 0.1) -> None:
         super().__init__()

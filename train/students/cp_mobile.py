@@ -102,6 +102,7 @@ class CPMobile(nn.Module):
 
     frontend: ClassVar[str] = "cp_mel"
     not_in_weights: ClassVar[tuple[str, ...]] = ("strides",)
+    published_by: ClassVar[str] = "CP-JKU's DCASE 2023 submission (cpjku_dcase23, without a licence)"
 
     def __init__(
         self,

@@ -69,6 +69,7 @@ class TFSepNet(nn.Module):
 
     frontend: ClassVar[str] = "cp_mel_512"
     not_in_weights: ClassVar[tuple[str, ...]] = ("dropout",)
+    published_by: ClassVar[str] = "easy_dcase_task1 (Apache-2.0)"
 
     def __init__(
         self, n_classes: int = 10, base_channels: int = 64, depth: int = 17, dropout: float = 0.1

@@ -1,13 +1,33 @@
 """Networks too large to ship, one file per family, trained by the same ``fit`` as students.
 
-A teacher takes and gives what a student does, so model.pt, recipes and reports serve both.
+A teacher takes and gives what a student does, so model.pt, recipes and reports serve both. Beside the names
+of `train.students` a class may have, for import and fine-tuning:
+
+- ``head``: the name of the module that another task replaces;
+- ``unused_weights``: first parts of the keys of published weights that the network never applies;
+- ``published_by``: project and licence of its published files;
+- ``published_frontend``: a class method from arguments to a preset, where ``frontend`` depends on them;
+- ``arguments_of_config``: a class method from the ``cfg`` of a file to arguments.
 """
 
 from torch import nn
 
+from train.teachers.ast import AST
+from train.teachers.beats import BEATs
+from train.teachers.ced import CED
 from train.teachers.cp_resnet import CPResNet
 from train.teachers.mobilenet import MobileNet
+from train.teachers.narrow_resnet import NarrowResNet
+from train.teachers.passt import PaSST
 
-__all__ = ["TEACHERS", "CPResNet", "MobileNet"]
+__all__ = ["AST", "CED", "TEACHERS", "BEATs", "CPResNet", "MobileNet", "NarrowResNet", "PaSST"]
 
-TEACHERS: dict[str, type[nn.Module]] = {"cp_resnet": CPResNet, "mobilenet": MobileNet}
+TEACHERS: dict[str, type[nn.Module]] = {
+    "ast": AST,
+    "beats": BEATs,
+    "ced": CED,
+    "cp_resnet": CPResNet,
+    "mobilenet": MobileNet,
+    "narrow_resnet": NarrowResNet,
+    "passt": PaSST,
+}

@@ -122,7 +122,7 @@ def test_the_layout_of_2025_becomes_a_model_a_device(convert, tmp_path):
         ("tf_sepnet", {"base_channels": 8, "depth": 16}, "cp_mel_512"),
         ("bc_resnet", {"base_channels": 8}, "cp_mel"),
         ("baseline_2024", {"base_channels": 8, "expansion_rate": 1.5}, "baseline_mel"),
-        ("cp_resnet", {"base_channels": 8}, "cp_mel"),
+        ("narrow_resnet", {"base_channels": 8}, "cp_mel"),
     ],
 )
 def test_every_student_is_detected_with_its_front_end(convert, student, arguments, frontend):

@@ -76,7 +76,7 @@ def test_differences_that_leave_no_trace_in_the_weights_are_reported(start):
     ("options", "facts"),
     [
         ({"arguments": {**SMALL, "base_channels": 16}}, [STEM, "[4, 1, 3, 3]", '"base_channels": 16']),
-        ({"student": "cp_resnet", "arguments": {"base_channels": 8}}, ["cp_resnet", "cp_mobile"]),
+        ({"student": "narrow_resnet", "arguments": {"base_channels": 8}}, ["narrow_resnet", "cp_mobile"]),
     ],
 )
 def test_another_architecture_is_refused(start, options, facts):
