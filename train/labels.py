@@ -24,7 +24,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
     """
     if text in NAMED:
         return tuple(NAMED[text])
-    labels = _read(Path(text)) if Path(text).is_file() else tuple(part.strip() for part in text.split(","))
+    labels = _read(Path(text)) if _is_file(text) else tuple(part.strip() for part in text.split(","))
     for position, label in enumerate(labels):
         if not label:
             raise ConfigError(
@@ -36,6 +36,13 @@ def parse_labels(text: str) -> tuple[str, ...]:
                 "name of its own."
             )
     return labels
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # a list of labels that is too long for the name of a file
+        return False
 
 
 def _read(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,16 @@
-"""The registry of networks that model.pt and recipes name: students that ship, teachers that do not."""
+"""The registry of networks that model.pt and recipes name: students that ship, teachers that do not.
+
+The class of a network may have, for the import of published weights and for fine-tuning:
+
+- ``frontend``: the preset that its published weights were trained with (`cp_mel` where it has none);
+- ``published_frontend``: a class method from arguments to that preset, where it depends on them;
+- ``infer_arguments``: a class method from the shapes of weights to arguments, or None;
+- ``arguments_of_config``: a class method from the table ``cfg`` of a file to arguments;
+- ``not_in_weights``: arguments that shapes do not decide;
+- ``unused_weights``: first parts of the keys of published weights that the network never applies;
+- ``published_by``: project and licence of its published files;
+- ``head``: the name of the module that another task replaces.
+"""
 
 from __future__ import annotations
 

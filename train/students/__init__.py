@@ -1,13 +1,8 @@
 """The networks that fit the budget: one file per architecture, read from top to bottom.
 
 A student is an ``nn.Module`` from log-mel [batch, 1, mels, frames] to logits [batch, n_classes] whose
-arguments are JSON values; `STUDENTS` is how model.pt and recipes name it. A class may also have, for the
-import of published weights:
-
-- ``frontend``: the preset that its published weights were trained with (`cp_mel` where it has none);
-- ``infer_arguments``: a class method from the shapes of weights to arguments, or None;
-- ``not_in_weights``: arguments that shapes do not decide;
-- ``published_by``: project and licence of its published files.
+arguments are JSON values; `STUDENTS` is how model.pt and recipes name it. `train.networks` lists what a class
+may have beside that.
 """
 
 from torch import nn

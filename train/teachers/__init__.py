@@ -1,13 +1,6 @@
 """Networks too large to ship, one file per family, trained by the same ``fit`` as students.
 
-A teacher takes and gives what a student does, so model.pt, recipes and reports serve both. Beside the names
-of `train.students` a class may have, for import and fine-tuning:
-
-- ``head``: the name of the module that another task replaces;
-- ``unused_weights``: first parts of the keys of published weights that the network never applies;
-- ``published_by``: project and licence of its published files;
-- ``published_frontend``: a class method from arguments to a preset, where ``frontend`` depends on them;
-- ``arguments_of_config``: a class method from the ``cfg`` of a file to arguments.
+A teacher takes and gives what a student does, so model.pt, recipes and reports serve both.
 """
 
 from torch import nn
