@@ -77,7 +77,7 @@ def _head_keys(start: Checkpoint) -> list[str]:
 
 def _other_head(model: Classifier, state: Mapping[str, Tensor]) -> str | None:
     """Name of the network's head where the weights are for another kind of head; None where they fit."""
-    head = getattr(model.student, "head", None)
+    head = getattr(type(model.student), "head", None)  # PaSST has a module of that name
     if head is None:
         return None
     own = {key: value.shape for key, value in model.student.state_dict().items()}
