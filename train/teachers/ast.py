@@ -41,7 +41,7 @@ class VisionTransformer(nn.Module):
         """[batch, 1, mels, frames] -> the mean of class and distillation token [batch, dim]."""
         patches = self.patch_embed(log_mel)
         positions = self._positions(patches.shape[2], patches.shape[3])
-        special = torch.cat([self.cls_token, self.dist_token], dim=1).expand(len(patches), -1, -1)
+        special = torch.cat([self.cls_token, self.dist_token], dim=1).expand(patches.shape[0], -1, -1)
         tokens = torch.cat([special, patches.flatten(2).transpose(1, 2)], dim=1) + positions
         embedding: Tensor = self.norm(self.blocks(tokens))[:, :_SPECIAL].mean(dim=1)
         return embedding

@@ -74,7 +74,7 @@ class PaSST(nn.Module):
         """[batch, 1, 128, frames] -> the mean of class and distillation token [batch, dim]."""
         patches = self._leave_out(self._place(self.patch_embed(log_mel)))
         special = torch.cat([self.cls_token, self.dist_token], dim=1) + self.new_pos_embed
-        tokens = self.norm(self.blocks(torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)))
+        tokens = self.norm(self.blocks(torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)))
         embedding: Tensor = tokens[:, :2].mean(dim=1)
         return embedding
 
