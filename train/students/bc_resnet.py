@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from runtime.errors import ConfigError
 from train.students.easy_dcase import (
     LAYERS,
+    Backbone,
     Classifier,
     ConvNorm,
     Dropout,
@@ -68,7 +69,7 @@ class BroadcastBlock(nn.Module):
         return torch.relu(result + x if self.trans_conv is None else result)
 
 
-class BCResNet(nn.Module):
+class BCResNet(Backbone):
     """The student. Defaults have 81,770 parameters and 29.6 M MACs a second with ``cp_mel`` (256 x 64).
 
     Args:
@@ -89,11 +90,6 @@ class BCResNet(nn.Module):
         block = partial(BroadcastBlock, dropout=dropout)
         self.middle_layers, channels = middle_layers(_LAYERS, base_channels, block)
         self.classifier = Classifier(channels, n_classes)
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        logits: Tensor = self.classifier(self.middle_layers(self.conv_layers(log_mel)))
-        return logits
 
     @classmethod
     def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:

@@ -35,6 +35,19 @@ class ResNorm(nn.Module):
         return x * (0.1 + scale) + -mean * scale
 
 
+class Backbone(nn.Module):
+    """The order of the parts of both networks; a child builds them, under the keys of the published files."""
+
+    conv_layers: nn.Module
+    middle_layers: nn.Module
+    classifier: nn.Module
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """[batch, 1, mels, frames] -> logits [batch, classes]."""
+        logits: Tensor = self.classifier(self.middle_layers(self.conv_layers(log_mel)))
+        return logits
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm and, unless switched off, ReLU; keys ``_conv`` and ``_bn``."""
 

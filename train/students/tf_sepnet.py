@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from runtime.errors import ConfigError
 from train.students.easy_dcase import (
     LAYERS,
+    Backbone,
     Classifier,
     ConvNorm,
     Dropout,
@@ -57,7 +58,7 @@ def _shuffle(x: Tensor) -> Tensor:
     return x.reshape(batch, 2, channels // 2, mels, frames).transpose(1, 2).reshape(x.shape)
 
 
-class TFSepNet(nn.Module):
+class TFSepNet(Backbone):
     """The student. Defaults have 126,858 parameters and 29.4 M MACs a second with ``cp_mel_512`` (512 x 64).
 
     Args:
@@ -87,11 +88,6 @@ class TFSepNet(nn.Module):
         block = partial(SeparableBlock, dropout=dropout)
         self.middle_layers, channels = middle_layers(LAYERS[depth], base_channels, block)
         self.classifier = Classifier(channels, n_classes)
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """[batch, 1, mels, frames] -> logits [batch, classes]."""
-        logits: Tensor = self.classifier(self.middle_layers(self.conv_layers(log_mel)))
-        return logits
 
     @classmethod
     def infer_arguments(cls, shapes: Shapes) -> dict[str, Any] | None:
