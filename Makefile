@@ -36,11 +36,14 @@ demo: $(VENV)/ready
 	$(RUN) -m train render $(DEMO)/scenes.wav
 	$(RUN) -m runtime classify $(DEMO)/scenes.wav --model $(DEMO)/model.onnx
 
+# Two processes of one thread each. The tests of a file stay in one process and share its fixtures.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/ready lint
-	$(RUN) -m pytest
+	$(PYTEST)
 
 test-all: $(VENV)/ready lint
-	$(RUN) -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # One environment for each interpreter that is found; the others are named.
 PYTHONS ?= 3.10 3.12 3.13
