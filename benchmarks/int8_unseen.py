@@ -36,9 +36,10 @@ from train.quantization.calibration_windows import int8_windows
 from train.quantization.choose_ranges import equalized_reference
 from train.quantization.observers import OBSERVERS
 from train.quantization.ptq import calibrate
-from train.quantization.quality import Share, logits_of, verification_set
+from train.quantization.quality import Share, logits_of
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
 from train.quantization.sensitivity import rank_values, sqnr_db
+from train.quantization.verification_windows import split_windows
 
 _MOST_WINDOWS = 500  # of a split, evenly spread
 _BATCH = 50
@@ -81,7 +82,8 @@ def measure(checkpoint: Checkpoint, root: str, splits: list[str]) -> dict[str, A
     reference, network = checkpoint.build(), equalized_reference(checkpoint)
     calibration = calibrate(network, checkpoint.calibration)
     parts = {split: features(data, split, log_mel) for split in splits}
-    verified = verification_set(checkpoint).windows
+    checkpoint, windows = split_windows(checkpoint)
+    verified = windows.log_mels
     expected = logits_of(reference, verified)
     lines = []
     for weights, weight_range in WEIGHT_RANGES.items():

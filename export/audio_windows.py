@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from export.verification_windows import VerificationWindows
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import as_float
@@ -20,6 +19,7 @@ from runtime.errors import DataError
 from train.checkpoints.model_pt import Checkpoint
 from train.data import Clip, Table, Tags, Unlabelled
 from train.data.corpus import FileCorpus
+from train.quantization.verification_windows import VerificationWindows
 
 CALIBRATION_WINDOWS = 512
 VERIFICATION_WINDOWS = 4096

@@ -17,7 +17,7 @@ from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.quantizer import Scheme
 
-WEIGHTS_CHECKSUM = "weights_sha256"  # key of the provenance
+WEIGHTS_CHECKSUM, _CALIBRATION = "weights_sha256", "calibration"  # keys of the provenance
 _PACKAGES = ("torch", "torchao", "onnx", "onnxscript")
 _STORED_DTYPES = {"float32": "float32", "fp16": "float16", "int8": "int8"}  # by quantization scheme
 
@@ -100,6 +100,18 @@ def weights_checksum(checkpoint: Checkpoint) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def describe_calibration(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Number of the calibration windows and a SHA-256 of their ids, for the provenance of the file."""
+    ids = "\n".join(checkpoint.calibration_ids)
+    digest = hashlib.sha256(ids.encode()).hexdigest()
+    return {_CALIBRATION: {"windows": len(checkpoint.calibration), "ids_sha256": digest}}
+
+
+def calibrated_on(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
+    """Whether a file was calibrated on the calibration windows of a checkpoint."""
+    return bool(spec.provenance.get(_CALIBRATION) == describe_calibration(checkpoint)[_CALIBRATION])
 
 
 def package_versions() -> dict[str, str]:

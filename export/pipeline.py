@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import onnx
-import torch
 from torch import nn
 
 from export.float16 import store_as_float16
-from export.metadata import attach_metadata, describe_int8, make_spec
+from export.metadata import attach_metadata, describe_calibration, describe_int8, make_spec
 from export.onnx_graph import to_onnx
 from export.verification import TOLERANCE, Check, Verification, verify
-from export.verification_windows import VerificationWindows
 from runtime.errors import ModelFileError
 from runtime.files import write_beside
 from runtime.model.session import Session
@@ -22,6 +20,7 @@ from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import choose_ranges, quantize_as_trained
 from train.quantization.quantizer import PORTABLE, Scheme
+from train.quantization.verification_windows import VerificationWindows, split_windows
 
 Method = Literal["none", "fp16", "ptq", "qat"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -80,17 +79,17 @@ def export_model(
             the windows of the checkpoint, ``qat`` takes what quantization-aware training learned.
         scheme: weight range and float values, for ``ptq``.
         tolerance: greatest loss of accuracy that passes, 0 to 1; 1 always passes.
-        windows: to measure the loss on; those of the checkpoint where None.
+        windows: to choose among observers and to measure the loss on; those of the checkpoint where None.
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
         TinysceneError: where the file cannot be written.
     """
     network = checkpoint.build()
-    if windows is not None:
-        checkpoint = _with_windows(checkpoint, windows)
-    graph = _graph(checkpoint, network, method, scheme)
-    provenance = _calibration_ids(checkpoint) if method == "ptq" else {}
+    if windows is None:
+        checkpoint, windows = split_windows(checkpoint)
+    graph = _graph(checkpoint, network, method, scheme, windows)
+    provenance = describe_calibration(checkpoint) if method == "ptq" else {}
     spec = make_spec(graph.model.SerializeToString(), checkpoint, network, graph.quantization, provenance)
     verification = Verification(())
     size = 0
@@ -108,38 +107,31 @@ def export_model(
     return Exported(verification, size, graph.quantization)
 
 
-def _with_windows(checkpoint: Checkpoint, windows: VerificationWindows) -> Checkpoint:
-    """A checkpoint that chooses its ranges by other verification windows than its own."""
-    targets = torch.empty(0) if windows.targets is None else windows.targets.to(torch.uint8)
-    return replace(checkpoint, verification=windows.log_mels, verification_targets=targets)
-
-
-def _graph(checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme) -> _Graph:
+def _graph(
+    checkpoint: Checkpoint, network: nn.Module, method: Method, scheme: Scheme, windows: VerificationWindows
+) -> _Graph:
     if method in ("none", "fp16"):
         model = to_onnx(network, checkpoint.input_shape)
         if method == "fp16":
             store_as_float16(model)
         return _Graph(model, network, {"scheme": "fp16" if method == "fp16" else "float32"})
-    quantized = choose_ranges(checkpoint, scheme) if method == "ptq" else quantize_as_trained(checkpoint)
-    model = to_onnx(quantized.network, checkpoint.input_shape)
-    return _Graph(model, quantized.network, describe_int8(model, quantized.scheme, quantized.how))
+    ptq = method == "ptq"
+    int8_model = choose_ranges(checkpoint, windows, scheme) if ptq else quantize_as_trained(checkpoint)
+    model = to_onnx(int8_model.network, checkpoint.input_shape)
+    return _Graph(model, int8_model.network, describe_int8(model, int8_model.scheme, int8_model.how))
 
 
 def _verify(
     path: Path,
     checkpoint: Checkpoint,
     graph: _Graph,
-    windows: VerificationWindows | None,
+    windows: VerificationWindows,
     tolerance: float,
 ) -> Verification:
     try:
         return verify(path, checkpoint, exported=graph.network, windows=windows, tolerance=tolerance)
     except ModelFileError as error:  # the runtime refuses the file, which is a failed check of the export
         return Verification((Check("loads in the runtime", 0, False, f"({error})"),))
-
-
-def _calibration_ids(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"calibration": list(checkpoint.calibration_ids)}
 
 
 def _with_quality(spec: ModelSpec, verification: Verification) -> ModelSpec:

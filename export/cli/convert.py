@@ -10,8 +10,8 @@ from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
 from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from export.verification_windows import VerificationWindows
     from train.checkpoints.model_pt import Checkpoint
+    from train.quantization.verification_windows import VerificationWindows
 
 
 def add_to(commands: Any) -> None:
@@ -72,19 +72,18 @@ def read_windows(
     """The checkpoint with calibration windows from audio, and verification windows from audio, if given."""
     from export import audio_windows
 
+    sets: list[audio_windows.AudioClips | None] = [
+        None if path is None else audio_windows.find_clips(path, checkpoint, training=training)
+        for path, training in ((calibration, True), (verification, False))
+    ]
+    for_calibration, for_verification = sets
+    if for_calibration is not None and for_verification is not None:
+        audio_windows.refuse_shared_clips(for_calibration, for_verification)
     windows = None
-    if calibration is not None and verification is not None:
-        pair = [
-            audio_windows.find_clips(path, checkpoint, training=training)
-            for path, training in ((calibration, True), (verification, False))
-        ]
-        audio_windows.refuse_shared_clips(*pair)
-    if verification is not None:
-        found = audio_windows.find_clips(verification, checkpoint, training=False)
-        windows = audio_windows.verification_windows(found, checkpoint)
-    if calibration is not None:
-        found = audio_windows.find_clips(calibration, checkpoint, training=True)
-        checkpoint = audio_windows.with_calibration(checkpoint, found)
+    if for_verification is not None:
+        windows = audio_windows.verification_windows(for_verification, checkpoint)
+    if for_calibration is not None:
+        checkpoint = audio_windows.with_calibration(checkpoint, for_calibration)
     return checkpoint, windows
 
 
@@ -109,11 +108,14 @@ def _run(options: argparse.Namespace) -> int:
         tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
         windows=windows,
     )  # fmt: skip
+    quantization = dict(exported.quantization)
+    for line in quantization.pop("tried", ()):  # the least noise on verification windows decides
+        print(f"tried {line}")
     print(exported.verification.summary())  # `verify` also shows the noise of every value
     if not exported.verification.passed:
         print(f"{output} was not written. {_remedy(exported.verification.correct, method)}")
         return EXIT_NEGATIVE
-    print(f"{output}: {exported.file_bytes:,} bytes, {exported.quantization}")
+    print(f"{output}: {exported.file_bytes:,} bytes, {quantization}")
     return EXIT_OK
 
 

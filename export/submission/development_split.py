@@ -55,9 +55,9 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
     if given is not None:
         names = tuple(_read(given))
         return DevelopmentSplit(names, f"{len(names):,} clips of {given.name}", official=True)
-    ids = (identifier for checkpoint in checkpoints for identifier in checkpoint.calibration_ids)
+    ids = (one for found in checkpoints for one in found.verification_ids or found.calibration_ids)
     names = tuple(dict.fromkeys(re.sub(r"@\d+$", "", identifier) for identifier in ids))
-    source = f"{len(names):,} clips that the models were calibrated on, in place of the official test split"
+    source = f"{len(names):,} clips that the models carry windows of, in place of the official test split"
     return DevelopmentSplit(names, source, official=False)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from export.metadata import calibrated_on
 from export.verification.correctness import (
     Check,
     check_difference,
@@ -20,16 +21,16 @@ from export.verification.correctness import (
     check_self_test,
 )
 from export.verification.noise import value_noise
-from export.verification.quality import TOLERANCE, Quality, measure_quality
-from export.verification_windows import VerificationWindows, windows_of
 from runtime.errors import ModelFileError
 from runtime.model.session import Session, run_unoptimized
 from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import quantize_as_trained
+from train.quantization.hostile_report import hostile_report
 from train.quantization.hostile_signals import hostile_inputs
-from train.quantization.label_agreement import hostile_report
+from train.quantization.quality import TOLERANCE, Quality, measure_quality
 from train.quantization.sensitivity import Sensitivity
+from train.quantization.verification_windows import VerificationWindows, split_windows
 
 Array = npt.NDArray[np.float32]
 _BATCH = 16
@@ -119,7 +120,8 @@ def verify(
     spec, data = session.spec, Path(path).read_bytes()
     if checkpoint is not None:
         _refuse_other_shape(checkpoint, spec, path)
-        windows = windows_of(checkpoint) if windows is None else windows
+        if windows is None:
+            checkpoint, windows = split_windows(checkpoint)
         exported = _exported(checkpoint, spec) if exported is None else exported
     outputs = _run(session, data, checkpoint, exported, windows)
     checks = tuple(_check(session, data, checkpoint, outputs))
@@ -129,15 +131,26 @@ def verify(
         return Verification(checks, tolerance=tolerance)
     run, reference = torch.from_numpy(outputs.run), torch.from_numpy(outputs.reference)
     count = outputs.hostile
-    int8 = spec.quantization["scheme"] == "int8"
-    equalized = bool(spec.quantization.get("equalized"))
     return Verification(
         checks,
         measure_quality(run[count:], reference[count:], windows, spec.task),
         tolerance,
         tuple(_hostile(reference[:count], run[:count], checkpoint)),
-        tuple(value_noise(data, checkpoint, windows.log_mels, equalized=equalized)) if int8 else (),
+        tuple(_noise(data, checkpoint, windows, spec)),
     )
+
+
+def _noise(
+    data: bytes, checkpoint: Checkpoint, windows: VerificationWindows, spec: ModelSpec
+) -> list[Sensitivity]:
+    """Noise of every value; none where the float values that it is measured against are not known.
+
+    Equalization scales channels by what the calibration windows show, so these have to be the file's own.
+    """
+    equalized = bool(spec.quantization.get("equalized"))
+    if spec.quantization["scheme"] != "int8" or (equalized and not calibrated_on(spec, checkpoint)):
+        return []
+    return value_noise(data, checkpoint, windows.log_mels, equalized=equalized)
 
 
 def _refuse_other_shape(checkpoint: Checkpoint, spec: ModelSpec, path: str | Path) -> None:

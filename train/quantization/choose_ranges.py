@@ -8,22 +8,15 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from runtime.errors import ModelFileError
+from runtime.spec import Task
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.conversion import convert
 from train.quantization.observers import DEFAULT_OBSERVER, OBSERVERS
-from train.quantization.ptq import Calibration, calibrate
-from train.quantization.quality import (
-    Quality,
-    Share,
-    VerificationSet,
-    accuracy_of,
-    agreement_of,
-    logits_of,
-    quality_of,
-    verification_set,
-)
+from train.quantization.ptq import calibrate
+from train.quantization.quality import Quality, logits_of, measure_quality
 from train.quantization.quantizer import PORTABLE, Scheme
 from train.quantization.sensitivity import Sensitivity, rank_values, sqnr_db
+from train.quantization.verification_windows import VerificationWindows, split_windows
 from train.quantization.weights.equalization import equalize
 
 
@@ -34,19 +27,18 @@ class Candidate:
     Attributes:
         observer: a key of `train.quantization.observers.OBSERVERS`.
         sqnr_db: signal to quantization noise ratio of the logits, dB; the largest one decides.
-        agreement: labels that are those of the float reference.
-        accuracy_change: accuracy of INT8 less that of the float reference; None without labels.
+        quality: against the float reference.
     """
 
     observer: str
     sqnr_db: float
-    agreement: Share
-    accuracy_change: float | None
+    quality: Quality
 
     def __str__(self) -> str:
         """One line of a table."""
-        change = "" if self.accuracy_change is None else f", accuracy {self.accuracy_change:+.1%}"
-        return f"{self.observer}: {self.sqnr_db:.1f} dB, labels {self.agreement}{change}"
+        labelled = self.quality.accuracy is not None
+        lost = f", accuracy lost: {100 * self.quality.loss:.2f} points" if labelled else ""
+        return f"{self.observer}: {self.sqnr_db:.1f} dB, labels {self.quality.agreement}{lost}"
 
 
 @dataclass(frozen=True)
@@ -66,73 +58,54 @@ class Int8Model:
     candidates: tuple[Candidate, ...] = ()
 
 
-def choose_ranges(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> Int8Model:
+def choose_ranges(
+    checkpoint: Checkpoint, windows: VerificationWindows, scheme: Scheme = PORTABLE
+) -> Int8Model:
     """Quantize the student of a model.pt after training, with the ranges of the best observer.
 
     Channels are equalized first. Each observer's ranges then give an INT8 model, with weights rounded by GPTQ
     and corrected biases; the least error of the logits on the verification windows decides.
 
     Args:
-        checkpoint: must have calibration windows.
+        checkpoint: gives the network, and calibration windows of other clips than ``windows``; see
+            `train.quantization.verification_windows.split_windows`.
+        windows: to verify on.
         scheme: what varies.
 
     Raises:
-        ModelFileError: where there are no calibration windows.
+        ModelFileError: where there are no windows to calibrate with, or none to verify on.
     """
-    _require_windows(checkpoint)
-    verification = verification_set(checkpoint)
-    reference, network = checkpoint.build(), equalized_reference(checkpoint)
-    calibration = calibrate(network, verification.calibration)
-    expected = logits_of(reference, verification.windows)
-    tried = [
-        _try(network, calibration, observer, scheme, expected, verification, checkpoint)
-        for observer in OBSERVERS
-    ]
-    best, candidate = max(tried, key=lambda one: one[1].sqnr_db)
+    _require_windows(checkpoint, windows)
+    network = equalized_reference(checkpoint)
+    calibration = calibrate(network, checkpoint.calibration)
+    expected = logits_of(checkpoint.build(), windows.log_mels)
+    models = {observer: calibration.int8_model(network, observer, scheme) for observer in OBSERVERS}
+    candidates = tuple(
+        _measure(observer, logits_of(int8_model, windows.log_mels), expected, windows, checkpoint.task)
+        for observer, int8_model in models.items()
+    )
+    best = max(candidates, key=lambda candidate: candidate.sqnr_db)
     how: dict[str, object] = {
         "method": "ptq",
-        "observer": candidate.observer,
-        "windows": len(verification.calibration),
+        "observer": best.observer,
+        "windows": len(checkpoint.calibration),
         "equalized": True,
-        "tried": [str(one) for _, one in tried],
+        "tried": [str(candidate) for candidate in candidates],
     }
-    return Int8Model(best, scheme, how, tuple(one for _, one in tried))
+    return Int8Model(models[best.observer], scheme, how, candidates)
 
 
-def _try(
-    network: nn.Module,
-    calibration: Calibration,
-    observer: str,
-    scheme: Scheme,
-    expected: Tensor,
-    verification: VerificationSet,
-    checkpoint: Checkpoint,
-) -> tuple[GraphModule, Candidate]:
-    int8_model = calibration.int8_model(network, observer, scheme)
-    actual = logits_of(int8_model, verification.windows)
-    before, after = (accuracy_of(logits, verification.targets, checkpoint) for logits in (expected, actual))
-    return int8_model, Candidate(
-        observer,
-        sqnr_db(expected, actual),
-        agreement_of(expected, actual, checkpoint),
-        after.value - before.value if before is not None and after is not None else None,
-    )
+def _measure(
+    observer: str, logits: Tensor, expected: Tensor, windows: VerificationWindows, task: Task
+) -> Candidate:
+    quality = measure_quality(logits, expected, windows, task)
+    assert quality is not None  # there are windows
+    return Candidate(observer, sqnr_db(expected, logits), quality)
 
 
 def equalized_reference(checkpoint: Checkpoint) -> nn.Module:
     """The float reference with equalized channels, value by value what `choose_ranges` quantizes."""
-    windows = verification_set(checkpoint).calibration
-    return equalize(checkpoint.build(), checkpoint.input_shape, windows)
-
-
-def quality(result: Int8Model, checkpoint: Checkpoint) -> Quality:
-    """Agreement and accuracy of an INT8 model on windows that it was not calibrated on, with their counts.
-
-    Raises:
-        ModelFileError: where the checkpoint has no windows.
-    """
-    _require_windows(checkpoint)
-    return quality_of(result.network, checkpoint)
+    return equalize(checkpoint.build(), checkpoint.input_shape, checkpoint.calibration)
 
 
 def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sensitivity]:
@@ -141,19 +114,21 @@ def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sen
     Raises:
         ModelFileError: where the checkpoint has no calibration windows.
     """
-    _require_windows(checkpoint)
-    verification = verification_set(checkpoint)
+    checkpoint, windows = split_windows(checkpoint)
+    _require_windows(checkpoint, windows)
     network = equalized_reference(checkpoint)
-    ranges = calibrate(network, verification.calibration).ranges(DEFAULT_OBSERVER)
-    return rank_values(network, verification.windows, ranges, scheme)
+    ranges = calibrate(network, checkpoint.calibration).ranges(DEFAULT_OBSERVER)
+    return rank_values(network, windows.log_mels, ranges, scheme)
 
 
-def _require_windows(checkpoint: Checkpoint) -> None:
-    if len(checkpoint.calibration) < 2:
-        raise ModelFileError(
-            "The model.pt has no calibration windows, which INT8 needs: "
-            "train it with this release, or export it with `--quantize none`."
-        )
+def _require_windows(checkpoint: Checkpoint, windows: VerificationWindows) -> None:
+    if len(checkpoint.calibration) and len(windows):
+        return
+    raise ModelFileError(
+        "INT8 needs windows of some clips to choose ranges on and of others to verify on, and the model.pt "
+        f"has {len(checkpoint.calibration)} and {len(windows)}: give audio with `--calibration` and "
+        "`--verification`, or export it with `--quantize none`."
+    )
 
 
 def quantize_as_trained(checkpoint: Checkpoint) -> Int8Model:

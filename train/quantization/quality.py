@@ -1,29 +1,29 @@
-"""The quality of an INT8 model, measured on windows that nothing was calibrated on."""
+"""Quality of INT8 or of an exported file: what it loses against its float reference, with 95 % intervals."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from train.checkpoints.model_pt import Checkpoint
-from train.quantization.hostile_signals import hostile_inputs
-from train.quantization.label_agreement import HostileReport, hostile_report, same_labels
-from train.quantization.ptq import CALIBRATION_BATCH
-from train.quantization.sensitivity import sqnr_db
+from runtime.spec import Task
+from train.quantization.verification_windows import VerificationWindows
 
-_Z = 1.959964  # of a 95 % interval
+TOLERANCE = 0.01  # loss that passes where the user gives no other
+_BATCH = 16  # windows that run at once
+_Z = 1.959964  # of a two-sided 95 % interval
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share of labels.
+    """A share of counted decisions.
 
     Attributes:
         count: those that are counted.
-        total: all of them.
+        total: all of them, at least one.
     """
 
     count: int
@@ -36,117 +36,141 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval (Wilson, "Probable inference", JASA 1927)."""
+        """The 95 % interval (Wilson, "Probable inference", JASA 1927), right near 0 and 1, too."""
         n, p = self.total, self.value
         centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
         half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def __str__(self) -> str:
-        """In per cent, with interval and count."""
         low, high = self.interval
         return f"{self.value:.1%} ({low:.1%} to {high:.1%}, {self.count} of {self.total})"
 
-
-@dataclass(frozen=True)
-class VerificationSet:
-    """Windows that INT8 is judged on.
-
-    Attributes:
-        windows: log-mels [n, 1, n_mels, frames].
-        targets: [n, classes], 1 for each label; None where nobody labelled them.
-        calibration: the windows that ranges are chosen on; none is among ``windows``.
-        source: what they are, in words.
-    """
-
-    windows: Tensor
-    targets: Tensor | None
-    calibration: Tensor
-    source: str
+    def to_json(self) -> dict[str, Any]:
+        """Value and interval, 0 to 1, and the number of decisions."""
+        interval = [round(bound, 6) for bound in self.interval]
+        return {"value": round(self.value, 6), "interval": interval, "count": self.total}
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What INT8 does to the float reference on a verification set.
+    """Labels of an exported file, or of an INT8 model, against those of its float reference.
+
+    A decision is the label of a window; where a window may have several labels, it is one label, present or
+    not.
 
     Attributes:
-        agreement: labels that are those of the float reference.
-        accuracy_float: correct labels of the float reference; None where nobody labelled the windows.
-        accuracy_int8: of INT8.
-        sqnr_db: signal to quantization noise ratio of the logits, dB.
-        source: what the windows are, in words.
-        hostile: a report on signals that nobody trained on.
+        windows: how many were compared.
+        source: where they come from.
+        agreement: decisions that are the float reference's.
+        accuracy_float: decisions of the float reference that are right; None without labels.
+        accuracy: decisions of the file that are right; None without labels.
+        loss_interval: 95 % interval of `loss`.
     """
 
+    windows: int
+    source: str
     agreement: Share
     accuracy_float: Share | None
-    accuracy_int8: Share | None
-    sqnr_db: float
-    source: str
-    hostile: HostileReport
+    accuracy: Share | None
+    loss_interval: tuple[float, float]
 
     @property
     def loss(self) -> float:
-        """What a tolerance limits: lost accuracy, or flipped labels where nobody labelled the windows."""
-        if self.accuracy_float is None or self.accuracy_int8 is None:
+        """What ``--tolerance`` limits: accuracy lost, or flipped labels where there are no labels."""
+        if self.accuracy is None or self.accuracy_float is None:
             return 1 - self.agreement.value
-        return max(0.0, self.accuracy_float.value - self.accuracy_int8.value)
+        return (self.accuracy_float.count - self.accuracy.count) / self.accuracy.total
+
+    @property
+    def least_tolerance(self) -> float:
+        """The least tolerance that accepts this loss, rounded up to four decimals."""
+        return max(0.0, math.ceil(round(self.loss * 1e4, 6)) / 1e4)
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the loss is at most the tolerance."""
+        return self.loss <= tolerance + 1e-12
+
+    def __str__(self) -> str:
+        lines = [
+            f"quality on {self.windows} windows ({self.source}), with 95 % intervals:",
+            f"  labels as the float reference: {self.agreement}",
+        ]
+        if self.accuracy is not None:
+            low, high = self.loss_interval
+            lines += [
+                f"  accuracy of the float reference: {self.accuracy_float}",
+                f"  accuracy of this file: {self.accuracy}",
+                f"  accuracy lost: {100 * self.loss:.2f} points ({100 * low:.2f} to {100 * high:.2f})",
+            ]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the provenance of the file."""
+        shares = {"agreement": self.agreement}
+        if self.accuracy is not None and self.accuracy_float is not None:
+            shares |= {"accuracy_float": self.accuracy_float, "accuracy": self.accuracy}
+        values: dict[str, Any] = {name: share.to_json() for name, share in shares.items()}
+        loss = {"loss": round(self.loss, 6), "loss_interval": [round(x, 6) for x in self.loss_interval]}
+        return {"windows": self.windows, "source": self.source, **values, **loss}
 
 
-def verification_set(checkpoint: Checkpoint) -> VerificationSet:
-    """The windows of a checkpoint that INT8 is judged on, and those it is calibrated on.
+def measure_quality(
+    logits: Tensor, reference: Tensor, windows: VerificationWindows, task: Task
+) -> Quality | None:
+    """Compare the logits of a file, or of an INT8 model, with those of its float reference.
 
-    A file of an older release has calibration windows only: every second one of each class is held out.
+    Args:
+        logits: of the file, [n, classes].
+        reference: of the float reference, [n, classes].
+        windows: what both were computed from.
+        task: one label a window, or any number.
+
+    Returns:
+        None where there are no windows.
     """
-    if len(checkpoint.verification):
-        targets = checkpoint.verification_targets if len(checkpoint.verification_targets) else None
-        source = f"{len(checkpoint.verification)} verification windows"
-        return VerificationSet(checkpoint.verification, targets, checkpoint.calibration, source)
-    odd = torch.arange(len(checkpoint.calibration)) % 2 == 1
-    windows, labels = checkpoint.calibration[odd], checkpoint.calibration_targets[odd]
-    targets = nn.functional.one_hot(labels, len(checkpoint.labels)) if _all_labelled(labels) else None
-    source = f"{len(windows)} training windows held out from calibration"
-    return VerificationSet(windows, targets, checkpoint.calibration[~odd], source)
-
-
-def _all_labelled(labels: Tensor) -> bool:
-    return bool(len(labels)) and int(labels.min()) >= 0
-
-
-def quality_of(int8_model: nn.Module, checkpoint: Checkpoint) -> Quality:
-    """Measure an INT8 model against the float reference of a checkpoint."""
-    verification, reference = verification_set(checkpoint), checkpoint.build()
-    expected, actual = (logits_of(network, verification.windows) for network in (reference, int8_model))
-    hostile = torch.from_numpy(hostile_inputs(checkpoint.frontend, checkpoint.clip_samples))
+    if not len(windows):
+        return None
+    decisions, expected = decide(logits, task), decide(reference, task)
+    same = decisions == expected
+    agreement = Share(int(same.sum()), same.numel())
+    if windows.targets is None:
+        low, high = agreement.interval
+        return Quality(len(windows), windows.source, agreement, None, None, (1 - high, 1 - low))
+    right, right_float = (_right(d, windows.targets, task) for d in (decisions, expected))
     return Quality(
-        agreement=agreement_of(expected, actual, checkpoint),
-        accuracy_float=accuracy_of(expected, verification.targets, checkpoint),
-        accuracy_int8=accuracy_of(actual, verification.targets, checkpoint),
-        sqnr_db=sqnr_db(expected, actual),
-        source=verification.source,
-        hostile=hostile_report(logits_of(reference, hostile), logits_of(int8_model, hostile), checkpoint),
+        len(windows),
+        windows.source,
+        agreement,
+        Share(int(right_float.sum()), same.numel()),
+        Share(int(right.sum()), same.numel()),
+        _paired_interval(int((right_float & ~right).sum()), int((right & ~right_float).sum()), same.numel()),
     )
 
 
-def agreement_of(expected: Tensor, actual: Tensor, checkpoint: Checkpoint) -> Share:
-    """Labels that are those of the float reference, from logits [n, classes] of both."""
-    return _share(same_labels(expected, actual, checkpoint))
-
-
-def accuracy_of(logits: Tensor, targets: Tensor | None, checkpoint: Checkpoint) -> Share | None:
-    """Correct labels; with several labels a clip, each label is there or not."""
-    if targets is None:
-        return None
-    if checkpoint.task == "multi_label":
-        return _share((logits > 0) == (targets > 0))
-    return _share(targets.gather(1, logits.argmax(1, keepdim=True)) > 0)
-
-
-def logits_of(network: nn.Module, windows: Tensor) -> Tensor:
+def logits_of(network: nn.Module, log_mels: Tensor) -> Tensor:
     """Logits [n, classes] of log-mels [n, 1, n_mels, frames]."""
     with torch.no_grad():
-        return torch.cat([network(batch.float()) for batch in torch.split(windows, CALIBRATION_BATCH)])
+        return torch.cat([network(batch.float()) for batch in torch.split(log_mels, _BATCH)])
 
 
-def _share(marks: Tensor) -> Share:
-    return Share(int(marks.sum()), marks.numel())
+def decide(logits: Tensor, task: Task) -> Tensor:
+    """Decisions of logits [n, classes]: label index [n, 1], or bool [n, classes] for several labels."""
+    return logits > 0 if task == "multi_label" else logits.argmax(1, keepdim=True)
+
+
+def _right(decisions: Tensor, targets: Tensor, task: Task) -> Tensor:
+    """Which decisions are right by the targets, bool [n, classes]; of one label, any that a window has."""
+    return decisions == targets if task == "multi_label" else targets.gather(1, decisions)
+
+
+def _paired_interval(lost: int, gained: int, count: int) -> tuple[float, float]:
+    """95 % interval of a difference of two shares over the same decisions (Agresti and Min, 2005).
+
+    One half is added to each of the four cells of the table, so that no change at all is not taken for
+    certainty.
+    """
+    total = count + 2
+    b, c = (lost + 0.5) / total, (gained + 0.5) / total
+    half = _Z * math.sqrt(max(0.0, b + c - (b - c) ** 2) / total)
+    return max(-1.0, b - c - half), min(1.0, b - c + half)

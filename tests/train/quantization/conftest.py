@@ -9,6 +9,7 @@ import torch
 
 from tests.small_students import ShuffleNet, make_windows, train_checkpoint, train_shuffle_net
 from train.checkpoints.model_pt import Checkpoint
+from train.networks import NETWORKS
 from train.quantization.ptq import Calibration, calibrate
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
@@ -31,5 +32,5 @@ def calibration(checkpoint: Checkpoint) -> Calibration:
 
 @pytest.fixture
 def shuffle_net(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
-    monkeypatch.setattr("train.networks.build", lambda student, arguments: ShuffleNet(**arguments))
+    monkeypatch.setitem(NETWORKS, "shuffle_net", ShuffleNet)
     return train_shuffle_net(checkpoint)

@@ -1,4 +1,4 @@
-"""The choice of ranges by unseen windows, and the quality that is measured on them."""
+"""The choice of ranges by windows that nothing is calibrated on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 from runtime.errors import ModelFileError
 from tests.train.quantization.conftest import Windows
 from train.checkpoints.model_pt import Checkpoint
-from train.quantization.choose_ranges import Int8Model, choose_ranges, quality
-from train.quantization.label_agreement import hostile_report, same_labels
+from train.quantization.choose_ranges import Int8Model, choose_ranges
+from train.quantization.hostile_report import hostile_report
 from train.quantization.observers import OBSERVERS
-from train.quantization.quality import Share, verification_set
+from train.quantization.quality import Share, logits_of
+from train.quantization.sensitivity import sqnr_db
+from train.quantization.verification_windows import VerificationWindows, split_windows
 
 
 @pytest.fixture(scope="module")
@@ -25,63 +27,53 @@ def verified(checkpoint: Checkpoint, windows: Windows) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def result(verified: Checkpoint) -> Int8Model:
-    return choose_ranges(verified)
+    return choose_ranges(*split_windows(verified))
 
 
 def test_the_least_error_of_the_logits_decides(result: Int8Model) -> None:
     assert [candidate.observer for candidate in result.candidates] == list(OBSERVERS)
     best = max(result.candidates, key=lambda candidate: candidate.sqnr_db)
     assert result.how["observer"] == best.observer
-    assert all(candidate.agreement.total == 60 for candidate in result.candidates)
-    assert all(candidate.accuracy_change is not None for candidate in result.candidates)
 
 
-def test_quality_counts_labels_on_verification_windows(result: Int8Model, verified: Checkpoint) -> None:
-    measured = quality(result, verified)
-    assert measured.source == "60 verification windows"
+def test_candidates_are_measured_on_verification_windows(result: Int8Model, verified: Checkpoint) -> None:
+    x = verified.verification.float()
+    expected, actual = logits_of(verified.build(), x), logits_of(result.network, x)
     chosen = next(c for c in result.candidates if c.observer == result.how["observer"])
-    assert measured.agreement == chosen.agreement and measured.sqnr_db == pytest.approx(chosen.sqnr_db)
-    assert measured.accuracy_float is not None and measured.accuracy_float.value > 0.9
-    assert measured.accuracy_int8 is not None
-    assert measured.loss == max(0.0, measured.accuracy_float.value - measured.accuracy_int8.value) < 0.05
+    assert chosen.sqnr_db == pytest.approx(sqnr_db(expected, actual))
+    assert chosen.quality.agreement == Share(int((expected.argmax(1) == actual.argmax(1)).sum()), 60)
+    assert chosen.quality.accuracy_float is not None and chosen.quality.accuracy_float.value > 0.9
+    assert chosen.quality.loss < 0.05
 
 
-def test_without_labels_the_loss_is_that_of_labels_that_flip(result: Int8Model, verified: Checkpoint) -> None:
-    measured = quality(result, replace(verified, verification_targets=torch.empty(0)))
-    assert measured.accuracy_int8 is None
-    assert measured.loss == pytest.approx(1 - measured.agreement.value)
+def test_other_windows_can_decide(verified: Checkpoint, windows: Windows) -> None:
+    other = VerificationWindows(windows(20, 9500)[0], None, "other windows")
+    for candidate in choose_ranges(verified, other).candidates:
+        assert (candidate.quality.windows, candidate.quality.source) == (20, "other windows")
+        assert candidate.quality.accuracy is None
 
 
 def test_an_older_file_is_verified_on_windows_held_out_from_calibration(checkpoint: Checkpoint) -> None:
-    split = verification_set(checkpoint)
-    assert len(split.windows) + len(split.calibration) == len(checkpoint.calibration)
-    calibrated = {window.numpy().tobytes() for window in split.calibration}
-    assert not calibrated & {window.numpy().tobytes() for window in split.windows}
-    assert split.targets is not None and (split.targets.sum(0) > 0).all()  # every class is verified
+    rest, held_out = split_windows(checkpoint)
+    assert len(held_out) + len(rest.calibration) == len(checkpoint.calibration)
+    assert len(rest.calibration_ids) == len(rest.calibration_targets) == len(rest.calibration)
+    calibrated = {window.numpy().tobytes() for window in rest.calibration.float()}
+    assert not calibrated & {window.numpy().tobytes() for window in held_out.log_mels}
+    assert held_out.targets is not None and held_out.targets.any(0).all()  # every class is verified
+
+
+def test_windows_of_a_clip_are_all_on_one_side(checkpoint: Checkpoint) -> None:
+    ids = tuple(f"{index // 3}.wav@{index % 3}" for index in range(len(checkpoint.calibration)))
+    rest, held_out = split_windows(replace(checkpoint, calibration_ids=ids))
+    assert len(held_out) == len(rest.calibration) == len(ids) / 2
+    assert {identifier.partition("@")[0] for identifier in rest.calibration_ids} == {
+        f"{clip}.wav" for clip in range(0, 16, 2)
+    }
 
 
 def test_a_model_without_windows_is_refused_by_what_to_do(checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelFileError, match="--quantize none"):
-        choose_ranges(replace(checkpoint, calibration=torch.empty(0)))
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (81, 263, 0.2553, 0.3662),
-    ],  # the last: Newcombe 1998, table I
-)
-def test_intervals_are_wilsons(count: int, total: int, low: float, high: float) -> None:
-    assert Share(count, total).interval == pytest.approx((low, high), abs=1e-4)
-
-
-def test_labels_of_several_are_compared_one_by_one(checkpoint: Checkpoint) -> None:
-    expected, actual = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[1.0, 1.0, 4.0]])
-    assert same_labels(expected, actual, checkpoint).tolist() == [[True]]
-    both = replace(checkpoint, task="multi_label")
-    assert same_labels(expected, actual, both).tolist() == [[True, False, True]]
+        choose_ranges(*split_windows(replace(checkpoint, calibration=torch.empty(0))))
 
 
 def test_hostile_signals_are_named_where_a_confident_label_flips(checkpoint: Checkpoint) -> None:

@@ -15,6 +15,7 @@ from runtime.spec import FrontEndSpec
 from train import networks
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import choose_ranges
+from train.quantization.verification_windows import split_windows
 
 
 @pytest.mark.slow
@@ -29,7 +30,7 @@ def test_ptq_leaves_only_statistics_in_float(student):
         student, arguments, spec, ("a", "b", "c"), network.state_dict(), calibration=windows.half(),
         calibration_targets=torch.arange(9) % 3, calibration_ids=tuple(map(str, range(9))),
     )  # fmt: skip
-    quantized = choose_ranges(checkpoint).network
+    quantized = choose_ranges(*split_windows(checkpoint)).network
     model = to_onnx(quantized, checkpoint.input_shape)
     assert lint(model, (-64, 63)) == []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Labels of INT8 against those of the float reference, on real windows and on hostile signals."""
+"""Labels of INT8 against those of the float reference on hostile signals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from train.checkpoints.model_pt import Checkpoint
 from train.distillation.losses import soften
 from train.quantization.hostile_signals import audible
+from train.quantization.quality import decide
 
 _CONFIDENT = 0.9  # probability from which a flipped label counts
 
@@ -27,19 +28,6 @@ class HostileReport:
     lost: tuple[str, ...]
 
 
-def same_labels(expected: Tensor, actual: Tensor, checkpoint: Checkpoint) -> Tensor:
-    """Which labels are those of the float reference: bool [n, 1], with several labels a clip [n, classes].
-
-    Args:
-        expected: logits [n, classes] of the float reference.
-        actual: of INT8.
-        checkpoint: gives the task.
-    """
-    if checkpoint.task == "multi_label":
-        return (expected > 0) == (actual > 0)
-    return (expected.argmax(1) == actual.argmax(1))[:, None]
-
-
 def hostile_report(expected: Tensor, actual: Tensor, checkpoint: Checkpoint) -> HostileReport:
     """Hostile signals whose label flips, those left out that the runtime gives no label to.
 
@@ -48,7 +36,7 @@ def hostile_report(expected: Tensor, actual: Tensor, checkpoint: Checkpoint) -> 
         actual: of INT8.
         checkpoint: gives temperature, task, sample rate and length.
     """
-    flipped = ~same_labels(expected, actual, checkpoint)
+    flipped = decide(expected, checkpoint.task) != decide(actual, checkpoint.task)
     rate, samples = checkpoint.frontend.sample_rate, checkpoint.clip_samples
 
     def names(logits: Tensor) -> tuple[str, ...]:

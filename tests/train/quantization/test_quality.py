@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.verification.quality import Quality, Share, measure_quality
-from export.verification_windows import VerificationWindows
+from train.quantization.quality import Quality, Share, measure_quality
+from train.quantization.verification_windows import VerificationWindows
 
 
 def logits_of(labels: list[int]) -> torch.Tensor:
@@ -48,11 +48,21 @@ def test_the_least_tolerance_accepts(lost: int) -> None:
     assert f"{100 * quality.loss:.2f} points" in str(quality)
 
 
-def test_intervals_hold_for_shares_near_one_and_for_few_windows() -> None:
-    assert Share(50, 50).interval == pytest.approx((0.929, 1.0), abs=1e-3)  # Wilson, by hand
-    assert Share(90, 100).interval == pytest.approx((0.8256, 0.9448), abs=1e-3)
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (81, 263, 0.2553, 0.3662),
+    ],  # the last: Newcombe 1998, table I
+)
+def test_intervals_are_wilsons(count: int, total: int, low: float, high: float) -> None:
+    assert Share(count, total).interval == pytest.approx((low, high), abs=1e-4)
+
+
+def test_no_change_seen_is_not_certainty() -> None:
     low, high = measure([0] * 200, [0] * 200, [0] * 200).loss_interval
-    assert -0.02 < low < 0 < high < 0.02  # no change seen is not certainty
+    assert -0.02 < low < 0 < high < 0.02
 
 
 def test_several_labels_count_each() -> None:
