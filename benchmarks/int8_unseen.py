@@ -4,7 +4,8 @@
 
 Each model.pt names its corpus and its augmentation; ``--root`` is the folder of that corpus. Calibration and
 verification windows are chosen as the training does, from the training and the validation split. The test
-split decides nothing. Files are run by ONNX Runtime as the runtime runs them.
+split decides nothing. Files are run by ONNX Runtime as the runtime runs them. Models that the output file has
+already are retained, unless they are measured again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="a table goes beside it as .md")
     options = parser.parse_args(arguments)
     result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "versions": _versions()}
-    result["models"] = {}
+    before = options.output is not None and options.output.exists()
+    result["models"] = json.loads(options.output.read_text())["models"] if before else {}
     for given in options.models:
         name, _, path = given.partition("=")
         result["models"][name] = measure(load(path), options.root, options.splits)
