@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tests.conftest import ROOT, copy_checkout
+from train.students import CPMobile
 
 # In this order: each names files that those before it have made.
 PACKAGES = ("train", "export", "complexity", "runtime", "benchmarks")
@@ -53,16 +55,23 @@ def commands(readme: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """The files that git would hand to a newcomer, a recording and sounds to try, and the console script."""
+    """The files that git would hand to a newcomer, audio and published weights to try, the console script."""
     folder = tmp_path_factory.mktemp("checkout")
     copy_checkout(folder)
     rng = np.random.default_rng(0)
     soundfile.write(folder / "recording.wav", rng.standard_normal(2 * 44_100) * 0.05, 44_100)
+    places = ("attic", "barn", "cellar", "den", "field", "garden", "hall", "inn", "lake", "mill")
     for label, pitch_hz in (("cat", 900), ("dog", 300)):
-        (folder / "my_sounds" / label).mkdir(parents=True)
-        for place in ("attic", "barn", "cellar", "den", "field", "garden", "hall", "inn", "lake", "mill"):
+        for place, sounds in [*((place, "my_sounds") for place in places), ("nook", "other_sounds")]:
+            path = folder / sounds / label / f"{place}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
             tone = np.sin(2 * np.pi * pitch_hz * np.arange(32_000) / 16_000) + rng.standard_normal(32_000)
-            soundfile.write(folder / "my_sounds" / label / f"{place}.wav", 0.1 * tone, 16_000)
+            soundfile.write(path, 0.1 * tone, 16_000)
+    torch.manual_seed(0)
+    network = CPMobile(2, base_channels=8, channels_multiplier=1.8, expansion_rate=2.1)
+    weights = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    lightning = {"state_dict": weights, "pytorch-lightning_version": "2.1.0"}
+    torch.save(lightning, folder / "published.ckpt")
     metadata = "from setuptools import build_meta; build_meta.prepare_metadata_for_build_editable('.')"
     subprocess.run([sys.executable, "-c", metadata], cwd=folder, check=True, capture_output=True)
     script = folder / "bin" / "tinyscene"
