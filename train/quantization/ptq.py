@@ -1,6 +1,7 @@
 """Post-training quantization of a network: ranges from calibration windows, GPTQ, bias correction.
 
-QAT starts from its result. `train.quantization.choose_ranges` decides which observer's ranges to take.
+QAT starts from its ranges and rounded weights. `train.quantization.choose_ranges` decides which observer's
+ranges to take.
 """
 
 from __future__ import annotations

@@ -26,8 +26,11 @@ class QuantizedClassifier(Classifier):
     """Continues the training of a model.pt's student with the rounding of INT8 (Jacob et al., CVPR 2018).
 
     The float network that it starts from is its teacher (Mishra & Marr, "Apprentice", ICLR 2018, scheme C).
-    In the frozen phase, by default from the first epoch on, it starts from the integers that post-training
-    quantization would give.
+    In the frozen phase, by default from the first epoch on, it starts from the ranges and the weights
+    rounded by GPTQ of post-training quantization. It neither corrects biases, which are trained, nor
+    equalizes channels: two narrow CP-Mobiles on FSDD (96 steps, one seed) went from 17.8 and 19.8 dB signal
+    to quantization noise of the validation logits to 17.7 and 20.0, and equalized from 18.6 and 19.8 down to
+    16.4 and 19.3.
 
     Args:
         checkpoint: the model.pt to start from, of the same student and labels.

@@ -12,7 +12,7 @@ from train.quantization.qat.phases import QatPhase
 
 @torch.no_grad()
 def freeze(network: QatNetwork, calibration: Calibration) -> None:
-    """Fix ranges, batch norm and the scales of weights, at what post-training quantization gives.
+    """Fix ranges, batch norm and the scales of weights, at what `train.quantization.ptq` gives for them.
 
     From here on the network computes with the integers that the exported file would have, and training
     changes them one by one.
