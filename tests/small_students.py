@@ -61,6 +61,18 @@ def train_checkpoint() -> Checkpoint:
     )
 
 
+def random_weights(checkpoint: Checkpoint) -> Checkpoint:
+    """An untrained student with a few large weights, so that INT8 flips labels."""
+    torch.manual_seed(1)
+    network = CPMobile(**checkpoint.arguments)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                parameter *= 1 + 3 * torch.randn(parameter.shape)
+        network.train()(checkpoint.calibration.float())
+    return replace(checkpoint, state_dict=network.state_dict())
+
+
 class ShuffleNet(nn.Module):
     """Two branches over halves of shuffled channels (ShuffleNet V2, Ma et al., ECCV 2018), and a shortcut."""
 

@@ -51,6 +51,11 @@ def add_quality_options(parser: argparse.ArgumentParser) -> None:
         help="audio to measure quality on, in place of the windows in the model.pt: class folders, a table "
         "of files and labels, or any folder of audio (then labels are compared with the float reference's)",
     )  # fmt: skip
+    add_tolerance(parser)
+
+
+def add_tolerance(parser: argparse.ArgumentParser) -> None:
+    """Add the loss of quality that passes."""
     parser.add_argument(
         "--tolerance", type=share, metavar="SHARE",
         help="of accuracy on verification windows that the file may lose, or of labels that it may change "

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from export.cli.convert import add_tolerance
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
 
 
@@ -33,6 +34,7 @@ def add_to(commands: Any) -> None:
         "--quantize", choices=("none", "fp16", "ptq", "qat"),
         help="as of `export onnx`, for all models (default: what each model.pt has)",
     )  # fmt: skip
+    add_tolerance(parser)
     parser.add_argument(
         "--test-split", type=Path, metavar="CSV",
         help="the list of the development set's test clips that the organisers' evaluation scores "
@@ -49,10 +51,12 @@ def add_to(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from export.submission.build import build, read_models
+    from train.quantization.quality import TOLERANCE
 
     built = build(
         read_models(options.models), options.output,
         name=options.name, index=options.index, method=options.quantize,
+        tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
         test_split=options.test_split, any_labels=options.any_labels,
         allow_over_budget=options.allow_over_budget,
     )  # fmt: skip

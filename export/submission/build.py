@@ -23,6 +23,7 @@ from runtime.spec import ModelSpec
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
 from train.data.datasets.tau2022 import SCENES
+from train.quantization.quality import TOLERANCE
 from train.quantization.quantizer import Scheme
 from train.students import STUDENTS
 
@@ -53,6 +54,7 @@ def build(
     name: str,
     index: int = 1,
     method: Method | None = None,
+    tolerance: float = TOLERANCE,
     test_split: Path | None = None,
     any_labels: bool = False,
     allow_over_budget: bool = False,
@@ -65,6 +67,7 @@ def build(
         name: the submission label without its index, such as ``Lastname_Institute_task1``.
         index: 1 to 4.
         method: as of `export.pipeline.export_model`; what each model.pt has where None.
+        tolerance: greatest loss of accuracy that passes, 0 to 1, see `export.pipeline.export_model`.
         test_split: table of the development set's test clips; see `find_development_split`.
         any_labels: write it although the labels are not the ten scenes of TAU.
         allow_over_budget: write it although a model is over the limits of DCASE 2025.
@@ -85,11 +88,11 @@ def build(
     with tempfile.TemporaryDirectory() as staging:
         for device, checkpoint in checkpoints.items():
             target = Path(staging) / f"{device}.onnx"
-            report, refusal = _add_model(
-                checkpoint, models[device], target, method or default_method(checkpoint), allow_over_budget
-            )
-            if report is not None:
-                reports[device] = report
+            chosen = method or default_method(checkpoint)
+            if not export_model(checkpoint, target, method=chosen, tolerance=tolerance).verification.passed:
+                return Built(reports, _why_not_verified(models[device], chosen, tolerance))
+            report, refusal = _add_network(checkpoint, models[device], target, allow_over_budget)
+            reports[device] = report
             if refusal:
                 return Built(reports, refusal)
         with _folder_beside(output) as folder:
@@ -102,13 +105,15 @@ def build(
     return Built(reports, notes=() if split.official else (note,))
 
 
-def _add_model(
-    checkpoint: Checkpoint, source: Path, target: Path, method: Method, allow_over_budget: bool
-) -> tuple[Report | None, str]:
-    """Write a model and its counted network; returns its complexity, and why it is refused, or ""."""
-    if not export_model(checkpoint, target, method=method).verification.passed:
-        command = f"python -m export onnx {source} --quantize {method}"
-        return None, f"{source} did not pass verification: `{command}` shows why."
+def _why_not_verified(source: Path, method: Method, tolerance: float) -> str:
+    command = f"python -m export onnx {source} --quantize {method} --tolerance {tolerance:g}"
+    return f"{source} did not pass verification: `{command}` shows why, and which --tolerance accepts it."
+
+
+def _add_network(
+    checkpoint: Checkpoint, source: Path, target: Path, allow_over_budget: bool
+) -> tuple[Report, str]:
+    """Write the counted network beside a file; returns its complexity, and why it is refused, or ""."""
     report = measure_onnx(target, budget=Budget.named(RULES))
     if not (report.within or allow_over_budget):
         remedy = "make it smaller, or write the package all the same with --allow-over-budget"

@@ -34,6 +34,7 @@ from runtime import load_model
 from runtime.errors import TinysceneError
 from runtime.model.session import Session
 from tests.conftest import ROOT
+from tests.small_students import random_weights
 from train.checkpoints.model_pt import Checkpoint, save
 from train.data.datasets.tau2022 import SCENES
 from train.quantization.quantizer import Scheme
@@ -268,6 +269,18 @@ def test_folder_of_something_else_is_left_alone(models: dict[str, Path], tmp_pat
     with pytest.raises(TinysceneError, match="name another folder"):
         main(["submission", str(models["general"]), "-o", str(tmp_path), "--name", NAME, "--any-labels"])
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_model_that_loses_too_much_needs_a_tolerance(
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "random.pt", tmp_path / "out"
+    save(random_weights(checkpoint), model)
+    submission = ["submission", str(model), "-o", str(out), "--name", NAME, "--any-labels"]
+    assert main([*submission, "--quantize", "ptq", "--tolerance", "0"]) == 1
+    assert "--tolerance" in capsys.readouterr().out and not out.exists()
+    assert main([*submission, "--quantize", "ptq", "--tolerance", "1"]) == 0
+    assert (out / NAME / f"{SUBMISSION}.py").is_file()
 
 
 def test_model_over_the_limits_is_refused(

@@ -18,6 +18,7 @@ from export.verification import verify
 from runtime import load_model
 from runtime.errors import TinysceneError
 from runtime.model.session import Session
+from tests.small_students import random_weights
 from train.checkpoints.model_pt import Checkpoint, save
 from train.students import CPMobile
 
@@ -178,18 +179,6 @@ def test_weights_beyond_float16_are_refused(checkpoint: Checkpoint, tmp_path: Pa
     with pytest.raises(TinysceneError, match="65504"):
         export_model(replace(checkpoint, state_dict=state), tmp_path / "x.onnx", method="fp16")
     assert not list(tmp_path.iterdir())
-
-
-def random_weights(checkpoint: Checkpoint) -> Checkpoint:
-    """An untrained student with a few large weights, so that INT8 flips labels."""
-    torch.manual_seed(1)
-    network = CPMobile(**checkpoint.arguments)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.dim() > 1:
-                parameter *= 1 + 3 * torch.randn(parameter.shape)
-        network.train()(checkpoint.calibration.float())
-    return replace(checkpoint, state_dict=network.state_dict())
 
 
 def test_random_weights_export_at_the_printed_tolerance(
