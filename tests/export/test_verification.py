@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -220,5 +221,11 @@ def test_one_step_of_training_exports_at_any_loss(
     assert "12 windows (folder b)" in capsys.readouterr().out
     spec = load_model(tmp_path / "model.onnx").spec
     assert spec.quantization["method"] == "ptq" and spec.quantization["windows"] == 12
-    assert spec.provenance["calibration"]["windows"] == 12
+    clips = [f"{label}/{clip}.wav" for label in ("high", "low", "middle") for clip in (0, 1)]
+    ids = [f"{clip}@{start}" for clip in clips for start in (0, 8000)]
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    assert spec.provenance["calibration"] == {"windows": 12, "ids_sha256": digest}
     assert spec.provenance["quality"]["source"] == "folder b"
+    against = ["--against", str(tmp_path / "model.pt"), "--verification", audio[1]]
+    assert main(["verify", str(tmp_path / "model.onnx"), *against]) == 0
+    assert " dB " not in capsys.readouterr().out  # the model.pt lacks the windows that equalized its channels
