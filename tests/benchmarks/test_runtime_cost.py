@@ -26,7 +26,7 @@ def test_it_writes_every_figure_once(
     assert result == json.loads(capsys.readouterr().out)
     assert set(result) == {"model", "machine", "per_hop", "many_streams", "cold_start", "live_microphone"}
     assert set(result["per_hop"]["ms"]) == {
-        "hop", "front_end_incremental", "front_end_whole_window", "network"
+        "hop", "front_end_incremental", "front_end_whole_window", "network", "classify_one_clip"
     }  # fmt: skip
     assert result["cold_start"]["rss_mb"] > 10
     live = result["live_microphone"]  # where this machine has one
