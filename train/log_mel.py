@@ -71,7 +71,8 @@ class LogMel(nn.Module):
             frames = frames - frames.mean(dim=2, keepdim=True)
             before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
             frames = (frames - spec.preemphasis * before) * self.window
-            return torch.fft.rfft(frames, spec.n_fft).transpose(1, 2)
+            spectrum: Tensor = torch.fft.rfft(frames, spec.n_fft).transpose(1, 2)
+            return spectrum
         if spec.preemphasis:
             x = x[:, 1:] - spec.preemphasis * x[:, :-1]
         return torch.stft(

@@ -224,11 +224,11 @@ def _claim(root: Path, recipe: Path) -> None:
     if not recipe.is_file():
         raise ConfigError(f"There is no recipe {recipe}: check its name.")
     root.mkdir(parents=True, exist_ok=True)
-    kept = root / "recipe.yaml"
-    if kept.exists() and kept.read_text() != recipe.read_text():
+    recorded = root / "recipe.yaml"
+    if recorded.exists() and recorded.read_text() != recipe.read_text():
         raise ConfigError(
             f"{root} holds the runs of another recipe, or of this one before it was changed: name another "
             "folder with --output."
         )
-    with write_beside(kept) as partial:
+    with write_beside(recorded) as partial:
         partial.write_text(recipe.read_text())

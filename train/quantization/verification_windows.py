@@ -51,7 +51,9 @@ def split_windows(checkpoint: Checkpoint) -> tuple[Checkpoint, VerificationWindo
         checkpoint,
         calibration=checkpoint.calibration[keep],
         calibration_targets=checkpoint.calibration_targets[keep],
-        calibration_ids=tuple(i for i, kept in zip(checkpoint.calibration_ids, keep, strict=False) if kept),
+        calibration_ids=tuple(
+            i for i, retained in zip(checkpoint.calibration_ids, keep, strict=False) if retained
+        ),
     )
     return rest, VerificationWindows(log_mels, targets, "windows held out from calibration")
 

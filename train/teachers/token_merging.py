@@ -20,13 +20,13 @@ class Matching(NamedTuple):
 
     Attributes:
         merged: places among the even tokens, [batch, r]; these go.
-        kept: places among the even tokens, [batch, even - r]; these stay.
+        retained: places among the even tokens, [batch, even - r]; these stay.
         into: places among the odd tokens that take the merged ones in, [batch, r].
         protected: leading tokens that take no part: 0, or 2 for a class and a distillation token.
     """
 
     merged: Tensor
-    kept: Tensor
+    retained: Tensor
     into: Tensor
     protected: int
 
@@ -73,10 +73,10 @@ def match(keys: Tensor, r: int, protected: int) -> Matching | None:
         scores[:, :, 0] = -torch.inf
     best, partner = scores.max(dim=2)
     order = best.argsort(dim=1, descending=True)
-    merged, kept = order[:, :r], order[:, r:]
+    merged, retained = order[:, :r], order[:, r:]
     if protected:
-        kept = kept.sort(dim=1).values  # the class token stays first
-    return Matching(merged, kept, partner.gather(1, merged), protected)
+        retained = retained.sort(dim=1).values  # the class token stays first
+    return Matching(merged, retained, partner.gather(1, merged), protected)
 
 
 def merge(x: Tensor, size: Tensor | None, matching: Matching) -> tuple[Tensor, Tensor]:
@@ -98,9 +98,9 @@ def merge(x: Tensor, size: Tensor | None, matching: Matching) -> tuple[Tensor, T
 def _add(x: Tensor, matching: Matching) -> Tensor:
     """Add merged tokens to their partners: [batch, tokens, dim] -> [batch, tokens - r, dim]."""
     even, odd = x[:, ::2], x[:, 1::2]
-    merged, kept, into = (places.unsqueeze(2).expand(-1, -1, x.shape[2]) for places in matching[:3])
+    merged, retained, into = (places.unsqueeze(2).expand(-1, -1, x.shape[2]) for places in matching[:3])
     odd = odd.scatter_add(1, into, even.gather(1, merged))
-    even = even.gather(1, kept)
+    even = even.gather(1, retained)
     if matching.protected:
         return torch.cat([even[:, :1], odd[:, :1], even[:, 1:], odd[:, 1:]], dim=1)
     return torch.cat([even, odd], dim=1)
