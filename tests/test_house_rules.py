@@ -28,10 +28,10 @@ LONGER_INITS = {
     "train/students/__init__.py": 22,  # the names that recipes use
     "train/teachers/__init__.py": 26,  # the same
 }
-# Words of the first edition that stood for something the field has a name for (CONTRIBUTING.md, glossary)
+# The field has other words for what these once named here (CONTRIBUTING.md, glossary)
 NOT_IDENTIFIERS = {
-    "door", "doors", "house", "rooms", "plate", "heard", "hears", "hearing", "ear", "told", "tells", "lessons", "twin",
-    "seal", "sealed", "stamp", "weigh", "wanted", "kept", "golden", "goldens",
+    "door", "doors", "house", "rooms", "plate", "heard", "hears", "hearing", "ear", "told", "tells",
+    "lessons", "twin", "seal", "sealed", "stamp", "weigh", "wanted", "kept", "golden", "goldens",
 }  # fmt: skip
 ALLOWED_IDENTIFIERS: set[str] = set()
 
