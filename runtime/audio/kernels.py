@@ -38,7 +38,8 @@ def _routine(module_name: str, name: str) -> Any:
     return getattr(module, name, None)
 
 
-_r2c = _routine("scipy.fft._pocketfft.pypocketfft", "r2c")
+# scipy 1.18 replaced pocketfft by its successor, with the same arguments
+_r2c = _routine("scipy.fft._duccfft.pyduccfft", "r2c") or _routine("scipy.fft._pocketfft.pypocketfft", "r2c")
 _csr_matvecs = _routine("scipy.sparse._sparsetools", "csr_matvecs")
 
 

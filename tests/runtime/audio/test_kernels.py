@@ -43,7 +43,7 @@ def test_spectra_as_columns(moved: bool, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_is_not_there_is_none() -> None:
     assert kernels._routine("scipy.fft._moved.pypocketfft", "r2c") is None
-    assert kernels._routine("scipy.fft._pocketfft.pypocketfft", "renamed") is None
+    assert kernels._routine("scipy.sparse._sparsetools", "renamed") is None
 
 
 def test_the_packages_around_them_stay_out_and_can_come_later() -> None:
