@@ -29,7 +29,7 @@ demo: $(VENV)/ready
 	@mkdir -p $(DEMO)
 	$(RUN) -m train fit --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
 	$(RUN) -m train test --config train/recipes/synthetic_demo.yaml --trainer.default_root_dir $(DEMO)
-	@# trained for two minutes: a student of this size may change three of 128 labels, see `export onnx --help`
+	@# trained for two minutes: a student of this size may lose three points of accuracy, see `export onnx --help`
 	$(RUN) -m export onnx $(DEMO)/model.pt -o $(DEMO)/model.onnx --tolerance 0.03
 	$(RUN) -m complexity check $(DEMO)/model.onnx
 	$(RUN) -m export verify $(DEMO)/model.onnx --against $(DEMO)/model.pt
