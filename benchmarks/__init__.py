@@ -1,1 +1,1 @@
-"""Measures: speed, memory and accuracy, side by side with what others use."""
+"""Benchmarks: speed, memory and accuracy, side by side with what others use."""

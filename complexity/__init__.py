@@ -1,4 +1,4 @@
-"""Measures parameters, bytes, MACs and activations of a model, by a challenge's rule and as deployed."""
+"""Complexity: parameters, bytes, MACs and activations of a model, by a challenge's rule and as deployed."""
 
 from complexity.budget import Budget, OverBudgetError
 from complexity.measurement import check, measure

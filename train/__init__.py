@@ -1,1 +1,1 @@
-"""Teaches: data, front end in torch, students, training and quantization-aware training."""
+"""Training: data, augmentation, students, teachers, distillation and quantization."""
