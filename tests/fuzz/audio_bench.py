@@ -43,7 +43,7 @@ from runtime.devices.source import Source
 from runtime.devices.standard_input import PcmOptions, open_stdin
 from runtime.errors import AudioError, AudioWarning, TinysceneError
 from runtime.model.prediction import Prediction, clip_mean
-from tests.fuzz.audio_variants import EXACT, RATE, RAW_FORMATS, SECONDS, Variant, encode, writable
+from tests.fuzz.audio_variants import EXACT, PERCEPTUAL, RATE, RAW_FORMATS, SECONDS, Variant, encode, writable
 from tests.fuzz.containers import unfinished, with_chunks
 from train.data.corpus import read_audio
 from train.data.datasets.synthetic import SCENES, render
@@ -105,7 +105,8 @@ class Bench:
     def reference(self, variant: Variant) -> Prediction:
         """The prediction that a variant has to have, see the module."""
         lossy = variant.loss == "lossy"
-        key = (variant.base, *((variant.container, variant.subtype, variant.rate) if lossy else ()))
+        coding = (variant.container, variant.subtype, variant.rate, variant.channels) if lossy else ()
+        key = (variant.base, *coding)
         if key not in self._references:
             wave = self._after_loss(variant) if lossy else self.bases[variant.base]
             self._references[key] = self.model.classify(wave, RATE)
@@ -115,12 +116,13 @@ class Bench:
         wave, rate = self.at(variant.base, variant.rate), variant.rate
         if variant.subtype not in EXACT:
             coding = variant.container, variant.subtype
-            channels = 1 if writable(*coding, 1, rate, "FILE") else variant.channels
+            channels = variant.channels if variant.subtype in PERCEPTUAL else 1
+            channels = channels if writable(*coding, channels, rate, "FILE") else variant.channels
             data = io.BytesIO(encode(wave, *coding, channels, rate, "FILE"))
             raw = {"samplerate": rate, "channels": channels, "format": "RAW", "subtype": variant.subtype}
             with soundfile.SoundFile(data, **(raw if variant.container == "RAW" else {})) as file:
                 file.seekable = lambda: False  # soundfile seeks after a read, which some codecs cannot
-                wave = file.read(file.frames, always_2d=True)[:, 0]
+                wave = file.read(file.frames, always_2d=True).mean(axis=1)
         return wave if rate == RATE else soxr.resample(wave, rate, RATE, "VHQ")
 
     def check(self, variant: Variant) -> str:

@@ -13,6 +13,7 @@ import soundfile
 RATE, SECONDS = 32_000, 1.5
 EXACT = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32",
          "DWVW_16", "DWVW_24")  # fmt: skip
+PERCEPTUAL = ("VORBIS", "OPUS", "MPEG_LAYER_III")  # what they lose depends on the number of channels
 COMMON = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
 # HTK, MPC2K and SDS begin with too few fixed bytes to be told from samples: stdin takes no such file.
 NAMELESS = ("HTK", "MPC2K", "SDS")
@@ -128,7 +129,7 @@ def writable(container: str, subtype: str, channels: int, rate: int, endian: str
 def encode(wave: np.ndarray, container: str, subtype: str, channels: int, rate: int, endian: str) -> bytes:
     """Bytes of a file with equal channels; libsndfile takes integers as they are."""
     samples: np.ndarray = wave
-    if subtype not in ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"):
+    if subtype not in ("FLOAT", "DOUBLE", *PERCEPTUAL):
         samples = np.clip(np.rint(wave * 2.0**31), -(2.0**31), 2.0**31 - 1).astype(np.int32)
     file = io.BytesIO()
     many = np.repeat(samples[:, None], channels, axis=1)
