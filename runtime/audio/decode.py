@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
 from runtime.audio.unfinished import completed
@@ -86,6 +89,7 @@ class AudioFile:
             raise AudioError(f"{self.name} may not be read: change its permissions.")
         if self.path.stat().st_size == 0:
             raise AudioError(f"{self.name} is empty (0 bytes): record or copy it again.")
+        self._patched: io.RawIOBase | None = None  # soundfile closes what it opened itself
         self._file = self._open()
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
         if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
@@ -121,12 +125,14 @@ class AudioFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._patched is not None:
+            self._patched.close()
 
     def _open(self) -> Any:
         import soundfile
 
         opened, problem = None, None
-        for source in (self._source, lambda: completed(self.path)):
+        for source in (self._source, self._completed):
             try:
                 if (given := source()) is None:
                     continue
@@ -137,6 +143,8 @@ class AudioFile:
             if 0 < opened.frames < _UNKNOWN_FRAMES:
                 break
         if opened is not None and opened.subtype != _UTF16:
+            if opened.subtype.startswith("DWVW"):  # soundfile seeks after every read, which this codec cannot
+                opened.seekable = lambda: False
             return opened
         if self.path.suffix.lower() in _HEADERLESS:
             raise AudioError(
@@ -159,6 +167,10 @@ class AudioFile:
         # bytes, because soundfile encodes a str strictly; on Windows it takes a str
         return str(self.path) if os.name == "nt" else os.fsencode(self.path)
 
+    def _completed(self) -> io.RawIOBase | None:
+        self._patched = completed(self.path)
+        return self._patched
+
     def _seek(self, frame: int) -> None:
         if frame:
             self._file.seek(min(frame, self._file.frames))
@@ -166,10 +178,17 @@ class AudioFile:
     def _decode(self, done: int, left: int | None) -> Array:
         count = _BLOCK_SAMPLES // self.channels
         try:
-            block: Array = self._file.read(
-                count if left is None else min(count, left), dtype="float32", always_2d=True
-            )
+            block = self._read(count if left is None else min(count, left))
         except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
             raise AudioError(f"{self.name} is damaged after {done} samples: copy it again.") from error
         check_amplitude(block, self.name)
+        return block
+
+    def _read(self, count: int) -> Array:
+        if self._file.format == "PAF" and self._file.subtype == "PCM_24":
+            # as integers: libsndfile 1.2 mixes samples up when it converts those of 3, 5, 6 or 7 channels
+            steps = self._file.read(count, dtype="int32", always_2d=True)
+            block: Array = steps.astype(np.float32) / np.float32(2**31)
+        else:
+            block = self._file.read(count, dtype="float32", always_2d=True)
         return block

@@ -1,7 +1,8 @@
 """Audio files whose header was never completed, because the recorder was killed or wrote to a pipe.
 
 libsndfile reads such a file to its end only for some values of the length fields. Here the header of the
-others is completed in memory, from the length of the file; the file itself is not changed.
+others is completed in memory, from the length of the file; the file itself is not changed. RF64 and BW64
+(ITU-R BS.2088) of less than 4 GB are presented as RIFF, which libsndfile reads with chunks of any length.
 
 Formats: RIFF and RF64 (EBU Tech 3306), AIFF (Apple, 1989), AU (Sun), CAF (Apple); FLAC in
 `runtime.audio.unfinished_flac`.
@@ -24,7 +25,7 @@ _UNKNOWN = 0xFFFFFFFF  # a length of 32 bits that libsndfile takes as "to the en
 
 
 def completed(path: Path) -> io.RawIOBase | None:
-    """The file with its header completed; None where the header has a length, or is of another format.
+    """The file with a header that libsndfile reads; None where nothing about the header can be mended.
 
     The result stays open until it is closed or dropped.
     """
@@ -76,8 +77,8 @@ class _Patched(io.RawIOBase):
 def _patches(file: io.FileIO, size: int) -> Patches:
     head = file.read(12)
     format_of = {
-        b"RIFF": _riff, b"RIFX": _riff, b"RF64": _rf64, b"FORM": _aiff, b".snd": _au, b"dns.": _au,
-        b"caff": _caf, b"fLaC": flac_patches,
+        b"RIFF": _riff, b"RIFX": _riff, b"RF64": _rf64, b"BW64": _rf64, b"FORM": _aiff, b".snd": _au,
+        b"dns.": _au, b"caff": _caf, b"fLaC": flac_patches,
     }  # fmt: skip
     patches_of = format_of.get(head[:4])
     return {} if patches_of is None else patches_of(file, size)
@@ -95,16 +96,24 @@ def _riff(file: Any, size: int) -> Patches:
 
 
 def _rf64(file: Any, size: int) -> Patches:
+    """As RIFF where the samples fit: in RF64, libsndfile 1.2 does not skip the pad byte of an odd chunk."""
     lengths = None  # place of the ds64 chunk's content: 64-bit lengths of RIFF, data, and the sample count
-    for name, place, _ in _chunks(file, 12, size, "<4sI"):
+    for name, place, length in _chunks(file, 12, size, "<4sI"):
         if name == b"ds64":
             lengths = place
         if name == b"data" and lengths is not None:
             file.seek(lengths + 8)
-            if file.read(8) != bytes(8) or _ends_with_chunks(file, place, size, "<4sI"):
-                return {}
+            samples = length if length != _UNKNOWN else int.from_bytes(file.read(8), "little")
+            if not samples:
+                if _ends_with_chunks(file, place, size, "<4sI"):
+                    return {}
+                samples = size - place
             unknown = struct.pack("<I", _UNKNOWN)
-            return {4: unknown, lengths: struct.pack("<QQ", size - 8, size - place), place - 4: unknown}
+            if samples < _UNKNOWN:
+                riff = struct.pack("<I", min(size - 8, _UNKNOWN))
+                return {0: b"RIFF" + riff, place - 4: struct.pack("<I", samples)}
+            long = struct.pack("<QQ", size - 8, samples)
+            return {0: b"RF64" + unknown, lengths: long, place - 4: unknown}
     return {}
 
 

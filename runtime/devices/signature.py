@@ -36,6 +36,11 @@ _RIFF = {
     b"AVI ": Kind("an AVI video", "convertible"),
     b"WEBP": Kind("a WebP image", "foreign"),
 }
+_FORM = {
+    **dict.fromkeys((b"AIFF", b"AIFC"), Kind("an AIFF file", "audio")),
+    **dict.fromkeys((b"8SVX", b"16SV"), Kind("an SVX file", "audio")),
+}
+_IRCAM = [bytes((0x64, 0xA3, machine, 0)) for machine in range(1, 5)]  # VAX, Sun, MIPS and NeXT
 _JPEG_NAMES = (b"JFIF", b"Exif", b"Adob", b"http", b"ICC_")  # of a first segment
 _JPEG_TABLES = (b"\xdb\x00C", b"\xdb\x00\x84")  # quantization tables of 67 or 132 bytes
 _MPEG1_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -53,6 +58,12 @@ _SIGNATURES = [
     (0, b"riff\x2e\x91\xcf\x11", Kind("a W64 file", "audio")),
     (0, b"NIST_1A\n", Kind("a NIST Sphere file", "audio")),
     (0, b"Creative Voi", Kind("a VOC file", "audio")),
+    (0, b" paf", Kind("a PAF file", "audio")),
+    (0, b"fap ", Kind("a PAF file", "audio")),
+    (0, b"2BIT", Kind("an AVR file", "audio")),
+    (0, b"PVF1\n", Kind("a PVF file", "audio")),
+    (0, b"ALawSoundFile**", Kind("a WVE file", "audio")),
+    (0, b"Extended Instrument:", Kind("an XI file", "audio")),
     (4, b"ftyp", Kind("an MP4 or HEIF file", "convertible")),
     (0, b"\x1aE\xdf\xa3", Kind("a Matroska or WebM file", "convertible")),
     (0, b"0&\xb2u\x8ef\xcf\x11", Kind("a WMA or WMV file", "convertible")),
@@ -81,6 +92,7 @@ _SIGNATURES = [
     (0, b"\x7fELF", Kind("an ELF program", "foreign")),
     (0, b"MZ\x90\0", Kind("a Windows program", "foreign")),
     (0, b"SQLite format", Kind("a SQLite database", "foreign")),
+    *((0, magic, Kind("an IRCAM file", "audio")) for magic in (*_IRCAM, *(one[::-1] for one in _IRCAM))),
     (0, b"\x93NUMPY", Kind("a NumPy array", "foreign")),
     (0, b"\x89HDF\r\n", Kind("an HDF5 file", "foreign")),
 ]
@@ -109,8 +121,8 @@ def _by_signature(start: bytes) -> Kind | None:
     container, form = start[:4], start[8:12]
     if container in (b"RIFF", b"RF64", b"BW64"):
         return _RIFF.get(form, Kind(f"a RIFF file of another kind ({form!r})", "convertible"))
-    if container == b"FORM" and form in (b"AIFF", b"AIFC"):
-        return Kind("an AIFF file", "audio")
+    if container == b"FORM" and form in _FORM:
+        return _FORM[form]
     if start[:3] == b"\xff\xd8\xff" and (start[6:10] in _JPEG_NAMES or start[3:6] in _JPEG_TABLES):
         return Kind("a JPEG image", "foreign")
     if start[:2] == b"BM" and start[6:10] == bytes(4) and len(start) > 10:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -62,8 +63,9 @@ def read_table(
     """
     text = read_text(path, remedy)
     if text.lower().startswith("sep=") and len(text) > len("sep=") + 1:  # names the delimiter for Excel
-        delimiter, text = text[4] if delimiter is None else delimiter, "\n" + text.partition("\n")[2]
-    lines = _split(path, text, delimiter)
+        delimiter = text[4] if delimiter is None else delimiter
+        text = "\n" + "".join(re.split(r"\r\n|\r|\n", text, maxsplit=1)[1:])
+    lines = _split(path, text, delimiter or _delimiter(text, columns))
     first, header = next(((line, cells) for line, cells in lines if any(cells)), (0, []))
     missing = sorted(set(columns) - set(header))
     if missing:
@@ -108,11 +110,23 @@ def _row(
     return row
 
 
-def _split(path: Path, text: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+def _delimiter(text: str, columns: Collection[str]) -> str:
+    """The one that separates most of these columns in the header, whose cells may hold the others."""
+    lines = io.StringIO(text, newline=None)
+    header = next((line for line in lines if line.strip(_DELIMITERS + " \n")), "")
+
+    def found(delimiter: str) -> tuple[int, int]:
+        try:
+            cells = {cell.strip() for cell in next(csv.reader([header], delimiter=delimiter))}
+        except csv.Error:  # which `_split` reports with its row
+            cells = set()
+        return len(cells & set(columns)), header.count(delimiter)
+
+    return max(_DELIMITERS, key=found)
+
+
+def _split(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Rows as cells, each with the number of the line that it begins on."""
-    if delimiter is None:
-        header = text.lstrip().partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1

@@ -156,6 +156,33 @@ def test_less_common_formats(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(decoded(tmp_path / "a"), decoded(tmp_path / "b"))
 
 
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+@pytest.mark.parametrize("is_unfinished", [False, True])
+def test_rf64_with_a_chunk_of_odd_length(tmp_path: Path, magic: bytes, is_unfinished: bool) -> None:
+    path = tmp_path / "a.wav"
+    data = written(path, "RF64")
+    expected = decoded(path)
+    data[48:48] = b"bext" + struct.pack("<I", 603) + bytes(604)  # behind ds64, with its pad byte
+    data[:4] = magic
+    if is_unfinished:
+        put(data, 20, "<QQ", 0, 0)
+    path.write_bytes(data)
+    assert np.array_equal(decoded(path), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 8])
+def test_paf_of_24_bits_with_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    steps = np.random.default_rng(1).integers(-(2**23), 2**23, (30_000, channels)) << 8
+    soundfile.write(tmp_path / "a.paf", steps.astype(np.int32), RATE, subtype="PCM_24")
+    assert np.array_equal(decoded(tmp_path / "a.paf"), (steps / 2**31).astype(np.float32))
+
+
+@pytest.mark.parametrize("subtype", ["DWVW_16", "DWVW_24"])
+def test_a_codec_in_which_nobody_can_seek(tmp_path: Path, subtype: str) -> None:
+    written(tmp_path / "a.aiff", "AIFF", subtype)
+    assert np.abs(decoded(tmp_path / "a.aiff")[:, 0] - SAMPLES).max() < 2**-15
+
+
 def test_floats_in_the_range_of_integers(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "loud.wav", SAMPLES * 32767, RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"loud\.wav.*32768"):

@@ -105,7 +105,10 @@ def test_24_bits_in_a_header_that_says_32(piped) -> None:
         assert all_of(source).ravel().tolist() == [0.5, -0.5]
 
 
-@pytest.mark.parametrize("kind", ["FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64", "VOC"])
+@pytest.mark.parametrize(
+    "kind",
+    ["FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64", "VOC", "PAF", "AVR", "PVF", "IRCAM", "NIST"],
+)
 def test_other_audio_is_read_from_a_redirected_file_and_refused_from_a_pipe(
     piped, tmp_path: Path, kind: str
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from runtime.errors import DataError
+from runtime.errors import AudioError, DataError
 from train.data import Table
 from train.data.checks import examine
 
@@ -42,9 +43,13 @@ def table(folder: Path, content: str | bytes, **options) -> Table:
         text().replace("cat,", " cat\t,").encode(),
         text().replace("path,label", " path , label ").encode(),
         text().rstrip("\n").encode(),
+        ("sep=;\r" + text(";", "\r")).encode(),
+        text(";", "\r").encode(),
+        text(";").replace("\n", ";x\n").replace("group;x", 'group;"notes, free, text, of, mine"', 1).encode(),
     ],
     ids=["BOM", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "CRLF", "CR", "blank lines", "sep=",
-         "empty cells", "spaces", "spaces in labels", "spaces in the header", "no last newline"],
+         "empty cells", "spaces", "spaces in labels", "spaces in the header", "no last newline",
+         "sep= and CR", "semicolons and CR", "commas in the header"],
 )  # fmt: skip
 def test_a_table_is_read_however_it_was_written(tmp_path, content):
     corpus = table(tmp_path, content)
@@ -98,6 +103,26 @@ def test_paths_of_windows_are_found(tmp_path):
     corpus = table(tmp_path, text().replace("\ncat0", "\naudio\\cat0"), val_share=0, test_share=0)
     clip = next(clip for clip in corpus.clips("train") if clip.id == "audio/cat0.wav")
     assert len(corpus.read(clip, 8_000)) == 800
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_table", ["NFC", "NFD"])
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_accents_are_found_composed_and_decomposed(tmp_path, on_disk, in_table, slash):
+    folder = tmp_path / unicodedata.normalize(on_disk, "straße é")
+    folder.mkdir()
+    soundfile.write(folder / "ü.wav", np.full(800, 0.1), 8_000)
+    name = unicodedata.normalize(in_table, f"straße é{slash}ü.wav")
+    corpus = table(tmp_path, text().replace("\ncat0.wav", f"\n{name}"), val_share=0, test_share=0)
+    clip = next(clip for clip in corpus.clips("train") if "ü" in unicodedata.normalize("NFC", clip.id))
+    assert len(corpus.read(clip, 8_000)) == 800
+
+
+def test_a_path_that_no_system_takes_is_one_sentence(tmp_path):
+    corpus = table(tmp_path, text().replace("cat0.wav", "x" * 300), val_share=0, test_share=0)
+    clip = next(clip for clip in corpus.clips("train") if clip.id.startswith("xxx"))
+    with pytest.raises(AudioError, match=r"xxx.*too long"):
+        corpus.read(clip, 8_000)
 
 
 def test_a_row_of_headerless_samples_is_one_sentence_and_the_rest_goes_on(tmp_path):

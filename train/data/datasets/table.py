@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from runtime.errors import DataError
@@ -58,7 +59,7 @@ class Table(HeldOut):
                 "(or 'split'), or set data.corpus.no_groups where every file is one."
             )
         for row in self._rows:
-            row[self.path_column] = self._with_slashes(row[self.path_column])
+            row[self.path_column] = _on_disk(self.root, row[self.path_column])
         names = Counter(posixpath.normpath(row[self.path_column]) for row in self._rows)
         if twice := next((name for name, n in names.items() if n > 1), None):
             raise DataError(f"{path} lists {twice} more than once: keep one row for each file.")
@@ -70,11 +71,6 @@ class Table(HeldOut):
             raise DataError(
                 f"{path} has one label, '{self.labels[0]}': a classifier needs two or more to choose from."
             )
-
-    def _with_slashes(self, name: str) -> str:
-        """The path of a file whose table was written on Windows."""
-        slashes = name.replace("\\", "/")
-        return name if (self.root / name).exists() else slashes
 
     def _read(self, columns: Mapping[str, str]) -> list[dict[str, str]]:
         """The rows, with the columns called as here."""
@@ -119,3 +115,26 @@ class Table(HeldOut):
     @cached_property
     def _place_of_label(self) -> dict[str, int]:
         return {name: index for index, name in enumerate(self.labels)}
+
+
+def _on_disk(root: Path, name: str) -> str:
+    """A path of a table as the disk has it: the table may come from Windows, or the files from macOS.
+
+    Windows writes backslashes; macOS decomposes accents in the names of files and finds them either way.
+    """
+    if _exists(root / name):
+        return name
+    found = ""
+    for part in PurePosixPath(slashes := name.replace("\\", "/")).parts:
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        existing = (path for form in forms if _exists(root / (path := posixpath.join(found, form))))
+        if (found := next(existing, "")) == "":
+            return slashes
+    return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # as for a name that is too long, which the attempt to read it reports
+        return False
