@@ -97,6 +97,7 @@ def test_every_declared_package_is_imported_or_used_as_a_tool():
         "types-pyyaml",
         "types-tqdm",
         "pytest",
+        "pytest-xdist",
         "tensorboard",
         "wandb",
         "onnxscript",
