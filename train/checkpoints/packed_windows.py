@@ -25,8 +25,11 @@ def to_8_bits(windows: Tensor) -> Tensor:
 
 
 def pack_windows(windows: Tensor) -> dict[str, Any] | Tensor:
-    """Plain values for windows [n, 1, n_mels, frames]; windows of more than 8 bits stay a tensor."""
-    if not len(windows) or not torch.equal(to_8_bits(windows), windows):
+    """Plain values for windows [n, 1, n_mels, frames].
+
+    Windows that hold more than 8 bits, or NaN, stay a tensor.
+    """
+    if not len(windows) or not torch.isfinite(windows).all() or not torch.equal(to_8_bits(windows), windows):
         return windows
     return _deflate(windows)
 

@@ -116,7 +116,7 @@ def test_an_imported_model_takes_the_calibration_windows_of_qat_from_the_corpus(
     imported = str(tmp_path / "imported.pt")
     labels = ",".join(SCENES)
     assert main(["import", str(tmp_path / "published.pt"), "--labels", labels, "-o", imported]) == 0
-    once = ["--epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=0"]
+    once = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=0"]
     run = [*TINY, *once, f"--trainer.default_root_dir={tmp_path / 'run'}", "--checkpoint", imported]
     assert main(["qat", *run]) == 0
     model = model_pt.load(tmp_path / "run_qat" / "model.pt")
