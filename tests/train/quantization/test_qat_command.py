@@ -70,7 +70,7 @@ def test_killed_and_resumed_equals_uninterrupted(qat_run, run_room, start, tmp_p
 @pytest.mark.slow
 def test_two_processes_train_one_model(run_room, start, tmp_path):
     two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=10", "--epochs=1"]
-    done = _qat(run_room, start, tmp_path, *two)
+    done = _qat(run_room, start, tmp_path, *two, "--trainer.max_epochs=1")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("wrote ") == 1
     assert model_pt.load(tmp_path / "run_qat" / "model.pt").quantization["method"] == "qat"
