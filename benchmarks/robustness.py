@@ -43,6 +43,7 @@ Array = npt.NDArray[np.float32]
 Condition = Callable[[torch.Tensor, int], torch.Tensor]  # [batch, samples] and their rate -> the same shape
 
 _BATCH = 32
+_SEED = 0  # of noise, reverberation and the choice of microphones
 _REVERBERATION_S = 0.4
 GAINS_DB = (-40, -30, -20, -10, 0, 10, 20)
 SNRS_DB = (5, 10, 15, 20, 30)
@@ -77,7 +78,7 @@ def noise(kind: str, snr_db: float) -> Condition:
     """Noise of a kind at a ratio to the window's own level."""
 
     def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        added = NOISES[kind]((len(x), x.shape[1]), rate, generator_for(len(x)))
+        added = NOISES[kind]((len(x), x.shape[1]), rate, generator_for(_SEED))
         return add_noise(x, added, torch.full((len(x),), snr_db)).clamp(-1, 1)
 
     return apply
@@ -100,10 +101,10 @@ def reverberation(seconds: float) -> Condition:
 
     def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
         times = torch.arange(round(seconds * rate)) / rate
-        tail = torch.randn((1, len(times)), generator=generator_for(7)) * 10 ** (-3 * times / seconds)
+        tail = torch.randn((1, len(times)), generator=generator_for(_SEED)) * 10 ** (-3 * times / seconds)
         tail[0, 0] = tail.norm()  # as much direct sound as reverberation
         response = tail / tail.norm()
-        return random_impulse(x, response, torch.ones(len(x), dtype=torch.bool), generator_for(7)).clamp(
+        return random_impulse(x, response, torch.ones(len(x), dtype=torch.bool), generator_for(_SEED)).clamp(
             -1, 1
         )
 
@@ -115,9 +116,9 @@ def microphones(folder: str, exclude: tuple[str, ...]) -> Condition:
 
     def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
         chosen = torch.ones(len(x), dtype=torch.bool)
-        return random_impulse(x, impulse_responses(folder, rate, exclude), chosen, generator_for(3)).clamp(
-            -1, 1
-        )
+        return random_impulse(
+            x, impulse_responses(folder, rate, exclude), chosen, generator_for(_SEED)
+        ).clamp(-1, 1)
 
     return apply
 

@@ -6,16 +6,16 @@ The functions are also what robustness is measured with, at stated strengths (`b
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from runtime.errors import ConfigError, DataError
-from train.augmentation.impulse_responses import impulse_responses, random_impulse
+from runtime.errors import ConfigError
+from train.augmentation.impulse_responses import convolve_some, responses_for
 from train.augmentation.random_draws import uniform, uniform_between
+from train.augmentation.waveform import noise_level
 
 _HUM_HARMONICS = 8
 
@@ -95,25 +95,20 @@ class Capture:
         count = len(scene)
         waveform = scene
         if self.response_p:
-            chosen = uniform(count, generator) < self.response_p
-            if self.devices is not None and devices is not None:
-                chosen &= torch.tensor([device in self.devices for device in devices])
-            waveform = random_impulse(waveform, self._responses(sample_rate), chosen, generator)
+            responses = responses_for(
+                self.response_dir,
+                sample_rate,
+                key="model.augmentation.capture.response_dir",
+                off="response_p to 0",
+                exclude=self.response_exclude,
+            )
+            waveform = convolve_some(waveform, self.response_p, responses, generator, devices, self.devices)
         waveform = self._limit_bands(waveform, sample_rate, generator)
         waveform = self._add_noises(waveform, scene, sample_rate, generator)
         gain_db = uniform_between(*self.gain_db, count, generator)
         gain_db = torch.where(uniform(count, generator) < self.gain_p, gain_db, torch.zeros(count))
         waveform = (waveform * (10 ** (gain_db / 20)).to(waveform).unsqueeze(1)).clamp(-1, 1)
         return self._code(waveform, generator)
-
-    def _responses(self, sample_rate: int) -> Tensor:
-        folder = self.response_dir or os.environ.get("MIC_IR_DIR")
-        if not folder:
-            raise DataError(
-                "No impulse responses: set MIC_IR_DIR (or model.augmentation.capture.response_dir) to a "
-                "folder of wav files, for example of http://micirp.blogspot.com, or response_p to 0."
-            )
-        return impulse_responses(folder, sample_rate, self.response_exclude)
 
     def _limit_bands(self, waveform: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
         chosen = uniform(len(waveform), generator) < self.band_p
@@ -166,9 +161,8 @@ def limit_band(waveform: Tensor, rate: int, sample_rate: int) -> Tensor:
 
 def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     """Add noise [batch, samples] to waveforms of the same shape at ratios [batch] in dB of RMS."""
-    level = waveform.square().mean(dim=1).sqrt() * (10 ** (-snr_db / 20)).to(waveform)
     noise = noise / noise.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
-    return waveform + level.unsqueeze(1) * noise
+    return waveform + noise_level(waveform, snr_db) * noise
 
 
 def white(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -> Tensor:

@@ -5,22 +5,21 @@ Every function takes the generator of its random numbers. Evaluation uses none o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from runtime.errors import ConfigError, DataError
+from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train.augmentation.capture import Capture
-from train.augmentation.impulse_responses import impulse_responses, random_impulse
+from train.augmentation.impulse_responses import convolve_some, responses_for
 from train.augmentation.random_draws import uniform
 from train.augmentation.scene import Scene
 from train.augmentation.spectrum import freq_mixstyle, jitter_bands, mask
 from train.augmentation.views import Mixing, View, draw_mixing
-from train.augmentation.waveform import add_noise, random_gain, random_roll
+from train.augmentation.waveform import add_white_noise, random_gain, random_roll
 from train.log_mel import LogMel
 
 
@@ -100,17 +99,18 @@ class Augmentation:
     ) -> Tensor:
         """[batch, samples] and the name of each one's device -> the same shape."""
         if self.impulse_p is not None:
-            responses = self._responses(sample_rate)
-            chosen = uniform(len(waveform), generator) < self.impulse_p
-            if self.impulse_devices is not None and devices is not None:
-                chosen &= torch.tensor([device in self.impulse_devices for device in devices])
-            waveform = random_impulse(waveform, responses, chosen, generator)
+            responses = responses_for(
+                self.impulse_dir, sample_rate, key="model.augmentation.impulse_dir", off="impulse_p to null"
+            )
+            waveform = convolve_some(
+                waveform, self.impulse_p, responses, generator, devices, self.impulse_devices
+            )
         if self.gain_db is not None:
             waveform = random_gain(waveform, self.gain_db, generator)
         if self.roll_s is not None:
             waveform = random_roll(waveform, round(self.roll_s * sample_rate), generator)
         if self.noise_snr_db is not None:
-            waveform = add_noise(waveform, *self.noise_snr_db, generator)
+            waveform = add_white_noise(waveform, *self.noise_snr_db, generator)
         return waveform
 
     def frontend(self, spec: FrontEndSpec, generator: torch.Generator) -> FrontEndSpec:
@@ -133,13 +133,3 @@ class Augmentation:
             return log_mel, None
         mixing = draw_mixing(len(log_mel), self.mixup_alpha, generator)
         return mixing(log_mel), mixing
-
-    def _responses(self, sample_rate: int) -> Tensor:
-        folder = self.impulse_dir or os.environ.get("MIC_IR_DIR")
-        if not folder:
-            raise DataError(
-                "impulse_p needs a folder of impulse responses: set MIC_IR_DIR (or "
-                "model.augmentation.impulse_dir) to a folder of wav files, for example of "
-                "http://micirp.blogspot.com, or impulse_p to null."
-            )
-        return impulse_responses(folder, sample_rate)

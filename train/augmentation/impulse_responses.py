@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,8 +14,57 @@ from torch import Tensor
 
 from runtime.audio.read import read_recording
 from runtime.errors import DataError
+from train.augmentation.random_draws import uniform
 
 _CHUNK = 4  # waveforms convolved at a time on a CPU: their spectra stay in a core's cache
+
+
+def convolve_some(
+    waveform: Tensor,
+    share: float,
+    responses: Tensor,
+    generator: torch.Generator,
+    devices: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
+) -> Tensor:
+    """`random_impulse` for a random share of waveforms [batch, samples].
+
+    Args:
+        waveform: [batch, samples].
+        share: of the waveforms, 0 to 1.
+        responses: [responses, samples of a response].
+        generator: decides all draws.
+        devices: name of the device of each waveform.
+        only: names of the devices whose waveforms may be convolved; None means all.
+    """
+    chosen = uniform(len(waveform), generator) < share
+    if only is not None and devices is not None:
+        chosen &= torch.tensor([device in only for device in devices])
+    return random_impulse(waveform, responses, chosen, generator)
+
+
+def responses_for(
+    folder: str | None, sample_rate: int, *, key: str, off: str, exclude: tuple[str, ...] = ()
+) -> Tensor:
+    """`impulse_responses` of a folder, or of the one that the environment variable ``MIC_IR_DIR`` names.
+
+    Args:
+        folder: as the recipe has it.
+        sample_rate: Hz.
+        key: of the recipe, that names the folder; for the message.
+        off: what switches the responses off; for the message.
+        exclude: names of files to leave out.
+
+    Raises:
+        DataError: where neither names a folder, or the folder has no wav file.
+    """
+    found = folder or os.environ.get("MIC_IR_DIR")
+    if not found:
+        raise DataError(
+            f"No impulse responses: set MIC_IR_DIR (or {key}) to a folder of wav files, for example of "
+            f"http://micirp.blogspot.com, or {off}."
+        )
+    return impulse_responses(found, sample_rate, exclude)
 
 
 @lru_cache(maxsize=4)

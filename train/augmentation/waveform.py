@@ -8,12 +8,17 @@ from torch import Tensor
 from train.augmentation.random_draws import uniform
 
 
-def add_noise(waveform: Tensor, low_db: float, high_db: float, generator: torch.Generator) -> Tensor:
+def add_white_noise(waveform: Tensor, low_db: float, high_db: float, generator: torch.Generator) -> Tensor:
     """Add white noise at a signal-to-noise ratio uniform in dB between the two: [batch, samples]."""
     snr_db = low_db + (high_db - low_db) * uniform(len(waveform), generator)
     noise = torch.randn(waveform.shape, generator=generator).to(waveform)
+    return waveform + noise_level(waveform, snr_db) * noise
+
+
+def noise_level(waveform: Tensor, snr_db: Tensor) -> Tensor:
+    """RMS [batch, 1] of the noise that gives waveforms [batch, samples] the ratios [batch] in dB."""
     level = waveform.square().mean(dim=1).sqrt() * (10 ** (-snr_db / 20)).to(waveform)
-    return waveform + level.unsqueeze(1) * noise
+    return level.unsqueeze(1)
 
 
 def random_gain(waveform: Tensor, max_db: float, generator: torch.Generator) -> Tensor:

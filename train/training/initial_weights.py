@@ -46,17 +46,17 @@ def load_initial_weights(model: Classifier, path: str | Path) -> list[str]:
         raise ConfigError(f"{path} holds a broken network ({bad}): take another model.")
     own = model.student.state_dict()
     head = _head_keys(start)
-    notes = _differences(start, model)
+    notes, about_head = _differences(start, model), ""
     if set(start.labels) != set(model.labels):
         shapes = ", ".join(f"'{key}' {list(own[key].shape)}" for key in head[:1] if key in own)
-        notes.append(f"its head is for other labels, so the head {shapes} is initialised at random")
+        about_head = f"its head is for other labels, so the head {shapes} is initialised at random"
         state |= {key: own[key] for key in head if key in own}
     elif start.labels != model.labels:
-        notes.append("its labels are in another order, so the outputs of its head are reordered")
+        about_head = "its labels are in another order, so the outputs of its head are reordered"
         order = [start.labels.index(label) for label in model.labels]
         state |= {key: state[key][order] for key in head}
     if (other := _other_head(model, state)) is not None:
-        notes.append(f"its head '{other}' is another one, so the head is initialised at random")
+        about_head = f"its head '{other}' is of another kind, so the head is initialised at random"
         state = {key: value for key, value in state.items() if not key.startswith(f"{other}.")}
         state |= {key: value for key, value in own.items() if key.startswith(f"{other}.")}
     if reason := misfit(state, model.student):
@@ -65,7 +65,7 @@ def load_initial_weights(model: Classifier, path: str | Path) -> list[str]:
             f"model.arguments={json.dumps(_without_classes(start.arguments))}."
         )
     model.student.load_state_dict(state)
-    return notes
+    return [*notes, *([about_head] if about_head else [])]
 
 
 def _head_keys(start: Checkpoint) -> list[str]:

@@ -16,7 +16,7 @@ from train.augmentation.impulse_responses import impulse_responses, random_impul
 from train.augmentation.random_draws import generator_for
 from train.augmentation.spectrum import freq_mixstyle, mask
 from train.augmentation.views import draw_mixing
-from train.augmentation.waveform import add_noise, random_gain, random_roll
+from train.augmentation.waveform import add_white_noise, random_gain, random_roll
 from train.log_mel import LogMel
 
 
@@ -124,10 +124,10 @@ def test_real_impulse_responses_keep_the_level_of_noise():
 
 def test_noise_comes_at_its_ratio():
     wave = torch.randn(300, 4_000, generator=generator_for(0)) * torch.logspace(-3, 0, 300)[:, None]
-    noise = add_noise(wave, 5.0, 20.0, generator_for(1)) - wave
+    noise = add_white_noise(wave, 5.0, 20.0, generator_for(1)) - wave
     snr_db = 20 * (wave.std(dim=1) / noise.std(dim=1)).log10()
     assert 4.5 < snr_db.min() < 6 and 19 < snr_db.max() < 20.5
-    silent = add_noise(torch.zeros(2, 10), 5.0, 20.0, generator_for(1))
+    silent = add_white_noise(torch.zeros(2, 10), 5.0, 20.0, generator_for(1))
     assert torch.equal(silent, torch.zeros(2, 10))
 
 
