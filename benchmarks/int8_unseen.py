@@ -79,7 +79,8 @@ def measure(checkpoint: Checkpoint, root: str, splits: list[str]) -> dict[str, A
     """All observers and weight ranges of one model, the split that decides among them, and the noise."""
     data = open_data(checkpoint, root)
     log_mel, augmentation = LogMel(checkpoint.frontend), augmentation_of(checkpoint)
-    fields = int8_windows(data.datasets["train"], data.datasets["val"], log_mel, augmentation)
+    train, validation = data.datasets["train"], data.datasets["val"]
+    fields = int8_windows(train, validation, log_mel, augmentation, checkpoint.task)
     checkpoint = replace(checkpoint, **fields, quantization={})
     reference, network = checkpoint.build(), equalized_reference(checkpoint)
     calibration = calibrate(network, checkpoint.calibration)

@@ -43,5 +43,7 @@ def view_key(
         "frontend": spec.to_dict(),
         "augmentation": settings,
     }
+    if dataset.negative_share is not None:
+        key["negative_share"] = dataset.negative_share
     values: dict[str, Any] = json.loads(json.dumps(key))
     return values

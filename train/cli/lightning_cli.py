@@ -215,7 +215,11 @@ class TrainCLI(LightningCLI):
             return
         datasets = self.datamodule.datasets
         windows = int8_windows(
-            datasets["train"], datasets.get("val"), self.model.log_mel, self.model.augmentation
+            datasets["train"],
+            datasets.get("val"),
+            self.model.log_mel,
+            self.model.augmentation,
+            self.model.task,
         )
         model = self.model.to_checkpoint(provenance=self._provenance(chosen), **confidence, **windows)
         model_pt.save(model, self.root / "model.pt")

@@ -15,9 +15,11 @@ from train.data.datasets.tags import Tags
 from train.data.datasets.tau2020 import TAU2020
 from train.data.datasets.tau2022 import TAU2022
 from train.data.datasets.tau_evaluation import TAUEvaluation
+from train.data.datasets.with_negatives import WithNegatives
 from train.data.windows import Batch, ClipWindows
 
 __all__ = [
     "ESC50", "TAU2020", "TAU2022", "Batch", "Clip", "ClipData", "ClipWindows", "Corpus", "Folder",
     "Packed", "SpeechCommands", "Synthetic", "TAUEvaluation", "Table", "Tags", "Unlabelled",
+    "WithNegatives",
 ]  # fmt: skip

@@ -37,7 +37,7 @@ class EpochBatches(Sampler[BatchIndices]):
         self.views, self.epoch = views, 0
 
     def __len__(self) -> int:
-        return max(len(self.dataset) // self.size, 1) // self.world
+        return max(self.dataset.epoch_length // self.size, 1) // self.world
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of every epoch, a resumed one too."""
@@ -45,7 +45,7 @@ class EpochBatches(Sampler[BatchIndices]):
 
     def __iter__(self) -> Iterator[BatchIndices]:
         epoch = self.epoch
-        order = np.random.default_rng((self.dataset.seed, epoch)).permutation(len(self.dataset))
+        order = self.dataset.windows_of_epoch(np.random.default_rng((self.dataset.seed, epoch)))
         for place in range(len(self)):
             begin = (place * self.world + self.rank) * self.size
             yield BatchIndices(epoch, order[begin : begin + self.size].tolist())

@@ -28,8 +28,8 @@ class Clip:
 
     Attributes:
         id: unique within the corpus and stable: a file name, never a position.
-        targets: indices of its labels: one of a scene, any number where sounds overlap (multi-label); None
-            where nobody has listened to it yet.
+        targets: indices of its labels: one of a scene, any number where sounds overlap (multi-label), none
+            of a negative; None where nobody has listened to it yet.
         group: the recording it was cut from; a group never stands on both sides of a split.
         device: what it was recorded with, "" where the corpus does not say.
         city: where, "" where the corpus does not say.

@@ -54,6 +54,8 @@ class ClipData(lightning.LightningDataModule):
         seed: of shuffling and jitter.
         labelled: share of the training recordings of each class that keep their labels; the labels of the
             others, which the seed chooses, are withheld, and only a teacher's logits are learned from them.
+        negative_share: share of negatives (see `train.data.WithNegatives`) among the training windows of an
+            epoch, in [0, 1); each epoch draws others. Null takes all of them.
         only_labelled: leave those others out, to measure what the remaining labels alone are worth.
         skip_corrupt: leave out clips that cannot be read, with a warning; otherwise the first one stops the
             run. A class of which nothing can be read stops it all the same.
@@ -81,6 +83,7 @@ class ClipData(lightning.LightningDataModule):
         seed: int = 0,
         labelled: float = 1.0,
         only_labelled: bool = False,
+        negative_share: float | None = None,
         skip_corrupt: bool = False,
         in_memory: bool = True,
         num_workers: int = 0,
@@ -97,6 +100,11 @@ class ClipData(lightning.LightningDataModule):
             )
         if not 0 <= labelled <= 1:
             raise DataError(f"data.labelled is a share of the training clips, in [0, 1], not {labelled}.")
+        if negative_share is not None and not 0 <= negative_share < 1:
+            raise DataError(
+                "data.negative_share is a share of the training windows, from 0 to below 1, not "
+                f"{negative_share}."
+            )
         if batch_size < 1:
             raise DataError(f"data.batch_size is a number of windows, 1 or more, not {batch_size}.")
         if num_workers < 0:
@@ -104,6 +112,7 @@ class ClipData(lightning.LightningDataModule):
         if persistent_workers and not num_workers:
             raise DataError("data.persistent_workers needs workers: set data.num_workers to 1 or more.")
         self.labelled, self.only_labelled = labelled, only_labelled
+        self.negative_share = negative_share
         self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
@@ -157,6 +166,7 @@ class ClipData(lightning.LightningDataModule):
             jitter=self.jitter and training,
             seed=self.seed,
             unlabelled=self._withheld if training else (),
+            negative_share=self.negative_share if training else None,
         )
         padded = sum(n < length for n in dataset.lengths)
         if padded:

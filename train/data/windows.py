@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.samples import as_float
 from runtime.audio.window_grid import window_starts
+from runtime.errors import DataError
 from train.data.corpus import Clip, Samples, multi_hot
 
 
@@ -23,7 +25,8 @@ class Batch(NamedTuple):
 
     Attributes:
         waveform: float32 [batch, samples].
-        target: float32 [batch, classes], 1 for each label of the clip; all 0 where it is not labelled.
+        target: float32 [batch, classes], 1 for each label of the clip; all 0 where it is not labelled, and of
+            a negative, which is labelled as none of the classes.
         labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
         clip: int64 [batch], the position of its clip among the split's clips.
         start: int64 [batch], the window's first sample within its clip.
@@ -66,6 +69,10 @@ class ClipWindows(Dataset[Batch]):
         jitter: draw the place of every window anew in every epoch, up to half a window around its own.
         seed: of the jitter.
         unlabelled: ids of clips whose labels are withheld.
+        negative_share: share of negatives among the windows of an epoch; null takes all windows once.
+
+    Raises:
+        DataError: where there are no negatives to take a share of.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class ClipWindows(Dataset[Batch]):
         jitter: bool = False,
         seed: int = 0,
         unlabelled: Container[str] = (),
+        negative_share: float | None = None,
     ) -> None:
         self.clips, self.samples, self.length = clips, samples, length
         self.labelled = np.array(
@@ -92,9 +100,39 @@ class ClipWindows(Dataset[Batch]):
         for clip, wave in enumerate(cut):
             self.lengths.append(len(wave))
             self.windows += [WindowPosition(clip, start) for start in windows_with_signal(wave, length)]
+        self.negative_share = negative_share
+        if negative_share and not len(self.negatives):
+            raise DataError(
+                "data.negative_share asks for negatives, and the corpus has none: wrap it in "
+                "train.data.WithNegatives, or remove data.negative_share."
+            )
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    @cached_property
+    def negatives(self) -> npt.NDArray[np.int64]:
+        """The windows of clips that are labelled as none of the classes."""
+        negative = self.labelled.astype(bool) & ~self.targets.any(axis=1)
+        return np.flatnonzero(negative[[window.clip for window in self.windows]])
+
+    def windows_of_epoch(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """The windows of an epoch in random order: all, or a random part of the negatives."""
+        share = self.negative_share
+        if share is None:
+            return random.permutation(len(self.windows))
+        others = np.setdiff1d(np.arange(len(self.windows)), self.negatives)
+        count = negatives_beside(len(others), share)
+        drawn = random.choice(self.negatives, count, replace=count > len(self.negatives))
+        return random.permutation(np.concatenate([others, drawn]))
+
+    @property
+    def epoch_length(self) -> int:
+        """How many windows an epoch has."""
+        if self.negative_share is None:
+            return len(self.windows)
+        others = len(self.windows) - len(self.negatives)
+        return others + negatives_beside(others, self.negative_share)
 
     def __getitem__(self, indices: BatchIndices) -> Batch:
         """Cut a whole batch as the epoch of ``indices`` sees it."""
@@ -132,6 +170,11 @@ class ClipWindows(Dataset[Batch]):
         wave, start = self.samples[window.clip], window.start
         cut = as_float(wave[start : start + self.length])
         return np.pad(cut, (0, self.length - len(cut)))
+
+
+def negatives_beside(others: int, share: float) -> int:
+    """How many negatives make up ``share`` of the windows together with ``others``."""
+    return round(others * share / (1 - share))
 
 
 def windows_with_signal(wave: Samples, length: int) -> list[int]:

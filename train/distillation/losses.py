@@ -1,7 +1,8 @@
 """The losses of training: pure functions of logits, labels and a teacher's probabilities.
 
 Shapes are [batch, classes] throughout. Labels are probabilities: one-hot, mixed by MixUp, or zeros where a
-clip has no label; ``labelled`` [batch] is the share of an example that is labelled, 1 or 0 before mixing.
+clip has no label; ``labelled`` [batch] is the share of an example that is labelled, 1 or 0 before mixing. A
+negative is labelled, and its labels are zeros.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from runtime.spec import Task
 def cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor, task: Task) -> Tensor:
     """Cross-entropy, or binary cross-entropy where a clip has any number of labels: a scalar.
 
-    The mean over the labelled examples; 0 where there is none.
+    The mean over the labelled examples; 0 where there is none. Of one label, a negative has each with the
+    same probability (outlier exposure, Hendrycks et al., ICLR 2019).
     """
     mass = labelled.sum().clamp_min(1.0)
     if task == "single_label":
+        negative = labelled - target.sum(dim=1)  # the share of an example that is labelled as none
+        target = target + negative.unsqueeze(1) / logits.shape[1]
         return -(target * F.log_softmax(logits, dim=1)).sum() / mass
     absent = labelled.unsqueeze(1) - target  # also of a mixture: each part is present or absent
     loss = target * F.softplus(-logits) + absent * F.softplus(logits)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from runtime.spec import Task
 from train.augmentation.config import Augmentation
 from train.augmentation.random_draws import generator_for
 from train.augmentation.spectrum import freq_mixstyle
@@ -38,6 +39,7 @@ def int8_windows(
     validation: ClipWindows | None,
     log_mel: LogMel,
     augmentation: Augmentation | None = None,
+    task: Task = "single_label",
 ) -> dict[str, Any]:
     """Choose both sets and compute their log-mels.
 
@@ -50,6 +52,7 @@ def int8_windows(
         augmentation: of the training. A random half of the calibration windows passes through what changes
             level, device and noise (capture, waveform augmentation, Freq-MixStyle); the others stay as they
             are.
+        task: of the corpus.
 
     Returns:
         The fields ``calibration*`` and ``verification*`` of `train.checkpoints.model_pt.Checkpoint`.
@@ -62,6 +65,8 @@ def int8_windows(
     chosen = _spread(train, calibrated, CALIBRATION_COUNT)
     calibration = to_8_bits(_log_mels(train, chosen, log_mel, augmentation))
     labelled = places[_labelled(verified)[places]]
+    if task == "single_label":
+        labelled = np.setdiff1d(labelled, verified.negatives)  # a negative has no right answer
     judged = _spread(verified, labelled if len(labelled) else places, VERIFICATION_COUNT)
     verification = to_8_bits(_log_mels(verified, judged, log_mel)) if len(judged) else torch.empty(0)
     fit = _fitting(calibration, verification)

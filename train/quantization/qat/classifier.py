@@ -84,7 +84,7 @@ class QuantizedClassifier(Classifier):
     def calibrate_on(self, dataset: ClipWindows) -> None:
         """Choose ranges on windows of the training split, where the model.pt carries no windows."""
         if not len(self._calibration):
-            windows = int8_windows(dataset, None, self.log_mel, self.augmentation)
+            windows = int8_windows(dataset, None, self.log_mel, self.augmentation, self.task)
             self._calibration = windows["calibration"]
             self.qat_network.observe(self._calibration)
 
