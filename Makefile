@@ -9,7 +9,7 @@ DEMO := demo
 export ORT_DISABLE_TELEMETRY = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-all test-pythons lint docs picture clean
+.PHONY: help demo test test-all test-pythons lint docs model picture clean
 
 help:
 	@echo "make demo          train, quantize, measure, export and stream a small model (minutes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-pythons  the tests of runtime and complexity on other versions of Python"
 	@echo "make lint          ruff and mypy --strict"
 	@echo "make docs          the API reference from the docstrings, in docs/"
+	@echo "make model         the model in the box and MODEL_CARD.md, from ESC10_DIR, MIC_IR_DIR, TEACHER=, NEGATIVES= (hours)"
 	@echo "make picture       the pictures of the README"
 
 # A marker file, so that a half-made environment is made again and a changed pyproject.toml is noticed.
@@ -57,6 +58,11 @@ test-pythons:
 
 docs: $(VENV)/ready
 	$(RUN) .ci/docs.py docs
+
+# Hours on a CPU. TEACHER is mn04_as_mAP_432.pt with class_labels_indices.csv beside it; NEGATIVES are folders of sounds.
+model: $(VENV)/ready
+	$(RUN) -m benchmarks.box_model crossvalidate --teacher $(TEACHER) --negatives $(NEGATIVES)
+	$(RUN) -m benchmarks.box_model ship --teacher $(TEACHER) --negatives $(NEGATIVES)
 
 picture: $(VENV)/ready
 	$(RUN) -m benchmarks.pictures

@@ -1,7 +1,6 @@
 """ESC-10, cross-validated: FP32 in torch against INT8 in the runtime alone, made from it by PTQ and by QAT.
 
-    ESC10_DIR=... python -m benchmarks.esc10 crossvalidate   # 2 x 4 trainings; benchmarks/results/esc10.json
-    ESC10_DIR=... python -m benchmarks.esc10 ship            # the model in the box, from all four folds
+    ESC10_DIR=... python -m benchmarks.esc10   # 2 x 4 trainings; benchmarks/results/esc10.json
 
 Each of the folds 1 to 4 is tested once by a model that was trained on the other three; fold 5 is never read.
 A run that was interrupted goes on where it stopped.
@@ -10,7 +9,6 @@ A run that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import platform
 import subprocess
@@ -36,19 +34,15 @@ from train.training.report import SingleLabelEvaluation
 FOLDS = (1, 2, 3, 4)
 RECIPE = Path("train/recipes/esc10_cp_mobile.yaml")
 RESULTS = Path(__file__).parent / "results"
-BOX = Path("runtime/models/esc10.onnx")
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; returns an exit code."""
+    """Cross-validate; returns an exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.esc10", description=__doc__)
-    parser.add_argument("command", choices=("crossvalidate", "ship"))
     parser.add_argument("--runs", type=Path, default=Path("runs/esc10"), help="folder of the trainings")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    if options.command == "crossvalidate":
-        return crossvalidate(options.runs, options.seed)
-    return ship(options.runs, options.seed)
+    return crossvalidate(options.runs, options.seed)
 
 
 def crossvalidate(runs: Path, seed: int) -> int:
@@ -76,32 +70,10 @@ def crossvalidate(runs: Path, seed: int) -> int:
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
         "recipe": str(RECIPE), "seed": seed, "runs": len(rows), "folds": rows, "mean": mean,
         **confidence, "machine": machine(),
-        "command": "python -m benchmarks.esc10 crossvalidate",
+        "command": "python -m benchmarks.esc10",
     }  # fmt: skip
     with write_beside(RESULTS / "esc10.json") as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
-    return entry_point.EXIT_OK
-
-
-def ship(runs: Path, seed: int) -> int:
-    """Train on all four folds and write the model in the box; the cross-validation fitted its confidence."""
-    results = RESULTS / "esc10.json"
-    if not results.is_file():
-        raise TinysceneError(f"There is no {results}: run `python -m benchmarks.esc10 crossvalidate` first.")
-    result = json.loads(results.read_text())
-    model = model_pt.load(fit(runs / "final", list(FOLDS), [], seed))
-    held_out = {key: result["mean"][key] for key in ("ptq_int8_windows", "ptq_int8_clips")}
-    model = dataclasses.replace(
-        model,
-        temperature=result["temperature"],
-        thresholds=result["thresholds"],
-        provenance={**model.provenance, "held_out": {"how": result["data"], **held_out}},
-    )
-    exported = export_model(model, BOX, method=default_method(model))
-    print(exported.verification)
-    if not exported.verification.passed:
-        return entry_point.EXIT_NEGATIVE
-    print(f"wrote {BOX}: {exported.file_bytes:,} bytes, temperature {model.temperature}")
     return entry_point.EXIT_OK
 
 

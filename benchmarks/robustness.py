@@ -14,40 +14,31 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 import torch
 from tqdm import tqdm
 
+from benchmarks.conditions import GAINS_DB, SNRS_DB, Condition, conditions
 from runtime import entry_point, load_model
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.classifier import Model
 from runtime.errors import ConfigError
 from runtime.files import write_beside
-from train.augmentation.capture import NOISES, add_noise, mu_law
-from train.augmentation.impulse_responses import impulse_responses, random_impulse
-from train.augmentation.random_draws import generator_for
+from train.augmentation.capture import NOISES
 from train.checkpoints import model_pt
 from train.cli.corpus_options import corpus_parser, parse
 from train.data import ClipData
+from train.distillation.losses import soften
 from train.log_mel import LogMel
 from train.plots import pyplot, save_figure
 
 Array = npt.NDArray[np.float32]
-Condition = Callable[[torch.Tensor, int], torch.Tensor]  # [batch, samples] and their rate -> the same shape
-
 _BATCH = 32
-_SEED = 0  # of noise, reverberation and the choice of microphones
-_REVERBERATION_S = 0.4
-GAINS_DB = (-40, -30, -20, -10, 0, 10, 20)
-SNRS_DB = (5, 10, 15, 20, 30)
-RATES_HZ = (8_000, 11_025, 16_000)
 
 
 @dataclass(frozen=True)
@@ -69,73 +60,6 @@ class Row:
     agreement: float | None = None
 
 
-def gain(decibels: float) -> Condition:
-    """A change of level; what exceeds full scale is clipped."""
-    return lambda x, _: (x * 10 ** (decibels / 20)).clamp(-1, 1)
-
-
-def noise(kind: str, snr_db: float) -> Condition:
-    """Noise of a kind at a ratio to the window's own level."""
-
-    def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        added = NOISES[kind]((len(x), x.shape[1]), rate, generator_for(_SEED))
-        return add_noise(x, added, torch.full((len(x),), snr_db)).clamp(-1, 1)
-
-    return apply
-
-
-def band(rate_hz: int) -> Condition:
-    """A device of a lower sample rate: resampled down and up again by soxr, not as training does it."""
-
-    def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        down = soxr.resample(x.T.numpy(), rate, rate_hz)
-        up = soxr.resample(down, rate_hz, rate)[: x.shape[1]]
-        padded = np.pad(up, ((0, x.shape[1] - len(up)), (0, 0)))
-        return torch.from_numpy(np.ascontiguousarray(padded.T, np.float32))
-
-    return apply
-
-
-def reverberation(seconds: float) -> Condition:
-    """A room: exponentially decaying noise, 60 dB in ``seconds``, with the direct sound in front."""
-
-    def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        times = torch.arange(round(seconds * rate)) / rate
-        tail = torch.randn((1, len(times)), generator=generator_for(_SEED)) * 10 ** (-3 * times / seconds)
-        tail[0, 0] = tail.norm()  # as much direct sound as reverberation
-        response = tail / tail.norm()
-        return random_impulse(x, response, torch.ones(len(x), dtype=torch.bool), generator_for(_SEED)).clamp(
-            -1, 1
-        )
-
-    return apply
-
-
-def microphones(folder: str, exclude: tuple[str, ...]) -> Condition:
-    """The impulse responses of other microphones, one drawn for each window."""
-
-    def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        chosen = torch.ones(len(x), dtype=torch.bool)
-        return random_impulse(
-            x, impulse_responses(folder, rate, exclude), chosen, generator_for(_SEED)
-        ).clamp(-1, 1)
-
-    return apply
-
-
-def conditions(folder: str | None, exclude: tuple[str, ...]) -> dict[str, Condition]:
-    """All conditions by name; those of microphones where there is a folder of responses."""
-    found: dict[str, Condition] = {"clean": lambda x, _: x}
-    found |= {f"level {g:+d} dB": gain(g) for g in GAINS_DB if g}
-    found |= {f"{kind} noise {snr} dB": noise(kind, snr) for kind in NOISES for snr in SNRS_DB}
-    found |= {f"{rate / 1000:g} kHz device": band(rate) for rate in RATES_HZ}
-    found["mu-law"] = lambda x, _: mu_law(x)
-    found[f"reverberation {_REVERBERATION_S:g} s"] = reverberation(_REVERBERATION_S)
-    if folder:
-        found["other microphones"] = microphones(folder, exclude)
-    return found
-
-
 def measure(
     model: Model, data: ClipData, named: dict[str, Condition], against: model_pt.Checkpoint | None = None
 ) -> list[Row]:
@@ -147,41 +71,57 @@ def measure(
         named: conditions by name.
         against: the float model, or None.
     """
-    waveform, target = _windows(data)
-    expected = np.array(data.labels)[target.argmax(axis=1)]
+    waveform, target = windows_of(data)
+    expected = np.array([model.labels.index(data.labels[best]) for best in target.argmax(axis=1)])
     rate = model.spec.frontend.sample_rate
     rows = []
     for name, condition in tqdm(named.items(), unit="condition", disable=None):
-        changed = torch.cat([condition(part, rate) for part in torch.split(waveform, _BATCH)]).numpy()
-        audible = np.array([level_dbfs(window) >= NO_SIGNAL_DBFS for window in changed])
-        answers = np.array([_label(model, window, rate) for window in changed[audible]])
+        changed = under(condition, waveform, rate)
+        audible = has_signal(changed)
+        answers = scores_of(model, changed[audible]).argmax(axis=1)
         right, agreement = None, None
         if against is not None:
-            floats = _float_labels(against, changed[audible])
+            floats = float_scores_of(against, changed[audible]).argmax(axis=1)
             right, agreement = _mean(floats == expected[audible]), _mean(floats == answers)
         rows.append(Row(name, int(audible.sum()), _mean(answers == expected[audible]), right, agreement))
     return rows
 
 
-def _windows(data: ClipData) -> tuple[torch.Tensor, npt.NDArray[Any]]:
+def windows_of(data: ClipData) -> tuple[torch.Tensor, Array]:
+    """The windows [windows, samples] of the test split, and their labels [windows, classes]."""
     dataset = data.datasets["test"]
-    batches = [
-        dataset.at_rest(list(range(i, min(i + _BATCH, len(dataset))))) for i in range(0, len(dataset), _BATCH)
-    ]
+    starts = range(0, len(dataset), _BATCH)
+    batches = [dataset.at_rest(range(i, min(i + _BATCH, len(dataset)))) for i in starts]
     return torch.cat([b.waveform for b in batches]), torch.cat([b.target for b in batches]).numpy()
 
 
-def _label(model: Model, window: Array, rate: int) -> str:
-    return model.classify(window, rate).label or ""
+def under(condition: Condition, waveform: torch.Tensor, rate: int) -> Array:
+    """The windows [windows, samples] under a condition."""
+    changed: Array = torch.cat([condition(part, rate) for part in torch.split(waveform, _BATCH)]).numpy()
+    return changed
 
 
-def _float_labels(checkpoint: model_pt.Checkpoint, waveform: Array) -> npt.NDArray[np.str_]:
+def has_signal(waveform: Array) -> npt.NDArray[np.bool_]:
+    """Which of the windows [windows, samples] the runtime answers."""
+    return np.array([level_dbfs(window) >= NO_SIGNAL_DBFS for window in waveform])
+
+
+def scores_of(model: Model, waveform: Array) -> Array:
+    """Probabilities [windows, classes] of windows that have a signal, by the runtime alone."""
+    predictions = (model.classify(window, model.spec.frontend.sample_rate) for window in waveform)
+    scores = [[prediction.scores[label] for label in model.labels] for prediction in predictions]
+    return np.array(scores, np.float32).reshape(len(waveform), len(model.labels))
+
+
+def float_scores_of(checkpoint: model_pt.Checkpoint, waveform: Array) -> Array:
+    """The same of the float network, in torch."""
     network, log_mel = checkpoint.build(), LogMel(checkpoint.frontend)
     parts = torch.split(torch.from_numpy(waveform), _BATCH)
     with torch.inference_mode():
-        best = torch.cat([network(log_mel(part)).argmax(dim=1) for part in parts])
-    labels: npt.NDArray[np.str_] = np.array(checkpoint.labels)[best.numpy()]
-    return labels
+        scores: Array = torch.cat(
+            [soften(network(log_mel(part)), checkpoint.temperature, checkpoint.task) for part in parts]
+        ).numpy()
+    return scores
 
 
 def _mean(right: npt.NDArray[np.bool_]) -> float:
@@ -226,8 +166,7 @@ def main(arguments: list[str]) -> int:
     if set(corpus.labels) != set(model.labels):
         raise ConfigError(
             f"{options.model} has the labels {', '.join(model.labels)} and the corpus "
-            f"{', '.join(corpus.labels)}: "
-            "name a corpus of the model's labels."
+            f"{', '.join(corpus.labels)}: name a corpus of the model's labels."
         )
     data = ClipData(corpus, sample_rate=model.spec.frontend.sample_rate, clip_s=model.spec.clip_s)
     data.setup("test")

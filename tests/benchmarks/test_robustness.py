@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.robustness import band, conditions, gain, main
+from benchmarks.conditions import band, conditions, gain
+from benchmarks.robustness import main
 from runtime import load_model
 from runtime.errors import ConfigError
 from tests.conftest import ROOT

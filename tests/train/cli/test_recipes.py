@@ -64,6 +64,8 @@ def test_recipe_says_its_command_and_trains_two_batches(
     corpus = FEW
     if "train.data.Tags" in text:
         corpus = [f"--data.corpus.path={tagged}", "--data.corpus.empty=unlabelled", "--data.batch_size=10"]
+    if "negative_share" in text:
+        corpus = [*corpus, "--data.negative_share=null"]  # the synthetic scenes have no negatives
     taught = []
     if "distillation" in text:
         store = request.getfixturevalue("store")

@@ -1,0 +1,104 @@
+"""``python -m benchmarks.box_model crossvalidate | ship``: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.box_model import __doc__ as description
+from benchmarks.box_model import card
+from benchmarks.box_model.measurement import measure_fold
+from benchmarks.box_model.summary import summarise
+from benchmarks.box_model.trainings import FOLDS, STUDENT, TEACHER, Trainings
+from benchmarks.esc10 import machine
+from export.pipeline import default_method, export_model
+from runtime import entry_point
+from runtime.errors import TinysceneError
+from runtime.files import write_beside
+from train.checkpoints import model_pt
+
+RESULTS = Path(__file__).parents[1] / "results" / "box_model.json"
+BOX, CARD = Path("runtime/models/esc10.onnx"), Path("MODEL_CARD.md")
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; returns an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.box_model", description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("command", choices=("crossvalidate", "ship"))
+    parser.add_argument("--teacher", type=Path, required=True, metavar="FILE", help="mn04_as_mAP_432.pt")
+    parser.add_argument("--teacher-labels", type=Path, metavar="CSV", help="default: beside the teacher")
+    parser.add_argument("--negatives", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--responses", type=Path, default=os.environ.get("MIC_IR_DIR"), metavar="DIR")
+    parser.add_argument("--runs", type=Path, default=Path("runs/box_model"), metavar="DIR")
+    parser.add_argument("--steps", type=int, help="of the student; by default those of the recipe")
+    options = parser.parse_args(arguments)
+    if options.responses is None:
+        raise TinysceneError(
+            "Name the folder of microphone impulse responses: --responses DIR or MIC_IR_DIR."
+        )
+    labels = options.teacher_labels or options.teacher.with_name("class_labels_indices.csv")
+    trainings = Trainings(options.runs, options.teacher, labels, options.negatives, options.steps)
+    if options.command == "crossvalidate":
+        return crossvalidate(trainings, options.responses)
+    return ship(trainings)
+
+
+def crossvalidate(trainings: Trainings, responses: Path) -> int:
+    """Train and measure every fold, write the results."""
+    folds, models = {}, []
+    for fold in FOLDS:
+        path = trainings.fold(fold)
+        models.append(model_pt.load(path))
+        folds[fold] = measure_fold(path, fold, responses, trainings.negatives)
+    result = {
+        "data": "ESC-10, folds 1-4; each fold is tested by a model that was trained on the other three",
+        "recipes": [str(TEACHER), str(STUDENT)], "seed": 0, "runs": len(folds),
+        "steps": trainings.steps, "labels": list(models[0].labels),
+        **summarise(folds, models[0].labels), "machine": machine(),
+        "command": "python -m benchmarks.box_model crossvalidate",
+    }  # fmt: skip
+    _write_json(RESULTS, result)
+    print(card.results_text(result))
+    return entry_point.EXIT_OK
+
+
+def ship(trainings: Trainings) -> int:
+    """Train on all folds; write the model in the box and its card."""
+    if not RESULTS.is_file():
+        raise TinysceneError(
+            f"There is no {RESULTS}: run `python -m benchmarks.box_model crossvalidate` first."
+        )
+    result = json.loads(RESULTS.read_text())
+    model = model_pt.load(trainings.all_folds())
+    clean = result["conditions"]["clean"]["int8"]["value"]
+    held_out = {"how": result["data"], "windows": clean, "clips": result["clips"]["int8"]["value"]}
+    model = dataclasses.replace(
+        model,
+        temperature=result["temperature"],
+        thresholds=result["thresholds"],
+        provenance={**model.provenance, "held_out": held_out},
+    )
+    exported = export_model(model, BOX, method=default_method(model))
+    print(exported.verification)
+    if not exported.verification.passed:
+        return entry_point.EXIT_NEGATIVE
+    with write_beside(CARD) as partial:
+        partial.write_text(card.model_card(result, BOX))
+    print(f"wrote {BOX} ({exported.file_bytes:,} bytes) and {CARD}")
+    return entry_point.EXIT_OK
+
+
+def _write_json(path: Path, result: dict[str, Any]) -> None:
+    with write_beside(path) as partial:
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    entry_point.run(main)

@@ -1,0 +1,244 @@
+"""The folds pooled: accuracy, robustness, calibration, and how often a negative is reported as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.box_model.measurement import HOP_S, Arrays
+from runtime.model.prediction import Prediction, classified, unclassified
+from runtime.streaming.events import EventDetector, EventRules
+from train.quantization.quality import Share
+from train.training.confidence import fit_confidence, fit_thresholds
+
+Floats = npt.NDArray[Any]
+
+BINS = 15  # of the calibration error, equal in width
+_QUIET = "level -20 dB"
+
+
+def pooled(folds: Sequence[Arrays], name: str) -> Floats:
+    """An array of all folds, one after the other."""
+    return np.concatenate([fold[name] for fold in folds])
+
+
+def expected(folds: Sequence[Arrays], condition: str) -> Floats:
+    """The labels [answered windows] under a condition."""
+    return pooled(folds, "target")[pooled(folds, f"{condition}/answered")]
+
+
+def accuracy(folds: Sequence[Arrays], condition: str, kind: str) -> Share:
+    """Windows labelled right of those that the runtime answers."""
+    right = pooled(folds, f"{condition}/{kind}").argmax(1) == expected(folds, condition)
+    return Share(int(right.sum()), len(right))
+
+
+def agreement(folds: Sequence[Arrays], condition: str) -> Share:
+    """Windows with the same label in INT8 and FP32."""
+    same = pooled(folds, f"{condition}/int8").argmax(1) == pooled(folds, f"{condition}/fp32").argmax(1)
+    return Share(int(same.sum()), len(same))
+
+
+def clips_right(fold: Arrays, kind: str) -> npt.NDArray[np.bool_]:
+    """Which clips of a fold are right by the mean of their windows' scores; [clips]."""
+    clip = fold["clip"][fold["clean/answered"]]
+    target = fold["target"][fold["clean/answered"]]
+    scores = fold[f"clean/{kind}"]
+    of_clip = [np.flatnonzero(clip == number) for number in np.unique(clip)]
+    return np.array([scores[rows].mean(0).argmax() == target[rows[0]] for rows in of_clip])
+
+
+def with_temperature(scores: Floats, temperature: float) -> Floats:
+    """Probabilities [windows, classes] at a temperature, from those at 1."""
+    powers = np.clip(scores.astype(np.float64), 1e-12, None) ** (1 / temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def calibration_error(scores: Floats, target: Floats) -> float:
+    """Expected calibration error of the most probable class (Guo et al., ICML 2017), 0 to 1."""
+    confidence, right = scores.max(1), scores.argmax(1) == target
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = [abs((confidence - right)[place == b].sum()) for b in range(BINS)]
+    return float(sum(gaps) / len(scores))
+
+
+def auroc(positive: Floats, negative: Floats) -> float:
+    """Probability that a sound of a class has a greater score than a negative (Mann-Whitney), 0 to 1."""
+    ranked = np.sort(negative)
+    below = (np.searchsorted(ranked, positive, "left") + np.searchsorted(ranked, positive, "right")) / 2
+    return float(below.mean() / len(ranked))
+
+
+def events(scores: Floats, labels: Sequence[str], rules: EventRules, clip_s: float = 1.0) -> list[str]:
+    """The labels of the events that a stream of scores [windows, classes] gives."""
+    detector = EventDetector(rules)
+    found = []
+    for number, row in enumerate(scores):
+        start, end = number * HOP_S, number * HOP_S + clip_s
+        silent = bool(np.isnan(row).any())
+        window: Prediction = unclassified("no_signal", start, end)
+        if not silent:
+            window = classified(dict(zip(labels, row.tolist(), strict=True)), start, end)
+        found += [event.label for event in detector.push(window)[1] if event.kind == "onset"]
+    return found
+
+
+def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
+    """Temperature and thresholds from windows that no fold's model was trained on, and half of the negatives.
+
+    Returns:
+        The fields ``temperature`` and ``thresholds`` of a model.
+    """
+    scores, target = pooled(folds, "clean/int8"), expected(folds, "clean")
+    one_hot = np.eye(len(labels))[target]
+    temperature = fit_confidence(scores, one_hot, labels)["temperature"]
+    apart = round(1 / HOP_S)  # windows that do not overlap
+    others = [
+        answered(first_half(fold[f"negative/{kind}"]))[::apart] for fold in folds for kind in kinds(fold)
+    ]
+    both = with_temperature(np.concatenate([scores, *others]), temperature)
+    none = np.zeros((len(both) - len(scores), len(labels)))
+    thresholds = fit_thresholds(both, np.concatenate([one_hot, none]), labels)
+    return {"temperature": temperature, "thresholds": thresholds}
+
+
+def kinds(fold: Arrays) -> list[str]:
+    """Names of the kinds of negatives that were measured."""
+    return [name.removeprefix("negative/") for name in fold if name.startswith("negative/")]
+
+
+def answered(scores: Floats) -> Floats:
+    """The rows [windows, classes] that have a signal."""
+    return scores[~np.isnan(scores).any(axis=1)]
+
+
+def first_half(scores: Floats) -> Floats:
+    """The half of the negatives that thresholds are fitted on."""
+    return scores[: len(scores) // 2]
+
+
+def second_half(scores: Floats) -> Floats:
+    """The half of the negatives that is reported."""
+    return scores[len(scores) // 2 :]
+
+
+def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, Any]:
+    """Everything that the model card states, as JSON values.
+
+    Args:
+        folds: number of a fold to what was measured on it.
+        labels: of the model.
+    """
+    arrays = list(folds.values())
+    fitted = confidence(arrays, labels)
+    names = [name.removesuffix("/int8") for name in arrays[0] if name.endswith("/int8")]
+    return {
+        "folds": [_of_fold(number, fold) for number, fold in folds.items()],
+        "clips": {kind: _clips(arrays, kind).to_json() for kind in ("int8", "fp32")},
+        "per_class": _per_class(arrays, labels),
+        "conditions": {
+            name: {
+                "int8": accuracy(arrays, name, "int8").to_json(),
+                "fp32": accuracy(arrays, name, "fp32").to_json(),
+                "agreement": agreement(arrays, name).to_json(),
+            }
+            for name in names
+        },
+        "calibration_error": {name: _calibration(arrays, name, labels) for name in ("clean", _QUIET)},
+        **fitted,
+        "negatives": _negatives(arrays, labels, fitted),
+        "events_of_clips": _events_of_clips(arrays, labels, fitted),
+    }
+
+
+def _of_fold(number: int, fold: Arrays) -> dict[str, Any]:
+    shares = {kind: clips_right(fold, kind).mean() for kind in ("int8", "fp32")}
+    return {
+        "fold": number,
+        **{f"{kind}_clips": round(float(share), 4) for kind, share in shares.items()},
+        **{f"{kind}_windows": round(accuracy([fold], "clean", kind).value, 4) for kind in shares},
+        "agreement": round(agreement([fold], "clean").value, 4),
+        "file_bytes": int(fold["bytes"]),
+    }
+
+
+def _clips(folds: Sequence[Arrays], kind: str) -> Share:
+    right = np.concatenate([clips_right(fold, kind) for fold in folds])
+    return Share(int(right.sum()), len(right))
+
+
+def _per_class(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
+    target, best = expected(folds, "clean"), pooled(folds, "clean/int8").argmax(1)
+    found = {}
+    for index, label in enumerate(labels):
+        mistakes = best[(target == index) & (best != index)]
+        counts = np.bincount(mistakes, minlength=len(labels))
+        found[label] = {
+            "windows": Share(
+                int(((best == index) & (target == index)).sum()), int((target == index).sum())
+            ).to_json(),
+            "taken_for": {
+                labels[other]: int(counts[other]) for other in np.argsort(-counts)[:2] if counts[other]
+            },
+        }
+    return found
+
+
+def _calibration(folds: Sequence[Arrays], condition: str, labels: Sequence[str]) -> float:
+    """The error of each fold at the temperature that the other folds give, pooled."""
+    parts = []
+    for fold in folds:
+        others = [other for other in folds if other is not fold] or [fold]
+        one_hot = np.eye(len(labels))[expected(others, "clean")]
+        temperature = fit_confidence(pooled(others, "clean/int8"), one_hot, labels)["temperature"]
+        parts.append(with_temperature(fold[f"{condition}/int8"], temperature))
+    return round(calibration_error(np.concatenate(parts), expected(folds, condition)), 4)
+
+
+def _rules(labels: Sequence[str], fitted: Mapping[str, Any]) -> EventRules:
+    return EventRules(
+        enter_of={label: fitted["thresholds"].get(label, EventRules().enter) for label in labels}
+    )
+
+
+def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """By kind, of the half that no threshold was fitted on: minutes, events, AUROC of the greatest score."""
+    positive = with_temperature(pooled(folds, "clean/int8"), fitted["temperature"]).max(1)
+    found = {}
+    for kind in kinds(folds[0]):
+        streams = [second_half(fold[f"negative/{kind}"]) for fold in folds]
+        reported = [
+            e for stream in streams for e in events(_warmed(stream, fitted), labels, _rules(labels, fitted))
+        ]
+        hours = sum(len(stream) for stream in streams) * HOP_S / 3600
+        scores = with_temperature(answered(np.concatenate(streams)), fitted["temperature"])
+        found[kind] = {
+            "minutes": round(60 * hours / len(folds), 1),
+            "models": len(folds),
+            "events_per_hour": round(len(reported) / hours, 2),
+            "events": {label: reported.count(label) for label in labels if label in reported},
+            "auroc": round(auroc(positive, scores.max(1)), 4),
+        }
+    return found
+
+
+def _warmed(scores: Floats, fitted: Mapping[str, Any]) -> Floats:
+    """Scores at the fitted temperature; rows without a signal stay NaN."""
+    return with_temperature(scores, fitted["temperature"])
+
+
+def _events_of_clips(
+    folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How many clips give an event of their class, and how many one of another class."""
+    rules, own, other, total = _rules(labels, fitted), 0, 0, 0
+    for fold in folds:
+        for number, target in enumerate(fold["stream/target"]):
+            found = set(events(_warmed(fold[f"stream/{number}"], fitted), labels, rules))
+            own += labels[target] in found
+            other += bool(found - {labels[target]})
+            total += 1
+    return {"own_class": Share(own, total).to_json(), "another_class": Share(other, total).to_json()}

@@ -1,0 +1,80 @@
+"""The trainings of the model in the box: the recipes, with the folds and folders of a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import TinysceneError
+
+FOLDS = (1, 2, 3, 4)
+RECIPES = Path("train/recipes")
+TEACHER, STUDENT = RECIPES / "esc10_teacher_mn04.yaml", RECIPES / "esc10_cp_mobile_scene.yaml"
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Where the trainings find their sounds, and where they write.
+
+    Attributes:
+        runs: folder of the trainings.
+        teacher: mn04's published state_dict.
+        teacher_labels: class_labels_indices.csv, beside it where it was published.
+        negatives: folders of sounds of none of the classes.
+        steps: of the student; None takes the recipe's.
+    """
+
+    runs: Path
+    teacher: Path
+    teacher_labels: Path
+    negatives: Sequence[Path]
+    steps: int | None = None
+
+    def fold(self, fold: int) -> Path:
+        """model.pt of a student that was trained on the other folds."""
+        return self._student(f"fold{fold}", [other for other in FOLDS if other != fold], [fold])
+
+    def all_folds(self) -> Path:
+        """model.pt of the student that is shipped."""
+        return self._student("ship", list(FOLDS), [])
+
+    def _student(self, name: str, train: list[int], test: list[int]) -> Path:
+        teacher = self._fit(
+            self.runs / name / "teacher", TEACHER, train, test,
+            f"--init={self._imported()}", "--allow-over-budget",
+        )  # fmt: skip
+        steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
+        teachers = f"--model.distillation.teachers=[{teacher}]"
+        return self._fit(self.runs / name / "student", STUDENT, train, test, teachers, *steps)
+
+    def _imported(self) -> Path:
+        path = self.runs / "mn04.pt"
+        if not path.is_file():
+            self.runs.mkdir(parents=True, exist_ok=True)
+            _train(
+                "import", str(self.teacher), "--labels", str(self.teacher_labels),
+                "--licence", "MIT, EfficientAT", "-o", str(path),
+            )  # fmt: skip
+        return path
+
+    def _fit(self, run: Path, recipe: Path, train: list[int], test: list[int], *options: str) -> Path:
+        """Run a recipe unless it has run; one that was interrupted goes on. Returns its model.pt."""
+        model = run / "model.pt"
+        if not model.is_file():
+            resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
+            _train(
+                "fit", "--config", str(recipe),
+                f"--data.corpus.corpus.train_folds={train}", f"--data.corpus.corpus.test_folds={test}",
+                f"--data.corpus.folders=[{','.join(map(str, self.negatives))}]",
+                f"--trainer.default_root_dir={run}", *options, *resume,
+            )  # fmt: skip
+        return model
+
+
+def _train(*arguments: str) -> None:
+    command = [sys.executable, "-m", "train", *arguments]
+    if subprocess.run(command, check=False).returncode:
+        raise TinysceneError(f"`python -m train {arguments[0]}` failed: its message stands above.")

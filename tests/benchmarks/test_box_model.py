@@ -1,0 +1,139 @@
+"""The summary of the model in the box: pooled folds, thresholds, events of negatives, and the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from benchmarks.box_model import card
+from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_sounds
+from benchmarks.box_model.summary import (
+    agreement,
+    auroc,
+    calibration_error,
+    events,
+    summarise,
+    with_temperature,
+)
+from benchmarks.box_model.trainings import STUDENT, TEACHER
+from runtime.errors import TinysceneError
+from runtime.streaming.events import EventRules
+from tests.conftest import ROOT
+
+LABELS = ("dog", "rain", "clock")
+
+
+def _scores(best: np.ndarray, probability: float) -> np.ndarray:
+    rest = (1 - probability) / (len(LABELS) - 1)
+    return np.where(np.eye(len(LABELS))[best] > 0, probability, rest).astype(np.float32)
+
+
+def _fold(wrong: int) -> Arrays:
+    """30 clips of two windows, the first ``wrong`` windows of which are mistaken; negatives are flat."""
+    target = np.repeat(np.arange(30) % 3, 2)
+    best = target.copy()
+    best[:wrong] = (best[:wrong] + 1) % 3
+    flat = np.full((80, 3), 1 / 3, np.float32)
+    fold: Arrays = {
+        "target": target, "clip": np.repeat(np.arange(30), 2), "bytes": np.array(1000),
+        "stream/target": np.arange(30) % 3,
+        "negative/speech": flat, "negative/noise": np.concatenate([flat, _scores(np.zeros(40, int), 0.99)]),
+    }  # fmt: skip
+    for condition in ("clean", "level -20 dB"):
+        fold[f"{condition}/answered"] = np.ones(60, bool)
+        fold[f"{condition}/int8"] = _scores(best, 0.9)
+        fold[f"{condition}/fp32"] = _scores(target, 0.9)
+    for number in range(30):
+        fold[f"stream/{number}"] = _scores(np.full(17, number % 3), 0.9)
+    return fold
+
+
+@pytest.fixture(scope="module")
+def result() -> dict:
+    return summarise({1: _fold(4), 2: _fold(0)}, LABELS)
+
+
+def test_folds_are_pooled(result: dict) -> None:
+    assert result["conditions"]["clean"]["int8"] == {
+        "value": pytest.approx(116 / 120, abs=1e-6),
+        "interval": result["conditions"]["clean"]["int8"]["interval"],
+        "count": 120,
+    }
+    assert result["conditions"]["clean"]["agreement"]["value"] == pytest.approx(116 / 120, abs=1e-6)
+    assert result["clips"]["int8"]["value"] == pytest.approx(58 / 60, abs=1e-6)
+    assert result["clips"]["fp32"]["value"] == 1
+    assert result["folds"][0]["int8_windows"] == pytest.approx(56 / 60, abs=1e-4)
+    assert result["per_class"]["dog"]["taken_for"] == {"rain": 2}
+
+
+def test_an_event_of_a_negative_is_counted_only_where_no_threshold_was_fitted(result: dict) -> None:
+    # the second half of the noise ends with ten seconds of a certain dog: one event in 15 seconds a model
+    assert result["negatives"]["noise"]["events"] == {"dog": 2}
+    assert result["negatives"]["noise"]["events_per_hour"] == pytest.approx(240, rel=0.01)
+    assert result["negatives"]["speech"]["events"] == {}
+    assert result["negatives"]["speech"]["auroc"] == 1
+    assert result["events_of_clips"]["own_class"]["value"] == 1
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    target = np.arange(100) % 3
+    best = target.copy()
+    best[:30] = (best[:30] + 1) % 3  # 70 % right
+    assert calibration_error(_scores(best, 0.9), target) == pytest.approx(0.2, abs=1e-6)
+    assert calibration_error(_scores(best, 0.7), target) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_temperature_flattens_probabilities() -> None:
+    scores = _scores(np.array([1]), 0.9)
+    logits = np.log(scores) / 2
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(with_temperature(scores, 2.0), expected, rtol=1e-6)
+
+
+def test_auroc_counts_pairs_in_order() -> None:
+    assert auroc(np.array([0.9, 0.8]), np.array([0.1, 0.85])) == 0.75
+    assert auroc(np.array([0.5]), np.array([0.5])) == 0.5
+
+
+def test_events_need_a_signal_and_a_threshold() -> None:
+    certain = _scores(np.zeros(20, int), 0.95)
+    silent = np.full_like(certain, np.nan)
+    assert events(certain, LABELS, EventRules()) == ["dog"]
+    assert events(silent, LABELS, EventRules()) == []
+    assert events(certain, LABELS, EventRules(enter_of={"dog": 0.99})) == []
+    assert events(np.concatenate([certain, silent, certain]), LABELS, EventRules()) == ["dog", "dog"]
+
+
+def test_labels_that_differ_are_counted() -> None:
+    assert agreement([_fold(6)], "clean").count == 54
+
+
+def test_the_tables_name_every_condition_and_class(result: dict) -> None:
+    text = card.results_text(result)
+    for name in ("fold 2", "level -20 dB", "clock", "speech", "noise", "96.7%"):
+        assert name in text
+
+
+def test_recipes_leave_out_what_the_test_measures_on() -> None:
+    for path in (TEACHER, STUDENT):
+        recipe = yaml.safe_load((ROOT / path).read_text())
+        excluded = recipe["data"]["corpus"]["init_args"]["exclude"]
+        assert {pattern for patterns in NEGATIVES.values() for pattern in patterns} <= set(excluded)
+    capture = yaml.safe_load((ROOT / STUDENT).read_text())["model"]["augmentation"]["capture"]
+    assert set(capture["response_exclude"]) == set(MICROPHONES)
+
+
+def test_negatives_of_every_kind_are_found_or_named(tmp_path: Path) -> None:
+    for name in ("3_lucas_0.wav", "0ad_audio_music_Honor.ogg.wav", "x_interface_alarm_2.wav", "other.wav"):
+        soundfile.write(tmp_path / name, np.full(8_000, 0.1), 8_000)
+    sounds = negative_sounds([tmp_path], sample_rate=8_000)
+    assert {kind: len(wave) / 8_000 for kind, wave in sounds.items()} == {
+        "speech": 1, "music": 1, "other sounds": 1, "noise": 600,
+    }  # fmt: skip
+    (tmp_path / "3_lucas_0.wav").unlink()
+    with pytest.raises(TinysceneError, match="speech"):
+        negative_sounds([tmp_path], sample_rate=8_000)
