@@ -139,4 +139,6 @@ def _with_quality(spec: ModelSpec, verification: Verification) -> ModelSpec:
     if verification.quality is None:
         return spec
     quality = {**verification.quality.to_json(), "tolerance": verification.tolerance}
+    if verification.quiet:
+        quality["quiet"] = [accuracy.to_json() for accuracy in verification.quiet]
     return replace(spec, provenance={**spec.provenance, "quality": quality})

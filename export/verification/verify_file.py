@@ -20,6 +20,7 @@ from export.verification.correctness import (
     check_rounding,
     check_self_test,
 )
+from export.verification.levels import QuietAccuracy, quiet_accuracy
 from export.verification.noise import value_noise
 from runtime.errors import ModelFileError
 from runtime.model.session import Session, run_unoptimized
@@ -46,6 +47,7 @@ class Verification:
         tolerance: the greatest loss of quality that passes.
         hostile: hostile signals whose label changes, a sentence each; reported, never a gate.
         noise: of every integer value against the float reference, where that was measured.
+        quiet: accuracy on quieter sound, where that was measured; reported, never a gate.
     """
 
     checks: tuple[Check, ...]
@@ -53,6 +55,7 @@ class Verification:
     tolerance: float = TOLERANCE
     hostile: tuple[str, ...] = ()
     noise: tuple[Sensitivity, ...] = ()
+    quiet: tuple[QuietAccuracy, ...] = ()
 
     @property
     def correct(self) -> bool:
@@ -73,6 +76,7 @@ class Verification:
         """A line for every check, the quality, the hostile signals and the verdict."""
         lines = ["correctness:", *(f"  {check}" for check in self.checks)]
         lines.append(str(self.quality) if self.quality else "quality: not measured, for want of windows")
+        lines += [str(accuracy) for accuracy in self.quiet]
         lines += [f"  {sentence}" for sentence in self.hostile]
         return "\n".join([*lines, self._verdict()])
 
@@ -131,12 +135,20 @@ def verify(
         return Verification(checks, tolerance=tolerance)
     run, reference = torch.from_numpy(outputs.run), torch.from_numpy(outputs.reference)
     count = outputs.hostile
+    quality = measure_quality(run[count:], reference[count:], windows, spec.task)
     return Verification(
         checks,
-        measure_quality(run[count:], reference[count:], windows, spec.task),
+        quality,
         tolerance,
         tuple(_hostile(reference[:count], run[:count], checkpoint)),
         tuple(_noise(data, checkpoint, windows, spec)),
+        quiet_accuracy(
+            lambda log_mels: torch.from_numpy(_batched(session.logits, log_mels)),
+            windows,
+            spec.frontend,
+            spec.task,
+            quality.accuracy if quality else None,
+        ),
     )
 
 

@@ -137,7 +137,7 @@ def measure_quality(
     if windows.targets is None:
         low, high = agreement.interval
         return Quality(len(windows), windows.source, agreement, None, None, (1 - high, 1 - low))
-    right, right_float = (_right(d, windows.targets, task) for d in (decisions, expected))
+    right, right_float = (is_right(d, windows.targets, task) for d in (decisions, expected))
     return Quality(
         len(windows),
         windows.source,
@@ -159,7 +159,7 @@ def decide(logits: Tensor, task: Task) -> Tensor:
     return logits > 0 if task == "multi_label" else logits.argmax(1, keepdim=True)
 
 
-def _right(decisions: Tensor, targets: Tensor, task: Task) -> Tensor:
+def is_right(decisions: Tensor, targets: Tensor, task: Task) -> Tensor:
     """Which decisions are right by the targets, bool [n, classes]; of one label, any that a window has."""
     return decisions == targets if task == "multi_label" else targets.gather(1, decisions)
 
