@@ -18,6 +18,7 @@ Floats = npt.NDArray[Any]
 
 BINS = 15  # of the calibration error, equal in width
 _QUIET = "level -20 dB"
+_STEP, _HIGHEST = 0.02, 0.98  # of thresholds
 
 
 def pooled(folds: Sequence[Arrays], name: str) -> Floats:
@@ -102,7 +103,28 @@ def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]
     both = with_temperature(np.concatenate([scores, *others]), temperature)
     none = np.zeros((len(both) - len(scores), len(labels)))
     thresholds = fit_thresholds(both, np.concatenate([one_hot, none]), labels)
-    return {"temperature": temperature, "thresholds": thresholds}
+    streams = [
+        with_temperature(first_half(fold[f"negative/{kind}"]), temperature)
+        for fold in folds
+        for kind in kinds(fold)
+    ]
+    thresholds = {label: thresholds.get(label, EventRules().enter) for label in labels}
+    return {"temperature": temperature, "thresholds": _without_events(streams, labels, thresholds)}
+
+
+def _without_events(
+    streams: Sequence[Floats], labels: Sequence[str], thresholds: Mapping[str, float]
+) -> dict[str, float]:
+    """Thresholds raised until no negative gives an event, as far as `_HIGHEST`."""
+    raised = dict(thresholds)
+    while reported := [label for label in _reported(streams, labels, raised) if raised[label] < _HIGHEST]:
+        for label in reported:
+            raised[label] = round(min(raised[label] + _STEP, _HIGHEST), 4)
+    return raised
+
+
+def _reported(streams: Sequence[Floats], labels: Sequence[str], thresholds: Mapping[str, float]) -> set[str]:
+    return {event for stream in streams for event in events(stream, labels, EventRules(enter_of=thresholds))}
 
 
 def kinds(fold: Arrays) -> list[str]:
@@ -211,7 +233,9 @@ def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[s
     for kind in kinds(folds[0]):
         streams = [second_half(fold[f"negative/{kind}"]) for fold in folds]
         reported = [
-            e for stream in streams for e in events(_warmed(stream, fitted), labels, _rules(labels, fitted))
+            e
+            for stream in streams
+            for e in events(_warmed(stream, fitted), labels, EventRules(enter_of=fitted["thresholds"]))
         ]
         hours = sum(len(stream) for stream in streams) * HOP_S / 3600
         scores = with_temperature(answered(np.concatenate(streams)), fitted["temperature"])
@@ -234,7 +258,7 @@ def _events_of_clips(
     folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """How many clips give an event of their class, and how many one of another class."""
-    rules, own, other, total = _rules(labels, fitted), 0, 0, 0
+    rules, own, other, total = EventRules(enter_of=fitted["thresholds"]), 0, 0, 0
     for fold in folds:
         for number, target in enumerate(fold["stream/target"]):
             found = set(events(_warmed(fold[f"stream/{number}"], fitted), labels, rules))
