@@ -1,0 +1,74 @@
+"""Recordings classified on a Ray cluster, by Ray Data, in actors that load the model once.
+
+Paths, and the model, have to be the same on all machines, as on a shared file system. Ray's usage statistics
+are switched off in a cluster that is started here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from runtime.archive.job import ArchiveJob, FileClassifier
+from runtime.archive.result import FileResult, Identity
+from runtime.entry_point import require
+from runtime.files import printable
+
+_MAX_BLOCKS = 10_000  # a block of files is Ray's unit of work: one file where there are not more than that
+
+
+def classify_on_ray(job: ArchiveJob, paths: Sequence[str], actors: int | None) -> Iterator[FileResult]:
+    """Yield the results of files as they come.
+
+    Connects to the cluster of this process or of ``RAY_ADDRESS``; starts one on this machine where there is
+    none.
+
+    Args:
+        job: how to classify.
+        paths: of the files, the longest first.
+        actors: to use at most; as many as the cluster has cores where None.
+
+    Raises:
+        MissingExtraError: where Ray is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray, data = require("ray", extra="ray"), require("ray.data", extra="ray")
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level="error")
+    context = data.DataContext.get_current()
+    context.enable_progress_bars, context.print_on_execution_start = False, False
+    context.max_errored_blocks = -1  # a file that ends its process must not end the others
+    size = max(1, min(len(paths), actors or int(ray.cluster_resources().get("CPU", 1))))
+    files = data.from_items(
+        [{"path": os.fsencode(path)} for path in paths], override_num_blocks=min(len(paths), _MAX_BLOCKS)
+    )
+    results = files.map(
+        _Actor, fn_constructor_args=(job,), compute=data.ActorPoolStrategy(size=size), num_cpus=1
+    )
+    missing = dict.fromkeys(paths)
+    for row in results.iter_rows():
+        result = _read(row["record"])
+        missing.pop(result.path, None)
+        yield result
+    for path in missing:
+        text = f"{printable(path)} ended the Ray actor that read it: leave it out."
+        yield FileResult(path, Identity.of(path), error=text)
+
+
+class _Actor:
+    """What runs on the cluster."""
+
+    def __init__(self, job: ArchiveJob) -> None:
+        self._classify = FileClassifier(job)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"record": self._classify(os.fsdecode(row["path"])).to_record()}
+
+
+def _read(record: bytes) -> FileResult:
+    import io
+
+    result = FileResult.read(io.BytesIO(record))
+    assert result is not None
+    return result
