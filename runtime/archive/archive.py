@@ -11,7 +11,7 @@ from runtime.archive.journal import Journal
 from runtime.archive.output import Output
 from runtime.archive.result import FileResult, Identity
 from runtime.archive.summary import HourSummary
-from runtime.archive.table_file import check_output, open_table
+from runtime.archive.tables.table_file import check_output, open_table
 from runtime.files import printable
 from runtime.spec import ModelSpec
 
@@ -34,6 +34,7 @@ class Archive:
 
     Example:
         >>> import tempfile
+        >>> from runtime.archive.job import FileClassifier
         >>> model = load_model(model_path)
         >>> job = ArchiveJob.of(model)
         >>> output = Output.of(f"{tempfile.mkdtemp()}/table.csv")
@@ -64,6 +65,9 @@ class Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the journals; one without results is not left behind."""
+        if not len(self._journals[0]):
+            self._journals[0].remove()
         self._stack.close()
 
     def pending(self, paths: Sequence[str]) -> dict[str, Identity]:
@@ -110,10 +114,7 @@ class Archive:
                 self.summary.add(result)
 
     def finish(self) -> None:
-        """Delete the journals, unless files failed, which can then be mended without doing others again.
-
-        The journal of a shard stays for the run that puts the shards together.
-        """
-        if not self.failed and self.output.shard is None:
+        """Delete the journals; that of a shard stays for the run that puts the shards together."""
+        if self.output.shard is None:
             for journal in self._journals:
                 journal.remove()

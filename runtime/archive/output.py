@@ -78,5 +78,5 @@ class Output:
 
 def common_folder(names: Iterable[str]) -> str:
     """The innermost folder that all named files and folders lie in; a folder lies in itself."""
-    folders = [name if Path(name).is_dir() else str(Path(name).parent) for name in names]
+    folders = [name if os.path.isdir(name) else os.path.dirname(name) for name in names]  # noqa: PTH112, PTH120
     return os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100 - keeps links

@@ -6,7 +6,10 @@ are switched off in a cluster that is started here.
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,20 +35,24 @@ def classify_on_ray(job: ArchiveJob, paths: Sequence[str], actors: int | None) -
     Raises:
         MissingExtraError: where Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
     ray, data = require("ray", extra="ray"), require("ray.data", extra="ray")
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, logging_level="error")
     context = data.DataContext.get_current()
-    context.enable_progress_bars, context.print_on_execution_start = False, False
+    context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a file that ends its process must not end the others
     size = max(1, min(len(paths), actors or int(ray.cluster_resources().get("CPU", 1))))
     files = data.from_items(
         [{"path": os.fsencode(path)} for path in paths], override_num_blocks=min(len(paths), _MAX_BLOCKS)
     )
-    results = files.map(
-        _Actor, fn_constructor_args=(job,), compute=data.ActorPoolStrategy(size=size), num_cpus=1
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray about how it will be called in later releases
+        results = files.map(
+            _Actor, fn_constructor_args=(job,), compute=data.ActorPoolStrategy(size=size), num_cpus=1,
+            max_task_retries=0,  # a file that ends its process would do so again, for ever
+        )  # fmt: skip
     missing = dict.fromkeys(paths)
     for row in results.iter_rows():
         result = _read(row["record"])
@@ -67,8 +74,6 @@ class _Actor:
 
 
 def _read(record: bytes) -> FileResult:
-    import io
-
     result = FileResult.read(io.BytesIO(record))
     assert result is not None
     return result

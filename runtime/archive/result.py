@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -98,6 +98,19 @@ class FileResult:
             for line in lines:
                 start_s, end_s, label, probability, state, *scores = json.loads(line)
                 yield Row(start_s, end_s, label, probability, state, tuple(scores))
+
+    @property
+    def utc_offset(self) -> str | None:
+        """Of the recorder's clock, such as ``+02:00``; None where that is not known."""
+        if self.recorded_at is None or self.recorded_at.tzinfo is None:
+            return None
+        return self.recorded_at.isoformat()[-6:]
+
+    def time_of(self, row: Row) -> datetime | None:
+        """When a row begins, by the recorder's clock and without its zone; None where that is not known."""
+        if self.recorded_at is None:
+            return None
+        return self.recorded_at.replace(tzinfo=None) + timedelta(seconds=row.start_s)
 
     def to_record(self) -> bytes:
         """A line of JSON, the rows as they are, and a line break."""

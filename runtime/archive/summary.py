@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from runtime.archive.result import FileResult
-from runtime.archive.tables import time_of
 from runtime.entry_point import require
 from runtime.files import write_beside
 
@@ -41,7 +40,7 @@ class HourSummary:
         """Count a file in."""
         for row in result.unpacked():
             if row.label is not None:
-                time = time_of(result, row)
+                time = result.time_of(row)
                 self.rows[row.label, _UNKNOWN if time is None else time.hour] += 1
         if result.recorded_at is None:
             self.seconds[_UNKNOWN] += result.seconds

@@ -90,6 +90,7 @@ class _Worker:
         try:
             answer = self.connection.recv()
         except (EOFError, OSError):
+            self._process.join(1)
             self.end()
             text = f"{printable(self.path)} ended the process that read it ({self._cause()}): leave it out."
             return FileResult(self.path, Identity.of(self.path), error=text)

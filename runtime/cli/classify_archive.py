@@ -36,11 +36,15 @@ def classify_archive(arguments: Namespace) -> int:
     job = _job(model, arguments)
     paths = AudioPaths.find(arguments.files)
     with Archive(job, model.spec, output, common_folder(arguments.files)) as archive:
-        _run(archive, paths, _engine(arguments))
-        if not archive.done and (archive.failed or paths.problems):
-            return EXIT_UNUSABLE
-        archive.finish()
-    return EXIT_NEGATIVE if archive.failed or paths.problems else EXIT_OK
+        _classify(archive, paths, _engine(arguments))
+        bad = bool(archive.failed or paths.problems)
+        if archive.done or not bad:
+            archive.write_table()
+            _draw(archive)
+        if not bad:
+            archive.finish()
+        _list_bad(archive, paths)
+    return EXIT_OK if not bad else EXIT_NEGATIVE if archive.done else EXIT_UNUSABLE
 
 
 def _check(arguments: Namespace) -> None:
@@ -77,8 +81,8 @@ def _engine(arguments: Namespace) -> Engine:
     return functools.partial(classify_in_processes, processes=arguments.jobs or usable_cores())
 
 
-def _run(archive: Archive, paths: AudioPaths, engine: Engine) -> None:
-    """Classify what is left to do, write the table and say what came of it."""
+def _classify(archive: Archive, paths: AudioPaths, engine: Engine) -> None:
+    """Classify what is left to do, and show how much of it is done."""
     begun = time.monotonic()
     pending = archive.pending(paths.files)
     if archive.done:
@@ -92,12 +96,10 @@ def _run(archive: Archive, paths: AudioPaths, engine: Engine) -> None:
                 bar.print(f"warning: {on_one_line(result.path)}: {note}")
     finally:
         bar.close()
-    archive.write_table()
     seconds = time.monotonic() - begun
-    files = f"{len(pending) - len(archive.failed)} files, {bar.hours:.1f} h of audio"
-    _print(f"{files} in {seconds:.0f} s: {3600 * bar.hours / seconds:.0f} times real time")
-    _draw(archive)
-    _list_failed(archive, paths)
+    if bar.hours:
+        files = f"{len(pending) - len(archive.failed)} files, {bar.hours:.1f} h of audio"
+        _print(f"{files} in {seconds:.0f} s: {3600 * bar.hours / seconds:.0f} times real time")
 
 
 def _draw(archive: Archive) -> None:
@@ -110,7 +112,7 @@ def _draw(archive: Archive) -> None:
         _print(f"no picture by class and hour: {error}")
 
 
-def _list_failed(archive: Archive, paths: AudioPaths) -> None:
+def _list_bad(archive: Archive, paths: AudioPaths) -> None:
     if left_out := paths.left_out():
         _print(f"left out: {left_out}")
     for problem in paths.problems:

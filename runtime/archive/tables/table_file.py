@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.archive.label_tables import AudacityTracks, RavenTable
 from runtime.archive.output import Output
-from runtime.archive.parquet_table import ParquetTable
-from runtime.archive.tables import CsvTable, JsonTable, Table
+from runtime.archive.tables.label_tables import AudacityTracks, RavenTable
+from runtime.archive.tables.parquet_table import ParquetTable
+from runtime.archive.tables.text_tables import CsvTable, JsonTable, Table
 from runtime.entry_point import require
 from runtime.errors import TinysceneError
 from runtime.files import write_beside

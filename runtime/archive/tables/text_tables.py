@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any, Protocol, TextIO
 
 from runtime.archive.result import FileResult, Row
@@ -21,25 +20,11 @@ class Table(Protocol):
         """Append the rows of a file."""
 
 
-def time_of(result: FileResult, row: Row) -> datetime | None:
-    """When a row begins, by the recorder's clock and without its zone; None where that is not known."""
-    if result.recorded_at is None:
-        return None
-    return result.recorded_at.replace(tzinfo=None) + timedelta(seconds=row.start_s)
-
-
-def utc_offset(result: FileResult) -> str | None:
-    """Of the recorder's clock, such as ``+02:00``; None where that is not known."""
-    if result.recorded_at is None or result.recorded_at.tzinfo is None:
-        return None
-    return result.recorded_at.isoformat()[-6:]
-
-
 def values(result: FileResult) -> Iterator[tuple[list[Any], Row]]:
     """The values of `COLUMNS` for every row of a file; times as text, to the millisecond."""
-    name, offset = printable(result.path), utc_offset(result)
+    name, offset = printable(result.path), result.utc_offset
     for row in result.unpacked():
-        time = time_of(result, row)
+        time = result.time_of(row)
         text = None if time is None else time.isoformat(timespec="milliseconds")
         yield [name, text, offset, row.start_s, row.end_s, row.label, row.probability, row.state], row
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.archive.result import FileResult
-from runtime.archive.tables import COLUMNS, time_of, utc_offset
+from runtime.archive.tables.text_tables import COLUMNS
 from runtime.entry_point import require
 from runtime.files import printable
 
@@ -40,10 +40,10 @@ class ParquetTable:
 
     def add(self, result: FileResult) -> None:
         """Append the rows of a file."""
-        name, offset = printable(result.path), utc_offset(result)
+        name, offset = printable(result.path), result.utc_offset
         for row in result.unpacked():
             self._rows.append(
-                (name, time_of(result, row), offset, row.start_s, row.end_s, row.label, row.probability,
+                (name, result.time_of(row), offset, row.start_s, row.end_s, row.label, row.probability,
                  row.state, *(row.scores or self._blank))
             )  # fmt: skip
             if len(self._rows) == _GROUP_ROWS:
