@@ -6,6 +6,7 @@ are switched off in a cluster that is started here.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import os
@@ -44,9 +45,7 @@ def classify_on_ray(job: ArchiveJob, paths: Sequence[str], actors: int | None) -
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a file that ends its process must not end the others
     size = max(1, min(len(paths), actors or int(ray.cluster_resources().get("CPU", 1))))
-    files = data.from_items(
-        [{"path": os.fsencode(path)} for path in paths], override_num_blocks=min(len(paths), _MAX_BLOCKS)
-    )
+    files = data.from_items(list(map(_item, paths)), override_num_blocks=min(len(paths), _MAX_BLOCKS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray about how it will be called in later releases
         results = files.map(
@@ -63,6 +62,12 @@ def classify_on_ray(job: ArchiveJob, paths: Sequence[str], actors: int | None) -
         yield FileResult(path, Identity.of(path), error=text)
 
 
+def _item(path: str) -> dict[str, bytes]:
+    """A path as it was given, and what an actor finds it by: bytes, because Arrow's text is UTF-8."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - keeps links
+    return {"path": os.fsencode(path), "absolute": os.fsencode(absolute)}
+
+
 class _Actor:
     """What runs on the cluster."""
 
@@ -70,7 +75,8 @@ class _Actor:
         self._classify = FileClassifier(job)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"record": self._classify(os.fsdecode(row["path"])).to_record()}
+        result = self._classify(os.fsdecode(row["absolute"]))
+        return {"record": dataclasses.replace(result, path=os.fsdecode(row["path"])).to_record()}
 
 
 def _read(record: bytes) -> FileResult:
