@@ -20,9 +20,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     pytest.importorskip("ray.data", reason="ray[data] is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    )  # of the workers
+    paths = (str(ROOT), os.environ.get("PYTHONPATH", ""))  # where the workers find this package
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield
     ray.shutdown()
@@ -38,19 +37,8 @@ def test_ray_gives_the_same_bytes(
     (cards / "broken.wav").write_bytes(b"RIFF and no more")
     monkeypatch.chdir(cards)
     assert classify("a", "b", "broken.wav", "-o", tmp_path / "table.csv") == 1
-    command = [
-        "classify",
-        "--model",
-        str(model_path),
-        "a",
-        "b",
-        "broken.wav",
-        "--engine",
-        "ray",
-        "--jobs",
-        "2",
-    ]
-    assert main([*command, "-o", str(tmp_path / "ray.csv")]) == 1
+    command = ["classify", "--model", str(model_path), "a", "b", "broken.wav"]
+    assert main([*command, "-o", str(tmp_path / "ray.csv"), "--engine", "ray", "--jobs", "2"]) == 1
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
     assert "broken.wav is not audio" in capsys.readouterr().err
 
