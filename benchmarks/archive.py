@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,9 +66,7 @@ def _clip(path: Path) -> np.ndarray:
     return clip
 
 
-def run(
-    folder: Path, table: Path, jobs: int, *more: str, kill_after_s: float | None = None
-) -> dict[str, Any]:
+def run(folder: Path, table: Path, jobs: int, kill_after_s: float | None = None) -> dict[str, Any]:
     """Classify the folder in a process of its own, whose time and memory are measured."""
     command = [
         sys.executable,
@@ -80,27 +79,35 @@ def run(
         "--jobs",
         str(jobs),
     ]
-    begun, usage = time.perf_counter(), os.times()
-    with subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True) as process:
+    load, begun = os.getloadavg()[0], time.perf_counter()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
         memory = Memory(process.pid)
         if kill_after_s is not None:
             time.sleep(kill_after_s)
             process.send_signal(signal.SIGKILL)
-        _, text = process.communicate()
-        peaks = memory.stop()
-    after = os.times()
+        text = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begun
     before = re.search(r"(\d+) files were classified before", text)
     hours = re.search(r"files, ([\d.]+) h of audio", text)
     return {
         "jobs": jobs, "exit": process.returncode, "wall_s": round(seconds, 1),
-        "processor_s": round(after.children_user + after.children_system
-                             - usage.children_user - usage.children_system, 1),
+        "processor_s": round(usage.ru_utime + usage.ru_stime, 1),
         "hours": float(hours[1]) if hours else None,
         "times_real_time": round(float(hours[1]) * 3600 / seconds) if hours else None,
-        "peak_mb": peaks, "load_before": round(os.getloadavg()[0], 2),
+        "peak_mb": memory.stop(), "load_before": round(load, 2),
         "classified_before": int(before[1]) if before else 0, "errors": text.count("error: "),
     }  # fmt: skip
+
+
+def run_side_by_side(folder: Path, scratch: Path) -> list[dict[str, Any]]:
+    """Two commands of one process each at the same time: each has what others leave of a core."""
+    with ThreadPoolExecutor(2) as pool:
+        tables = (scratch / "beside-a.csv", scratch / "beside-b.csv")
+        results = list(pool.map(lambda table: run(folder, table, 1), tables))
+    return [{**result, "beside": True} for result in results]
 
 
 class Memory:
@@ -135,30 +142,36 @@ def _children(pid: int) -> list[int]:
 
 
 def measure(folder: Path, scratch: Path, rounds: int) -> dict[str, Any]:
-    """One process and two, in turns; then a run of two that is killed half-way and goes on."""
+    """One process, two, and one beside another, in turns; then two that are killed half-way and go on."""
     runs: list[dict[str, Any]] = []
-    tables = []
     for turn in range(rounds):
         for jobs in (1, 2) if turn % 2 == 0 else (2, 1):
-            tables.append(scratch / f"{turn}-{jobs}.csv")
-            runs.append(run(folder, tables[-1], jobs))
-            Path(f"{tables[-1]}.journal").unlink(missing_ok=True)
-            print(json.dumps(runs[-1]), flush=True)
-    quickest = min(item["wall_s"] for item in runs if item["jobs"] == 2)
-    killed = scratch / "killed.csv"
-    runs.append({"killed": True, **run(folder, killed, 2, kill_after_s=quickest / 2)})
+            runs.append(run(folder, _new(scratch / f"{jobs}.csv"), jobs))
+        for name in ("beside-a.csv", "beside-b.csv"):
+            _new(scratch / name)
+        runs += run_side_by_side(folder, scratch)
+    alone, two, beside = (
+        float(np.median([r["wall_s"] for r in runs if (r["jobs"], r.get("beside", False)) == key]))
+        for key in ((1, False), (2, False), (1, True))
+    )
+    killed = _new(scratch / "killed.csv")
+    runs.append({"killed": True, **run(folder, killed, 2, kill_after_s=two / 2)})
     runs.append({"resumed": True, **run(folder, killed, 2)})
-    print(json.dumps(runs[-2:]), flush=True)
-    medians = {
-        jobs: float(np.median([r["wall_s"] for r in runs[:-2] if r["jobs"] == jobs])) for jobs in (1, 2)
-    }
-    same = [filecmp.cmp(tables[0], table, shallow=False) for table in (*tables[1:], killed)]
+    tables = sorted(scratch.glob("*.csv"))
     return {
         "runs": runs,
-        "speedup_of_two": round(medians[1] / medians[2], 2),
-        "same_bytes": all(same),
+        "speedup_of_two": round(alone / two, 2),
+        "speedup_of_two_at_equal_load": round(beside / two, 2),
+        "same_bytes": all(filecmp.cmp(tables[0], table, shallow=False) for table in tables[1:]),
         "rows": sum(1 for _ in tables[0].open()) - 1,
     }
+
+
+def _new(table: Path) -> Path:
+    """The name of a table of which nothing is there."""
+    for path in (table, Path(f"{table}.journal")):
+        path.unlink(missing_ok=True)
+    return table
 
 
 def main() -> None:

@@ -98,7 +98,8 @@ def _classify(archive: Archive, paths: AudioPaths, engine: Engine) -> None:
         bar.close()
     seconds = time.monotonic() - begun
     if bar.hours:
-        files = f"{len(pending) - len(archive.failed)} files, {bar.hours:.1f} h of audio"
+        length = f"{bar.hours:.1f} h" if bar.hours >= 0.1 else f"{3600 * bar.hours:.0f} s"
+        files = f"{len(pending) - len(archive.failed)} files, {length} of audio"
         _print(f"{files} in {seconds:.0f} s: {3600 * bar.hours / seconds:.0f} times real time")
 
 
