@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from runtime.archive.result import FileResult
 from runtime.entry_point import require
@@ -14,6 +15,7 @@ from runtime.files import write_beside
 _HOURS = 24
 _UNKNOWN = _HOURS  # the column of recordings without a time of day
 _MAX_LABELS = 40
+_ROUND_FROM = 10  # rates below have a decimal
 
 
 class HourSummary:
@@ -90,7 +92,9 @@ def draw(summary: HourSummary, order: Sequence[str], what: str, path: Path) -> N
     recorded.bar(range(len(hours)), [summary.seconds[hour] / 3600 for hour in hours], color="0.6")
     recorded.set_title("hours recorded", loc="left", fontsize="medium")
     rates = [[summary.rate(label, hour) for hour in hours] for label in labels]
-    image = found.imshow(rates or [[float("nan")] * len(hours)], aspect="auto", cmap="viridis", vmin=0)
+    norm = require("matplotlib.colors", extra="archive").PowerNorm(0.5, vmin=0)  # rare classes show, too
+    image = found.imshow(rates or [[float("nan")] * len(hours)], aspect="auto", cmap="viridis", norm=norm)
+    _write_rates(found, rates)
     found.set_facecolor("0.93")  # hours in which nothing was recorded
     found.set_yticks(range(len(labels)), labels)
     found.set_xticks(range(len(hours)), [f"{hour:02}" if hour < _UNKNOWN else "no\ntime" for hour in hours])
@@ -99,3 +103,14 @@ def draw(summary: HourSummary, order: Sequence[str], what: str, path: Path) -> N
     figure.colorbar(image, ax=found, pad=0.01)
     with write_beside(path) as partial:
         figure.savefig(partial, dpi=120)
+
+
+def _write_rates(axes: Any, rates: Sequence[Sequence[float]]) -> None:
+    """Write every rate that is not zero into its cell."""
+    highest = max((rate for row in rates for rate in row if rate == rate), default=0.0)  # without NaN
+    for y, row in enumerate(rates):
+        for x, rate in enumerate(row):
+            if rate > 0:
+                color = "black" if rate > highest / 3 else "white"
+                text = f"{rate:.0f}" if rate >= _ROUND_FROM else f"{rate:.1f}"
+                axes.text(x, y, text, ha="center", va="center", fontsize=7, color=color)
