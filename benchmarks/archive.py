@@ -41,8 +41,8 @@ def make(folder: Path, hours: float, files: int, broken: int) -> None:
     rng = np.random.default_rng(0)
     clips = [_clip(path) for path in sorted(Path(os.environ["ESC10_DIR"], "audio").iterdir())[::8]]
     samples = round(hours * 3600 / files * RATE)
-    noise = np.cumsum(rng.normal(size=samples + 60 * RATE))  # brown, and white again below 20 Hz: wind
-    noise = (noise - 0.995 * np.concatenate([[0], noise[:-1]])).astype(np.float32)
+    low = np.convolve(rng.normal(size=samples + 60 * RATE), np.hanning(RATE // 500), "same")  # as of wind
+    noise = (low / low.std() * 0.3).astype(np.float32)
     bad = set(rng.choice(files, broken, replace=False).tolist())
     for index in range(files):
         began = datetime(2024, 6, 1) + timedelta(minutes=7 * index)

@@ -115,6 +115,7 @@ class _Worker:
 
 def _work(job: ArchiveJob, connection: Connection) -> None:
     """Classify the files whose paths arrive, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     classify = None
     with suppress(EOFError, OSError):
@@ -152,10 +153,13 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A process started here never receives Ctrl-C, which a terminal sends to all: its parent ends it."""
+    """A process started here does not receive Ctrl-C while it starts, which a terminal sends to all."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker  # POSIX
+
+    resource_tracker.ensure_running()  # which multiprocessing starts before its first process, unblocking all
     before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -76,3 +76,18 @@ def _workers(children: Path) -> list[str]:
     """Those that run already; multiprocessing has a process of its own beside them."""
     pids = children.read_text().split()
     return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_ctrl_c_ends_all_processes_without_a_word(cards: Path, model_path: Path, tmp_path: Path) -> None:
+    """A terminal sends it to the workers as well."""
+    for name in ("long.wav", "longer.wav"):
+        soundfile.write(cards / name, np.zeros(3600 * 8000, np.int16), 8000)
+    command = [sys.executable, "-m", "runtime", "classify", str(cards), "--model", str(model_path)]
+    command += ["-o", str(tmp_path / "t.csv"), "--jobs", "3"]
+    journal, deadline = tmp_path / "t.csv.journal", time.monotonic() + 60
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, text=True) as process:
+        while time.monotonic() < deadline and not (journal.exists() and b'"crc32"' in journal.read_bytes()):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, text = process.communicate(timeout=60)
+    assert (process.returncode, text) == (130, "")
