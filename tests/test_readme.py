@@ -76,7 +76,10 @@ def checkout(tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-c", metadata], cwd=folder, check=True, capture_output=True)
     script = folder / "bin" / "tinyscene"
     script.parent.mkdir()
-    script.write_text(f"#!{sys.executable}\nfrom runtime.cli.tinyscene import main\n\nmain()\n")
+    guarded = (
+        "if __name__ == '__main__':\n    main()\n"  # as pip writes it: spawned processes import the script
+    )
+    script.write_text(f"#!{sys.executable}\nfrom runtime.cli.tinyscene import main\n\n{guarded}")
     script.chmod(0o755)
     return folder
 

@@ -87,7 +87,7 @@ def _patches(file: io.FileIO, size: int) -> Patches:
 def _riff(file: Any, size: int) -> Patches:
     file.seek(0)
     order = "<" if file.read(4) == b"RIFF" else ">"
-    for name, place, length in _chunks(file, 12, size, order + "4sI"):
+    for name, place, length in chunks(file, 12, size, order + "4sI"):
         if name == b"data":
             if length or _ends_with_chunks(file, place, size, order + "4sI"):
                 return {}
@@ -98,7 +98,7 @@ def _riff(file: Any, size: int) -> Patches:
 def _rf64(file: Any, size: int) -> Patches:
     """As RIFF where the samples fit: in RF64, libsndfile 1.2 does not skip the pad byte of an odd chunk."""
     lengths = None  # place of the ds64 chunk's content: 64-bit lengths of RIFF, data, and the sample count
-    for name, place, length in _chunks(file, 12, size, "<4sI"):
+    for name, place, length in chunks(file, 12, size, "<4sI"):
         if name == b"ds64":
             lengths = place
         if name == b"data" and lengths is not None:
@@ -118,7 +118,7 @@ def _rf64(file: Any, size: int) -> Patches:
 
 
 def _aiff(file: Any, size: int) -> Patches:
-    for name, place, length in _chunks(file, 12, size, ">4sI"):
+    for name, place, length in chunks(file, 12, size, ">4sI"):
         if name == b"SSND":
             if length > 8 or _ends_with_chunks(file, place + 8, size, ">4sI"):  # 8: offset and block size
                 return {}
@@ -132,7 +132,7 @@ def _au(file: Any, size: int) -> Patches:
 
 
 def _caf(file: Any, size: int) -> Patches:
-    for name, place, length in _chunks(file, 8, size, ">4sq"):
+    for name, place, length in chunks(file, 8, size, ">4sq"):
         if name == b"data":
             if length > 4 or (
                 length >= 0 and _ends_with_chunks(file, place + 4, size, ">4sq")
@@ -142,7 +142,7 @@ def _caf(file: Any, size: int) -> Patches:
     return {}
 
 
-def _chunks(file: Any, place: int, size: int, head: str) -> Iterator[tuple[bytes, int, int]]:
+def chunks(file: Any, place: int, size: int, head: str) -> Iterator[tuple[bytes, int, int]]:
     """Walk the chunks from a place: name, place of the content, length."""
     even = struct.calcsize(head) == 8  # IFF pads contents to an even length, CAF does not
     for _ in range(_MAX_CHUNKS):
@@ -158,7 +158,7 @@ def _chunks(file: Any, place: int, size: int, head: str) -> Iterator[tuple[bytes
 
 def _ends_with_chunks(file: Any, place: int, size: int, head: str) -> bool:
     """Whether nothing, or whole chunks with printable names, lie from a place to the end: no samples."""
-    for name, begin, length in _chunks(file, place, size, head):
+    for name, begin, length in chunks(file, place, size, head):
         if not (name.isascii() and name.decode().isprintable()) or begin + length > size:
             return False
         place = begin + length

@@ -6,7 +6,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,29 +23,34 @@ from runtime.cli.formatting import (
     to_json,
 )
 from runtime.cli.progress import Progress
-from runtime.cli.results_file import Results, open_results
 from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import AudioWarning, ConfigError, TinysceneError
-from runtime.model.prediction import ClipMean, Prediction, clip_mean
+from runtime.model.prediction import ClipMean, Prediction
 from runtime.streaming.events import Event, EventDetector, EventRules
 from runtime.streaming.stream import Stream
+
+_WITH_OUTPUT = ("format", "jobs", "clips", "scores", "shard", "engine")  # options of `classify -o`
 
 
 def classify(arguments: Namespace) -> int:
     """Classify files one after the other; a file that cannot be used does not stop the others.
 
+    With ``-o`` they go into a table instead, see `runtime.cli.classify_archive`.
+
     Returns:
         `EXIT_UNUSABLE` where a named file, or every file of a folder, could not be used.
     """
-    if arguments.output is not None and (arguments.events or arguments.json):
-        raise ConfigError("-o writes one row a clip: leave out --events and --json, or -o.")
+    if arguments.output is not None:
+        from runtime.cli.classify_archive import classify_archive
+
+        return classify_archive(arguments)
+    if given := [name for name in _WITH_OUTPUT if getattr(arguments, name)]:
+        raise ConfigError(f"--{given[0]} belongs to a table: name one with -o, such as -o table.csv.")
     model = load_model(arguments.model, arguments.temperature)
     job = _Job(model, event_rules(arguments, model.spec), arguments)
     job.stream(None)  # a hop that makes no sense is one error, not one a file
     paths = AudioPaths.find(arguments.files)
-    into = nullcontext() if arguments.output is None else open_results(arguments.output, model.labels)
-    with into as results:
-        failed = _classify_all(job, paths, results)
+    failed = _classify_all(job, paths)
     unusable = paths.problems or paths.named.intersection(failed) or len(failed) == len(paths.files)
     return EXIT_UNUSABLE if unusable else EXIT_OK
 
@@ -71,16 +76,16 @@ class _Job:
         yield from stream.flush()
 
 
-def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> list[str]:
+def _classify_all(job: _Job, paths: AudioPaths) -> list[str]:
     """Classify every file; the names of those that could not be used."""
     failed: list[str] = []
-    progress = Progress(paths.files, shown=results is not None or not _is_terminal())
+    progress = Progress(paths.files, shown=not _is_terminal())
     for problem in paths.problems:
         progress.print(f"error: {on_one_line(problem)}")
     with _file_warnings(progress):
         for name in progress:
             try:
-                _classify_file(job, AudioFile(name), results)
+                _print_file(job, AudioFile(name))
             except TinysceneError as error:
                 failed.append(name)
                 progress.print(f"error: {on_one_line(str(error))}")
@@ -89,13 +94,6 @@ def _classify_all(job: _Job, paths: AudioPaths, results: Results | None) -> list
     if failed and len(paths.files) > 1:
         progress.print(f"{len(failed)} of {len(paths.files)} files could not be classified")
     return failed
-
-
-def _classify_file(job: _Job, file: AudioFile, results: Results | None) -> None:
-    if results is None:
-        _print_file(job, file)
-    else:
-        results.add(file.name, clip_mean(job.windows(file)))
 
 
 def _is_terminal() -> bool:

@@ -17,6 +17,7 @@ _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime
     "devices": "runtime.cli.devices",
     "doctor": "runtime.cli.doctor",
 }
+_TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (
     "u8",
     "s16",
@@ -65,11 +66,28 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     add_json(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write one row a clip into results.csv or results.jsonl"
-    )
     parser.add_argument("--hop", type=float, metavar="S", help="seconds between windows (a window's length)")
     add_events(parser)
+    _add_table(parser)
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    table = parser.add_argument_group(
+        "tables",
+        "of many recordings, classified in parallel; a command that was killed goes on where it was, and it "
+        "exits with 1 where files could not be classified",
+    )
+    table.add_argument(
+        "-o", "--output", metavar="OUT", help="write table.csv, .jsonl, .parquet or .selections.txt (Raven)"
+    )
+    table.add_argument(
+        "--format", choices=_TABLES, help="by the ending of OUT; audacity makes OUT a folder of label tracks"
+    )
+    table.add_argument("--clips", action="store_true", help="a row for every file, not for every window")
+    table.add_argument("--scores", action="store_true", help="the scores of all labels, too")
+    table.add_argument("--jobs", type=int, metavar="N", help="processes (as many as there are cores)")
+    table.add_argument("--shard", metavar="I/N", help="only part I of N; without it, put the parts together")
+    table.add_argument("--engine", choices=("processes", "ray"), help="where to classify (processes)")
 
 
 def _add_listen(parser: argparse.ArgumentParser) -> None:

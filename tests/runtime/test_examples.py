@@ -32,6 +32,7 @@ EXEMPT = {
     "SelfTestVector",
     "Run",
 }
+EXEMPT |= {"Row", "Identity", "Table"}
 EXEMPT |= {"Kind", "WavFormat", "Results", "View", "LineView", "JsonView", "TerminalView"}
 
 

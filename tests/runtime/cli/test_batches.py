@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import fcntl
 import json
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from runtime.classifier import Model
 from runtime.cli.audio_paths import AudioPaths
 from runtime.cli.main import main
-from runtime.errors import ConfigError, TinysceneError
 
 
 @pytest.fixture
@@ -164,49 +157,6 @@ def test_a_name_that_is_too_long_is_one_sentence(
     assert classify(long, f"{long}.wav", wav, "--model", model_path) == 2
     out, err = capsys.readouterr()
     assert str(wav) in out and err.count("cannot be opened") == 2
-    with pytest.raises(TinysceneError, match="Cannot write"):
-        classify(wav, "--model", model_path, "-o", tmp_path / f"{long}.csv")
-
-
-def test_a_csv_has_a_row_a_clip_with_the_scores_of_the_api(
-    folder: Path, wav: Path, model: Model, model_path: Path, tmp_path: Path
-) -> None:
-    soundfile.write(folder / "silence, with comma.wav", np.zeros(32_000), 32_000)
-    results = tmp_path / "results.csv"
-    assert classify(folder, "--model", model_path, "-o", results) == 0
-    with results.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 6 and rows[-1]["state"] == "no_signal" and rows[-1]["label"] == ""
-    samples, rate = soundfile.read(wav, dtype="int16")
-    expected = model.classify(samples, rate)
-    for row in rows[:-1]:
-        assert (row["label"], float(row["probability"])) == (expected.label, expected.probability)
-        assert {label: float(row[f"score_{label}"]) for label in model.labels} == expected.scores
-
-
-def test_json_lines_have_an_object_a_clip(folder: Path, model_path: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results.jsonl"
-    assert classify(folder, "--model", model_path, "-o", results) == 0
-    rows = [json.loads(line) for line in results.read_text().splitlines()]
-    assert len(rows) == 5 and list(rows[0]) == ["file", "label", "probability", "state", "end_s", "scores"]
-
-
-def test_results_appear_whole_or_not_at_all(
-    folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    results = tmp_path / "out" / "results.csv"
-    with pytest.raises(TinysceneError, match="Cannot write"):
-        classify(folder, "--model", model_path, "-o", results)
-    results.parent.mkdir()
-    results.write_text("before")
-
-    def interrupt(self: Model, *_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Model, "stream", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        classify(folder, "--model", model_path, "-o", results)
-    assert results.read_text() == "before" and list(results.parent.iterdir()) == [results]
 
 
 def test_an_empty_name_is_not_the_current_folder(
@@ -215,31 +165,6 @@ def test_an_empty_name_is_not_the_current_folder(
     monkeypatch.chdir(wav.parent)
     assert classify("", "--model", model_path) == 2
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    "arguments", [["-o", ""], ["-o", "results.txt"], ["-o", "results"], ["-o", "r.csv", "--events"]]
-)
-def test_results_that_cannot_be_written_are_refused_first(
-    wav: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"\.csv|-o"):
-        classify(wav, "--model", model_path, *arguments)
-    assert list(tmp_path.iterdir()) == [wav]
-
-
-def test_a_terminal_gets_a_bar_and_a_pipe_does_not(folder: Path, model_path: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tqdm", reason="the bar is tqdm's")
-    command = [sys.executable, "-m", "runtime", "classify", str(folder), "--model", str(model_path)]
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    done = subprocess.run([*command, "-o", str(tmp_path / "r.csv")], stderr=theirs, stdout=theirs, timeout=60)
-    os.close(theirs)
-    seen = os.read(ours, 65_536).decode()
-    os.close(ours)
-    assert done.returncode == 0 and "5/5" in seen and "file/s" in seen
-    assert "file/s" not in subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
 
 
 def test_stereo_that_cancels_is_reported_for_every_file_by_name(
