@@ -40,6 +40,7 @@ def model_card(result: Mapping[str, Any], path: Path) -> str:
         digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         clips=_share(result["clips"]["int8"]),
         windows=_share(result["conditions"]["clean"]["int8"]),
+        data=result["data"],
         steps=f"{result['steps']:,}",
         results=results_text(result),
         mistakes=_mistakes(result),

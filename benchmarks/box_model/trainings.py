@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from runtime.errors import TinysceneError
 
 FOLDS = (1, 2, 3, 4)
@@ -32,6 +34,11 @@ class Trainings:
     teacher_labels: Path
     negatives: Sequence[Path]
     steps: int | None = None
+
+    @property
+    def student_steps(self) -> int:
+        """Steps of a student's training."""
+        return self.steps or int(yaml.safe_load(STUDENT.read_text())["trainer"]["max_steps"])
 
     def fold(self, fold: int) -> Path:
         """model.pt of a student that was trained on the other folds."""
