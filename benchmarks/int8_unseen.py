@@ -122,10 +122,11 @@ def chosen(lines: list[dict[str, Any]], weights: str) -> dict[str, Any]:
 
 
 def open_data(checkpoint: Checkpoint, root: str) -> ClipData:
-    """The data module of a model's own recipe."""
-    recipe = checkpoint.provenance["recipe"]["data"]
-    module, _, name = recipe["corpus"]["class_path"].rpartition(".")
-    corpus = getattr(import_module(module), name)(**{**recipe["corpus"]["init_args"], "root": root})
+    """The data module of a model's own recipe, without its negatives."""
+    recipe = checkpoint.provenance["recipe"]["data"]["corpus"]
+    recipe = recipe["init_args"].get("corpus", recipe)
+    module, _, name = recipe["class_path"].rpartition(".")
+    corpus = getattr(import_module(module), name)(**{**recipe["init_args"], "root": root})
     data = ClipData(corpus, sample_rate=checkpoint.frontend.sample_rate, clip_s=checkpoint.clip_s)
     data.setup()
     return data
@@ -136,7 +137,9 @@ def augmentation_of(checkpoint: Checkpoint) -> Augmentation | None:
     values = checkpoint.provenance["recipe"]["model"]["augmentation"]
     if not values:
         return None
-    capture = Capture(**values["capture"]) if values.get("capture") else None
+    given = values.get("capture") or {}  # JSON has lists for tuples
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    capture = Capture(**given) if given else None
     return Augmentation(**{**values, "impulse_dir": None, "scene": None, "capture": capture})
 
 
