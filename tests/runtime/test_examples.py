@@ -31,6 +31,7 @@ EXEMPT = {
     "ModelFile",
     "SelfTestVector",
     "Run",
+    "RecordedBlock",
 }
 EXEMPT |= {"Row", "Identity", "Table"}
 EXEMPT |= {"Kind", "WavFormat", "Results", "View", "LineView", "JsonView", "TerminalView"}
