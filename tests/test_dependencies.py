@@ -22,7 +22,7 @@ PACKAGES = ["runtime", "complexity", "train", "export", "benchmarks", "tests"]
 CALLS = {"require", "import_module", "importorskip"}  # functions that import the module that they are given
 DISTRIBUTIONS = {"yaml": "pyyaml", "google": "protobuf"}  # where they are not called like the module
 MAY_USE = {  # extras beside the dependencies that every installation has
-    "runtime": ["mic", "archive", "ray"],
+    "runtime": ["mic", "archive", "ray", "serve", "mqtt"],
     "complexity": ["complexity", "tflite"],
     "train": ["train"],
     "export": ["train"],

@@ -151,6 +151,7 @@ class Listener:
         self._open, self._stopped, self._with_columns = open_ended, False, with_columns
         self._hop_controller = HopController(hop_s, model.spec.clip_s, clock)
         self._inputs: list[_Input] = []
+        self._streams = self._make_streams()
         self._added: deque[_Input] = deque()  # and not yet polled
         self._removed: set[Source] = set()
         for source in sources:
@@ -215,10 +216,12 @@ class Listener:
             self._inputs = [live_input for live_input in self._inputs if not live_input.ended] + added
             for index, live_input in enumerate(self._inputs):
                 live_input.index = index
-            framers = [live_input.framer for live_input in self._inputs]
-            spec, logits = self._model.spec, self._model.session.logits
-            self._streams = Streams(spec, logits, framers, self._with_columns)
+            self._streams = self._make_streams()
         return bool(self._inputs)
+
+    def _make_streams(self) -> Streams:
+        framers = [live_input.framer for live_input in self._inputs]
+        return Streams(self._model.spec, self._model.session.logits, framers, self._with_columns)
 
     def _poll(self, live_input: _Input) -> Chunk | None:
         try:
