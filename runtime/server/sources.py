@@ -17,7 +17,7 @@ from runtime.devices.sample_format import FORMATS
 from runtime.devices.source import Chunk
 from runtime.errors import ConfigError, TinysceneError
 
-BACKLOG_S = 6.0  # as much as a microphone's ring buffer holds before it overwrites
+BACKLOG_S = 6.0  # that the live loop may be behind, more than `Limits.ahead_s`, before samples are lost
 _MAX_QUEUE = 2000  # messages, however short
 
 _PCM = FORMATS["s16"]

@@ -26,8 +26,10 @@ from runtime.server.service import Service
 from runtime.server.web.guard import COOKIE, Access
 from runtime.server.web.uploads import classify_bytes
 
-_TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8",
-          "svg": "image/svg+xml"}  # fmt: skip
+_TYPES = {
+    "html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",
+}  # fmt: skip
 _MAX_FORM_BYTES = 4096
 _UPLOAD_WAIT_S = 120.0
 _MAX_EVENTS = 1000  # in one answer of JSON; a download has all

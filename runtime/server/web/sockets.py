@@ -26,6 +26,7 @@ from runtime.server.web.messages import change_message, dump, event_message, spe
 from runtime.server.web.outbox import Outbox
 
 _START_S = 10.0  # until the first message
+_CLOSE_S = 1.0  # for the last message to a client that may read nothing
 _MAX_LOST_S = 60.0  # in one message
 _INVALID, _POLICY = 1007, 1008  # close codes (RFC 6455, section 7.4.1)
 
@@ -221,8 +222,8 @@ class Sockets:
 
     async def _close(self, websocket: WebSocket, error: ProtocolError) -> None:
         self._service.metrics.add("refused_total", reason="protocol" if error.code == _INVALID else "limit")
-        with suppress(RuntimeError, WebSocketDisconnect):
-            await websocket.close(error.code, error.reason[:120])
+        with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
+            await asyncio.wait_for(websocket.close(error.code, error.reason[:120]), _CLOSE_S)
 
 
 @dataclass(frozen=True)

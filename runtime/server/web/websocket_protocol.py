@@ -1,4 +1,7 @@
-"""uvicorn's WebSockets with two limits that it lacks: on answers to pings, and on fragments of a message."""
+"""uvicorn's WebSockets with limits that it lacks.
+
+A client that reads nothing must not grow what waits for it, and must not hold its connection for ever.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _MAX_UNSENT = 2**18  # bytes; a client that pings and reads nothing would grow them for ever
-_MAX_FRAGMENTS = 64  # empty ones do not count towards the size of their message
+_MAX_FRAGMENTS = 64  # of a message; empty ones do not count towards its size
+_CLOSE_S = 10.0  # for what was sent to be read, and the close to be answered
+_CUT_OFF_S = 1.0  # the same for a client that broke a limit
+_POLICY = 1008  # close code of a broken limit
 
 
 class LimitedWebSocket(WebSocketsSansIOProtocol):
@@ -17,6 +23,26 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         >>> issubclass(LimitedWebSocket, WebSocketsSansIOProtocol)
         True
     """
+
+    _close_s = _CLOSE_S
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message."""
+        if message["type"] == "websocket.close" and message.get("code") == _POLICY:
+            self._close_s = _CUT_OFF_S
+        await super().send(message)
+
+    async def run_asgi(self) -> None:
+        """Run the application; its connection ends soon after it, whatever the client does."""
+        try:
+            await super().run_asgi()
+        finally:
+            self.loop.call_later(self._close_s, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        """Cut off a client that did not answer a ping."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
     def handle_ping(self) -> None:
         """Answer a ping, or cut off a client that does not read the answers."""
