@@ -1,6 +1,7 @@
 // The log-mel that scrolls: the newest column stands on the right.
 
 const HISTORY_S = 10;
+const FRAME_MS = 40; // 25 pictures a second are enough
 const LOST = -1; // the value of a column whose samples were lost
 const STOPS = [[4, 3, 13], [45, 17, 96], [114, 31, 129], [183, 55, 121], [241, 96, 93], [254, 175, 119], [252, 250, 200]];
 const COLOURS = Array.from({ length: 256 }, (_, value) => {
@@ -16,11 +17,15 @@ export class Spectrum {
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.reset({ bands: 64, columns_per_s: 64, ticks: [] });
     new ResizeObserver(() => this.draw()).observe(canvas);
-    const frame = () => {
-      this.release();
+    let drawn = 0;
+    const frame = (now) => {
+      if (now - drawn >= FRAME_MS) {
+        drawn = now;
+        this.release();
+      }
       requestAnimationFrame(frame);
     };
-    frame();
+    requestAnimationFrame(frame);
   }
 
   reset({ bands, columns_per_s, ticks }) {
@@ -50,7 +55,7 @@ export class Spectrum {
       if (this.waiting.length > this.history.width) this.waiting.splice(0, this.waiting.length - this.history.width);
       return;
     }
-    const count = this.still.matches ? this.waiting.length : Math.ceil(this.waiting.length / 10);
+    const count = this.still.matches ? this.waiting.length : Math.ceil(this.waiting.length / 4);
     const columns = this.waiting.splice(0, count).slice(-this.history.width);
     const width = this.history.width - columns.length;
     this.pen.drawImage(this.history, -columns.length, 0);

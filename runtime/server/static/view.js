@@ -81,7 +81,7 @@ export class View {
       if (item.hidden) return;
       item.classList.toggle("sure", labels.includes(of));
       text.textContent = title(of);
-      fill.style.width = `${100 * scores[of]}%`;
+      fill.style.transform = `scaleX(${scores[of]})`;
       value.textContent = scores[of].toFixed(2);
     });
   }
@@ -90,7 +90,8 @@ export class View {
     const shown = dbfs ?? -80;
     $("level").setAttribute("aria-valuenow", Math.round(shown));
     $("level").setAttribute("aria-valuetext", dbfs === null ? "no signal" : `${Math.round(dbfs)} dBFS`);
-    $("level").firstElementChild.style.width = `${Math.max(0, Math.min(100, (100 * (shown + 80)) / 80))}%`;
+    $("level").firstElementChild.style.transform = `scaleX(${Math.max(0, Math.min(1, (shown + 80) / 80))})`;
+    $("level").classList.toggle("loud", shown > -6);
     $("level-text").textContent = dbfs === null ? "–" : `${Math.round(dbfs)} dBFS`;
   }
 
