@@ -18,6 +18,7 @@ from runtime.devices.source import Chunk
 from runtime.errors import ConfigError, TinysceneError
 
 BACKLOG_S = 6.0  # that the live loop may be behind, more than `Limits.ahead_s`, before samples are lost
+_POLL_S = 0.5  # at a time, or a little more: a browser that catches up delays the others no longer
 _MAX_QUEUE = 2000  # messages, however short
 
 _PCM = FORMATS["s16"]
@@ -75,8 +76,10 @@ class BrowserSource:
                 return None
             lost_s, first = self._queue.popleft()
             parts = [first]
-            while self._queue and not self._queue[0][0]:
+            size, most = len(first), _POLL_S * self.sample_rate * _PCM.width
+            while self._queue and not self._queue[0][0] and size < most:
                 parts.append(self._queue.popleft()[1])
+                size += len(parts[-1])
             data, arrived_at, overrun = b"".join(parts), self._arrived_at, self._overrun
             self._waiting_bytes -= len(data)
             self._overrun = False

@@ -28,9 +28,10 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message."""
+        await super().send(message)
         if message["type"] == "websocket.close" and message.get("code") == _POLICY:
             self._close_s = _CUT_OFF_S
-        await super().send(message)
+            self.transport.pause_reading()  # what a flood still brings is not even looked at
 
     async def run_asgi(self) -> None:
         """Run the application; its connection ends soon after it, whatever the client does."""

@@ -6,7 +6,11 @@ import base64
 import os
 import socket
 import struct
+import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -76,3 +80,59 @@ class RawSocket:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def flood(port: int) -> None:
+    """As much audio as fits through the connection, until it is cut."""
+    raw = RawSocket(port)
+    raw.send(TEXT, START.encode())
+    with suppress(OSError):
+        while True:
+            raw.send(BINARY, bytes(96_000))
+
+
+def garbage(port: int) -> None:
+    """Bytes that are not even frames, then text that is not UTF-8, then text that is no JSON."""
+    for opcode, data in ((0x3, os.urandom(100)), (TEXT, b"\xff\xfe"), (TEXT, b"hello"), (BINARY, b"x")):
+        raw = RawSocket(port)
+        with suppress(OSError):
+            raw.send(opcode, data)
+            while raw.socket.recv(4096):
+                pass
+        raw.close()
+
+
+def huge(port: int) -> None:
+    """A frame of 64 MB."""
+    raw = RawSocket(port)
+    with suppress(OSError):
+        raw.send(TEXT, START.encode())
+        raw.send(BINARY, bytes(64 * 2**20))
+    raw.close()
+
+
+def deaf(port: int, seconds: float = 3600.0) -> None:
+    """Audio in real time, and not one message is read."""
+    raw = RawSocket(port)
+    end = time.monotonic() + seconds
+    with suppress(OSError):
+        raw.send(TEXT, START.encode())
+        while time.monotonic() < end:
+            raw.send(BINARY, os.urandom(4800))
+            time.sleep(0.05)
+    raw.close()
+
+
+def _again(attack: Callable[[int], None], port: int) -> None:
+    while True:
+        with suppress(OSError, AssertionError):  # refused: it tries again
+            attack(port)
+        time.sleep(0.3)
+
+
+if __name__ == "__main__":  # python -m tests.runtime.server.hostile PORT: until it is killed
+    attacks = [
+        threading.Thread(target=_again, args=(one, int(sys.argv[1]))) for one in (flood, garbage, huge, deaf)
+    ]
+    for attack in attacks:
+        attack.start()
