@@ -40,6 +40,7 @@ def launch() -> Iterator[Callable[[Path], Any]]:
     def launch_with(wav: Path) -> Any:
         arguments = [
             "--no-sandbox",  # CI runs as root
+            "--disable-gpu",  # emulated, it takes most of the time
             "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
             f"--use-file-for-fake-audio-capture={wav}", "--autoplay-policy=no-user-gesture-required",
         ]  # fmt: skip
