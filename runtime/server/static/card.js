@@ -31,7 +31,7 @@ function describe({ name, labels, task, clip_s, complexity, quantization, temper
     File: `${number(Math.round(file_bytes / 1024))} KiB`,
     "Self-test": vectors ? `${vectors} of ${vectors} passed, largest difference ${Number(largest_difference.toPrecision(2))}, optimization ${optimization}` : "the file has none",
     Confidence: `temperature ${temperature.toPrecision(3)}, ${Object.keys(thresholds).length} thresholds fitted`,
-    "SHA-256": `${sha256.slice(0, 16)}…`,
+    "SHA-256": `${sha256.slice(0, 12)}…`,
   };
 }
 

@@ -27,6 +27,12 @@ export class Day {
     this.timer = setTimeout(() => this.load(), 1500);
   }
 
+  // a phone is too narrow for a day: show the hour that it is
+  showNow() {
+    const box = $("day-table").parentElement;
+    if ($("day-date").value === iso(new Date())) box.scrollLeft = (box.scrollWidth * new Date().getHours()) / 24 - box.clientWidth / 2;
+  }
+
   async load() {
     const asked = $("day-date").value;
     const response = await fetch(`/api/day?date=${encodeURIComponent(asked)}`);
@@ -61,5 +67,6 @@ export class Day {
     $("day-table").replaceChildren(caption, ...(rows.length ? [thead, tbody] : []));
     $("day-note").textContent = rows.length
       ? "Events that began in each hour, by the clock of this machine." : "No event on this day.";
+    this.showNow();
   }
 }

@@ -9,7 +9,7 @@ const ANNOUNCE_MS = 3000; // a screen reader is not told more often
 export class View {
   constructor() {
     this.spectrum = new Spectrum($("spectrum"));
-    this.announced = { text: "", at: 0 };
+    this.announced = { text: "", at: -ANNOUNCE_MS };
     this.bars = Array.from({ length: TOP }, () => this.makeBar());
   }
 

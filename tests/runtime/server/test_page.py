@@ -103,7 +103,7 @@ def open_page(browser: Any) -> Iterator[Open]:
         if script is not None:
             page.add_init_script(script)
         page.goto(url)
-        until(page, "document.querySelector('#model option') !== null")
+        page.locator("#model option").first.wait_for(state="attached")
         return page
 
     yield open_at
@@ -164,7 +164,7 @@ def test_real_sound_gets_the_label_of_classify(
     page = browser.new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(server.url)
-    until(page, "document.querySelector('#model option') !== null")
+    page.locator("#model option").first.wait_for(state="attached")
     use_microphone(page)
     shows(page, label)
     browser.close()
@@ -260,7 +260,7 @@ def test_a_browser_gives_the_token_once(browser: Any, serve: Serve, model_path: 
     page.get_by_role("alert").wait_for()
     page.get_by_label("Token").fill("a-long-token")
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('#model option') !== null")
+    page.locator("#model option").first.wait_for(state="attached")
     use_microphone(page)
     until(page, "document.querySelector('#connection').textContent === 'connected'")
     assert "token" not in page.url
