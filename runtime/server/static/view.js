@@ -96,6 +96,10 @@ export class View {
   }
 
   change(message) {
+    if (message.hop_s) {
+      this.hop = message.hop_s;
+      $("hop").textContent = seconds(message.hop_s);
+    }
     $("change").textContent = `${title(message.event)}: ${message.detail}`;
   }
 

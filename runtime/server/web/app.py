@@ -17,6 +17,7 @@ from starlette.routing import WebSocketRoute
 
 from runtime.errors import ConfigError
 from runtime.live.service_notification import notify
+from runtime.server.limits import Limits
 from runtime.server.mqtt import Publisher
 from runtime.server.own_input import OwnInput
 from runtime.server.service import Service
@@ -25,6 +26,7 @@ from runtime.server.web.guard import Access, App, Guard, Receive, Scope, Send, i
 from runtime.server.web.sockets import Sockets
 from runtime.server.web.websocket_protocol import LimitedWebSocket
 
+_REQUESTS = 200  # at a time, beside the WebSockets
 _SWITCH_S = 1e-3  # between threads; Python's 5 ms add up where inference gives the lock back twenty times
 
 
@@ -101,7 +103,8 @@ def serve(
     sys.setswitchinterval(_SWITCH_S)
     listening = open_socket(address)
     with listening:
-        server = uvicorn.Server(_config(build_app(service, own_input, access), address))
+        config = _config(build_app(service, own_input, access), address, service.limits)
+        server = uvicorn.Server(config)
         try:
             server.config.load()
         except OSError as error:
@@ -114,9 +117,10 @@ def serve(
             service.stop()
 
 
-def _config(app: App, address: Address) -> uvicorn.Config:
+def _config(app: App, address: Address, limits: Limits) -> uvicorn.Config:
     limits_of_uvicorn: dict[str, Any] = {
-        "ws_max_size": 2**17, "ws_per_message_deflate": False, "limit_concurrency": 300,
+        "ws_max_size": limits.message_bytes, "ws_per_message_deflate": False,
+        "limit_concurrency": limits.clients + _REQUESTS,
         "timeout_keep_alive": 10, "timeout_graceful_shutdown": 2, "h11_max_incomplete_event_size": 2**14,
     }  # fmt: skip
     return uvicorn.Config(

@@ -63,8 +63,9 @@ def event_message(event: Event, ago_s: float, **more: Any) -> str:
 
 
 def change_message(item: DeviceChange | HopChange) -> str:
-    """``change``: of the device, or of the hop."""
-    return dump({"type": "change", "event": item.event, "detail": item.detail, "utc": utc(0.0)})
+    """``change``: of the device, or of the hop, which it then gives."""
+    fields = {"type": "change", "event": item.event, "detail": item.detail, "utc": utc(0.0)}
+    return dump({**fields, "hop_s": item.hop_s} if isinstance(item, HopChange) else fields)
 
 
 def dump(fields: dict[str, Any]) -> str:

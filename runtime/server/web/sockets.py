@@ -75,14 +75,19 @@ class Sockets:
         own_input: of the box; None where it has none.
 
     Example:
-        >>> sockets = Sockets(service=None, own_input=None)
+        >>> from runtime.server.log.event_log import EventLog
+        >>> from runtime.server.limits import Limits
+        >>> from runtime.server.models import Models
+        >>> from runtime.streaming.events import EventRules
+        >>> service = Service(Models.find(model_path), 0.25, EventRules.of, EventLog(None), Limits())
+        >>> sockets = Sockets(service, own_input=None)
     """
 
     def __init__(self, service: Service, own_input: OwnInput | None) -> None:
         self._service, self._own_input = service, own_input
         self._open = 0
         self._count = itertools.count(1)
-        self._addresses = AddressAllowances(service.limits.connections_per_s, 100.0) if service else None
+        self._addresses = AddressAllowances(service.limits.connections_per_s, 100.0)
 
     async def live(self, websocket: WebSocket) -> None:
         """Show the box's own input."""
@@ -133,7 +138,7 @@ class Sockets:
         """Accept a WebSocket where there is room, and count it while it is open."""
         address = websocket.client.host if websocket.client else ""
         full = self._open >= self._service.limits.clients
-        if full or not (self._addresses and self._addresses.spend(address)):
+        if full or not self._addresses.spend(address):
             self._service.metrics.add("refused_total", reason="clients" if full else "connections")
             await _deny(websocket, 503, "too many connections: try again later")
             yield False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import http.client
 import io
 import json
 import re
 import shutil
 import signal
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +242,45 @@ def test_a_signal_ends_it_cleanly(model_path: Path, with_signal: int) -> None:
     server = start("--source", "browser", "--model", model_path)
     assert server.stop(with_signal) == 130
     assert not [line for line in server.lines if "Traceback" in line or "Error" in line], server.lines
+
+
+def test_it_speaks_tls(model_path: Path, tmp_path: Path, run_room: Any) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext"
+    subprocess.run(
+        [*make.split(), "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    options = ("--source", "browser", "--model", model_path, "--token", "a-long-token")
+    server = start(*options, "--certificate", certificate, "--key", key)
+    try:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        https = http.client.HTTPSConnection("127.0.0.1", server.port, context=trusted, timeout=30)
+        https.request("POST", "/login", "token=a-long-token", {"Host": f"127.0.0.1:{server.port}"})
+        response = https.getresponse()
+        assert response.status == 303 and "Secure" in str(response.getheader("set-cookie"))
+        https.close()
+    finally:
+        server.stop()
+    done = run_room("runtime", "serve", "--source", "browser", "--port", 0, "--certificate", model_path)
+    assert done.returncode == 2 and "error: The certificate cannot be used" in done.stderr
+
+
+def test_nothing_is_written_where_nothing_was_asked_for(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    for name in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    server = start("--source", "browser", "--model", model_path)
+    server.request("/api/classify", "POST", bytes(1000))
+    server.json("/api/events")
+    assert server.stop() == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_in_use_is_one_sentence(playing: Server, run_room: Any) -> None:
