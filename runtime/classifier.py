@@ -142,10 +142,11 @@ def load_model(
         ModelFileError: where it cannot be used, see `Session`.
         ConfigError: where the temperature or ``threads`` is not positive, or a provider is not available.
     """
-    return Model(Session(path if path is not None else _packaged_model(), threads, providers), temperature)
+    return Model(Session(path if path is not None else packaged_model(), threads, providers), temperature)
 
 
-def _packaged_model() -> Path:
+def packaged_model() -> Path:
+    """The model file that comes with this package. Raises ModelFileError where it was left out."""
     path = Path(str(files("runtime") / "models" / "esc10.onnx"))
     if not path.is_file():
         raise ModelFileError("This installation carries no model: name one with `--model model.onnx`.")

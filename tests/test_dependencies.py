@@ -22,7 +22,7 @@ PACKAGES = ["runtime", "complexity", "train", "export", "benchmarks", "tests"]
 CALLS = {"require", "import_module", "importorskip"}  # functions that import the module that they are given
 DISTRIBUTIONS = {"yaml": "pyyaml", "google": "protobuf"}  # where they are not called like the module
 MAY_USE = {  # extras beside the dependencies that every installation has
-    "runtime": ["mic", "archive", "ray"],
+    "runtime": ["mic", "archive", "ray", "serve", "mqtt"],
     "complexity": ["complexity", "tflite"],
     "train": ["train"],
     "export": ["train"],
@@ -31,7 +31,7 @@ MAY_USE = {  # extras beside the dependencies that every installation has
 }
 ELSEWHERE = {  # what one extra more brings; where it is missing a sentence names that extra
     "complexity": {"torch", "torchinfo"},  # a model.pt is measured by those who can train
-    "tests": {"nessi", "wandb"},  # the tests that use them bring their own or skip
+    "tests": {"nessi", "wandb", "ray"},  # the tests that use them bring their own or skip
 }
 
 

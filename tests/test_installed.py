@@ -94,10 +94,11 @@ def tinyscene(site, elsewhere):
 def test_the_wheel_holds_every_module_recipe_model_and_type_marker(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
     packages = ("runtime/", "complexity/", "train/", "export/")
+    folders = ("runtime/deploy/", "runtime/server/static/")
     expected = {
         name for name in checkout_files()
         if name.startswith(packages)
-        and (Path(name).suffix in (".py", ".typed", ".yaml", ".onnx") or name.startswith("runtime/deploy/"))
+        and (Path(name).suffix in (".py", ".typed", ".yaml", ".onnx") or name.startswith(folders))
     }  # fmt: skip
     assert expected - inside == set()
     assert {f"{package}py.typed" for package in packages} <= inside

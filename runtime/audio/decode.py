@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -75,6 +75,18 @@ class AudioFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.name = Path(path), printable(path)
+        self._check_path()
+        self._patched: io.RawIOBase | None = None  # soundfile closes what it opened itself
+        self._file = self._open()
+        self.sample_rate, self.channels = self._file.samplerate, self._file.channels
+        if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
+            self.close()
+            raise AudioError(
+                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header: save it "
+                f"with 1 to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz."
+            )
+
+    def _check_path(self) -> None:
         try:
             is_folder = self.path.is_dir()
         except OSError as error:  # as for a name that is too long
@@ -89,15 +101,6 @@ class AudioFile:
             raise AudioError(f"{self.name} may not be read: change its permissions.")
         if self.path.stat().st_size == 0:
             raise AudioError(f"{self.name} is empty (0 bytes): record or copy it again.")
-        self._patched: io.RawIOBase | None = None  # soundfile closes what it opened itself
-        self._file = self._open()
-        self.sample_rate, self.channels = self._file.samplerate, self._file.channels
-        if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
-            self.close()
-            raise AudioError(
-                f"{self.name} has {self.channels} channels at {self.sample_rate} Hz in its header: save it "
-                f"with 1 to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz."
-            )
 
     def blocks(self, start_s: float = 0.0, seconds: float | None = None) -> Iterator[Array]:
         """Decode block after block, float32 [samples, channels] in about [-1, 1], and close the file.
@@ -160,7 +163,7 @@ class AudioFile:
             f"{self.name} is not audio that can be read: give a wav, flac, ogg or mp3 file."
         ) from problem
 
-    def _source(self) -> str | bytes | int:
+    def _source(self) -> str | bytes | int | BinaryIO:
         """What soundfile opens the file by."""
         if self.path.suffix.lower() == ".raw":  # for its name soundfile asks for a rate, whatever it holds
             return os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -192,3 +195,33 @@ class AudioFile:
         else:
             block = self._file.read(count, dtype="float32", always_2d=True)
         return block
+
+
+class AudioBytes(AudioFile):
+    """The bytes of an audio file that lies in memory.
+
+    Args:
+        data: the whole file.
+        name: for messages.
+
+    Raises:
+        AudioError: as `AudioFile`; a header that was never completed is not mended.
+
+    Example:
+        >>> AudioBytes(wav_path.read_bytes(), "a.wav").sample_rate
+        32000
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._data = data
+        super().__init__(name)
+
+    def _check_path(self) -> None:
+        if not self._data:
+            raise AudioError(f"{self.name} is empty (0 bytes): record or copy it again.")
+
+    def _source(self) -> BinaryIO:
+        return io.BytesIO(self._data)
+
+    def _completed(self) -> None:
+        return None

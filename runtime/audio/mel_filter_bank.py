@@ -50,6 +50,12 @@ def mel_filters(spec: FrontEndSpec) -> Iterator[Array64]:
         yield weights
 
 
+def band_place(spec: FrontEndSpec, hz: float) -> float:
+    """Where a frequency lies on the mel axis of a front end: 0 at ``f_min``, 1 at ``f_max``."""
+    low, place, high = (float(_hz_to_mel(np.array(f), spec.mel_scale)) for f in (spec.f_min, hz, spec.f_max))
+    return (place - low) / (high - low)
+
+
 def _hz_to_mel(hz: npt.NDArray[np.floating[Any]], scale: str) -> Array64:
     if scale == "kaldi":
         return np.asarray(1127 * np.log(1 + hz / 700))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from typing import TYPE_CHECKING
 
 from runtime.errors import ConfigError
@@ -27,9 +27,14 @@ def add_model(parser: ArgumentParser) -> None:
 
 
 def add_events(parser: ArgumentParser) -> None:
+    """Add ``--events`` and the rules of events."""
+    events = add_event_rules(parser)
+    events.add_argument("--events", action="store_true", help="print onsets and offsets, not every window")
+
+
+def add_event_rules(parser: ArgumentParser) -> _ArgumentGroup:
     """Add the rules of events, see `runtime.streaming.events.EventRules`."""
     events = parser.add_argument_group("events")
-    events.add_argument("--events", action="store_true", help="print onsets and offsets, not every window")
     events.add_argument(
         "--threshold", action="append", metavar="[LABEL=]P", help="onset from this probability (the model's)"
     )
@@ -38,6 +43,7 @@ def add_events(parser: ArgumentParser) -> None:
         "--min-duration", dest="min_duration_s", type=float, metavar="S", help="shortest event (0.5)"
     )
     events.add_argument("--cooldown", dest="cooldown_s", type=float, metavar="S", help="pause after one (1)")
+    return events
 
 
 def event_rules(arguments: Namespace, spec: ModelSpec) -> EventRules:

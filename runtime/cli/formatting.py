@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.files import printable
+from runtime.live.json_fields import event_fields, prediction_fields
 from runtime.model.prediction import Prediction, State
 from runtime.spec import Task
 from runtime.streaming.events import Event, EventRules
@@ -24,18 +24,13 @@ def on_one_line(text: str) -> str:
 
 
 def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:
-    """One line of JSON with the prediction's fields, the smoothed ones, and others such as a file's name."""
-    fields = {**more, **dataclasses.asdict(prediction)}
-    if smoothed is not None:
-        names = ("label", "probability", "scores", "state")
-        fields["smoothed"] = {name: getattr(smoothed, name) for name in names}
-    return json.dumps(fields, allow_nan=False)
+    """One line of JSON, see `prediction_fields`."""
+    return json.dumps(prediction_fields(prediction, smoothed, **more), allow_nan=False)
 
 
 def event_to_json(event: Event, **more: Any) -> str:
-    """One line of JSON with the event's fields, its kind as ``event``."""
-    fields = dataclasses.asdict(event)
-    return json.dumps({**more, "event": fields.pop("kind"), **fields}, allow_nan=False)
+    """One line of JSON, see `event_fields`."""
+    return json.dumps(event_fields(event, **more), allow_nan=False)
 
 
 def event_line(event: Event) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
-import time
 from argparse import Namespace
-from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any, Protocol
 
-from runtime.cli.formatting import STATES, LabelFormatter, event_line, event_to_json, to_json
+from runtime.cli.formatting import STATES, LabelFormatter, event_line, event_to_json
 from runtime.errors import ConfigError
+from runtime.live.json_fields import event_ago_s, utc, window_fields
 from runtime.live.live_loop import DeviceChange, HopChange, Item, LiveResult
 from runtime.streaming.events import Event
 
@@ -74,28 +72,13 @@ class JsonView:
     def show(self, item: Item) -> None:
         """Print the item."""
         if isinstance(item, DeviceChange | HopChange):
-            print(json.dumps({**dataclasses.asdict(item), "utc": _utc(0.0)}), flush=True)
+            print(json.dumps({**dataclasses.asdict(item), "utc": utc(0.0)}), flush=True)
             return
         if isinstance(item, LiveResult) and not self._events_only:
-            print(_window_json(item), flush=True)
+            print(json.dumps(window_fields(item), allow_nan=False), flush=True)
         for event in item.events:
-            at_s = event.start_s if event.end_s is None else event.end_s
-            ago_s = item.late_s + item.raw.end_s - at_s if isinstance(item, LiveResult) else 0.0
-            print(event_to_json(event, source=item.source, utc=_utc(ago_s)), flush=True)
-
-
-def _utc(ago_s: float) -> str:
-    """The time so many seconds ago, ISO 8601; from the clock as it stands now, since it may have been set."""
-    return datetime.fromtimestamp(time.time() - ago_s, timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _window_json(item: LiveResult) -> str:
-    level = None if math.isinf(item.level_dbfs) else round(item.level_dbfs, 1)
-    more = {
-        "utc": _utc(item.late_s), "gap": item.raw.state == "gap", "late_s": round(item.late_s, 3),
-        "dropped": round(item.dropped_s, 3), "level_dbfs": level,
-    }  # fmt: skip
-    return to_json(item.raw, item.smoothed, source=item.source, **more)
+            ago_s = event_ago_s(item, event) if isinstance(item, LiveResult) else 0.0
+            print(event_to_json(event, source=item.source, utc=utc(ago_s)), flush=True)
 
 
 class LineView:

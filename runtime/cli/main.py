@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any
 
-from runtime.cli.arguments import add_events, add_json, add_model
+from runtime.cli.arguments import add_event_rules, add_events, add_json, add_model
 from runtime.live.overload import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
@@ -16,6 +16,7 @@ _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime
     "listen": "runtime.cli.listen",
     "devices": "runtime.cli.devices",
     "doctor": "runtime.cli.doctor",
+    "serve": "runtime.cli.serve",
 }
 _TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_classify(commands.add_parser("classify", help="classify audio files and folders"))
     _add_listen(commands.add_parser("listen", help="classify a microphone, a pipe or a file live"))
+    _add_serve(commands.add_parser("serve", help="show live results on a page, for other devices, too"))
     add_json(commands.add_parser("devices", help="list the microphones"))
     doctor = commands.add_parser("doctor", help="check what `listen` needs, and measure its speed")
     doctor.add_argument(
@@ -118,6 +120,44 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
         "--format", choices=_FORMATS,
         help="little-endian (s16); s24 is ALSA's S24_3LE, s24_32 its S24_LE: 24 bits in 32",
     )  # fmt: skip
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument(
+        "--source", default="mic", metavar="S",
+        help="mic, mic:NAME (part of a name), a file, or browser: only what browsers send (mic)",
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen at (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8765, metavar="N", help="0 takes a free one (%(default)s)"
+    )
+    parser.add_argument(
+        "--hop", type=float, default=DEFAULT_HOP_S, metavar="S", help="seconds between windows"
+    )
+    parser.add_argument("--log", metavar="FILE", help="write events into this SQLite file (memory)")
+    parser.add_argument("--log-limit", type=float, default=20, metavar="MB", help="of the log (%(default)s)")
+    parser.add_argument("--record", metavar="DIR", help="record the machine's own input as wav files")
+    parser.add_argument(
+        "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
+    )
+    parser.add_argument("--clients", type=int, default=64, metavar="N", help="at a time (%(default)s)")
+    add_event_rules(parser)
+    access = parser.add_argument_group("access from other machines")
+    access.add_argument("--token", metavar="T", help="asked for by the page (environment: TINYSCENE_TOKEN)")
+    access.add_argument("--insecure", action="store_true", help="serve other machines without a token")
+    access.add_argument(
+        "--name", action="append", metavar="HOST", help="one more name the page is reached by"
+    )
+    access.add_argument(
+        "--certificate", metavar="PEM", help="TLS, which browsers ask for before a microphone"
+    )
+    access.add_argument("--key", metavar="PEM", help="private key of the certificate, if in another file")
+    mqtt = parser.add_argument_group("MQTT", "with discovery for Home Assistant")
+    mqtt.add_argument(
+        "--mqtt", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST (environment: TINYSCENE_MQTT)"
+    )
+    mqtt.add_argument("--mqtt-name", metavar="NAME", help="of this machine in topics (its host name)")
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

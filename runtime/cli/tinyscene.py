@@ -46,6 +46,7 @@ _MAIN = "runtime.cli.main"
 COMMANDS = (
     Command("classify", "classify audio files", _MAIN, "classify"),
     Command("listen", "classify microphones, pipes or files, live", _MAIN, "listen"),
+    Command("serve", "show live results on a page, for other devices, too", _MAIN, "serve"),
     Command("devices", "list the microphones", _MAIN, "devices"),
     Command("doctor", "check what listening needs, and name the remedy", _MAIN, "doctor"),
 )

@@ -7,8 +7,9 @@ loop is too slow, and the loop then widens the hop.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class LiveResult:
         level_dbfs: RMS of the window, in dB of full scale; -inf for digital silence.
         late_s: from the capture of the window's last sample to now.
         dropped_s: seconds of this input that were lost so far.
+        columns: the log-mel columns that are new with this window, float32 [n_mels, columns], where the
+            listener was asked for them and there is a signal.
     """
 
     source: str
@@ -46,6 +49,7 @@ class LiveResult:
     level_dbfs: float
     late_s: float
     dropped_s: float
+    columns: Array | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,10 @@ Item = LiveResult | DeviceChange | HopChange | Ended
 class _Input:
     """The state of one input."""
 
-    index: int
     source: Source
+    framer: Framer
     detector: EventDetector
+    index: int = 0
     captured_at: float = 0.0
     dropped_s: float = 0.0
     ended: bool = False
@@ -119,6 +124,8 @@ class Listener:
         channel: which channel to classify; their mean where None.
         clock: seconds, monotonic, that of the sources.
         sleep: waits, seconds.
+        open_ended: go on without any input, until `stop`, because others may be added.
+        with_columns: give `LiveResult.columns`.
 
     Example:
         >>> listener = Listener(load_model(model_path), [FileSource(wav_path)], hop_s=0.5)
@@ -136,17 +143,41 @@ class Listener:
         channel: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        open_ended: bool = False,
+        with_columns: bool = False,
     ) -> None:
-        rules = rules or EventRules.of(model.spec)
-        self._inputs = [_Input(i, source, EventDetector(rules)) for i, source in enumerate(sources)]
-        framers = [Framer(model.spec, hop_s, source.sample_rate, channel) for source in sources]
-        self._streams = Streams(model.spec, model.session.logits, framers)
+        self._model, self._rules = model, rules or EventRules.of(model.spec)
         self._clock, self._sleep = clock, sleep
+        self._open, self._stopped, self._with_columns = open_ended, False, with_columns
         self._hop_controller = HopController(hop_s, model.spec.clip_s, clock)
+        self._inputs: list[_Input] = []
+        self._streams = self._make_streams()
+        self._added: deque[_Input] = deque()  # and not yet polled
+        self._removed: set[Source] = set()
+        for source in sources:
+            self.add(source, channel)
+        self._update_inputs()
+
+    def add(self, source: Source, channel: int | None = None) -> None:
+        """Add an input while the loop runs, from any thread.
+
+        Raises:
+            ConfigError: where its rate or the channel makes no sense.
+        """
+        framer = Framer(self._model.spec, self.hop_s, source.sample_rate, channel)
+        self._added.append(_Input(source, framer, EventDetector(self._rules)))
+
+    def remove(self, source: Source) -> None:
+        """Report the end of an input and let go of it without closing it, from any thread."""
+        self._removed.add(source)
+
+    def stop(self) -> None:
+        """End the loop and all its inputs, from any thread."""
+        self._open, self._stopped = False, True
 
     def __iter__(self) -> Iterator[Item]:
         """Results and changes, until every input has ended."""
-        while not all(live_input.ended for live_input in self._inputs):
+        while self._update_inputs() or self._open:
             chunks = [self._poll(live_input) for live_input in self._inputs]
             for live_input, chunk in zip(self._inputs, chunks, strict=True):
                 yield from self._report_changes(live_input, chunk)
@@ -170,10 +201,32 @@ class Listener:
         for live_input in self._inputs:
             live_input.source.close()
 
+    def _update_inputs(self) -> bool:
+        """Take in what was added and close what has ended; whether any input is left.
+
+        The batch is made anew with every change; the framers keep the state of the streams.
+        """
+        ended = [live_input for live_input in self._inputs if live_input.ended]
+        added = [self._added.popleft() for _ in range(len(self._added))]
+        if ended or added:
+            for live_input in ended:
+                if live_input.source not in self._removed:
+                    live_input.source.close()
+                self._removed.discard(live_input.source)
+            self._inputs = [live_input for live_input in self._inputs if not live_input.ended] + added
+            for index, live_input in enumerate(self._inputs):
+                live_input.index = index
+            self._streams = self._make_streams()
+        return bool(self._inputs)
+
+    def _make_streams(self) -> Streams:
+        framers = [live_input.framer for live_input in self._inputs]
+        return Streams(self._model.spec, self._model.session.logits, framers, self._with_columns)
+
     def _poll(self, live_input: _Input) -> Chunk | None:
-        if live_input.ended:
-            return None
         try:
+            if self._stopped or live_input.source in self._removed:
+                raise EOFError
             return live_input.source.poll()
         except EOFError:
             live_input.ended = True
@@ -199,14 +252,13 @@ class Listener:
 
     def _emit(self, live_input: _Input, predictions: list[Prediction]) -> Iterator[LiveResult]:
         """Smooth predictions, and emit a result for each."""
-        levels = self._streams.levels(live_input.index)
-        for raw, level_dbfs in zip(predictions, levels, strict=True):
+        levels, columns = self._streams.levels(live_input.index), self._streams.columns(live_input.index)
+        for raw, level_dbfs, new in zip(predictions, levels, columns, strict=True):
             smoothed, events = live_input.detector.push(raw)
             behind_s = max(0.0, self._streams.elapsed_s(live_input.index) - raw.end_s)
             late_s = max(0.0, self._clock() - live_input.captured_at + behind_s)
-            yield LiveResult(
-                live_input.source.name, raw, smoothed, tuple(events), level_dbfs, late_s, live_input.dropped_s
-            )
+            lost_s, name = live_input.dropped_s, live_input.source.name
+            yield LiveResult(name, raw, smoothed, tuple(events), level_dbfs, late_s, lost_s, new)
 
     def _change_hop(self, event: str, why: str) -> HopChange:
         self._streams.set_hop(self.hop_s)

@@ -6,7 +6,9 @@ import itertools
 import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,25 @@ from runtime.errors import ConfigError
 _FILE_S = 60.0
 _FLUSH_S = 0.5  # what is lost where the process is killed
 _HEADER_BYTES = 44  # of a wav file
+
+
+@dataclass(frozen=True)
+class RecordedBlock:
+    """Samples that were written, without a gap in them.
+
+    Attributes:
+        file: name of the wav file.
+        first_frame: of the block in that file.
+        frames: of the block.
+        start_s: of the block in the source, seconds since its start, lost ones included.
+        sample_rate: Hz.
+    """
+
+    file: str
+    first_frame: int
+    frames: int
+    start_s: float
+    sample_rate: int
 
 
 class WavWriter:
@@ -81,6 +102,7 @@ class Recorder:
         limit_bytes: of all wav files in the folder.
         channel: the one to record, from 0; their mean where None.
         file_s: seconds of audio in one file.
+        on_write: called with every block that was written.
 
     Raises:
         ConfigError: where the limit leaves room for nothing or the folder cannot be made.
@@ -101,6 +123,7 @@ class Recorder:
         limit_bytes: float,
         channel: int | None = None,
         file_s: float = _FILE_S,
+        on_write: Callable[[RecordedBlock], None] | None = None,
     ) -> None:
         self.name, self.sample_rate = source.name, source.sample_rate
         self._channel = slice(None) if channel is None else slice(channel, channel + 1)
@@ -112,6 +135,8 @@ class Recorder:
         self._written = 0  # samples in its file
         self._used = 0  # bytes in the folder, this file included
         self._stopped = False
+        self._position = 0  # samples of the source before the end of the block, lost ones included
+        self._on_write = on_write
         if not limit_bytes > _HEADER_BYTES:  # nan fails too
             raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes holds nothing: allow more.")
         try:
@@ -124,9 +149,19 @@ class Recorder:
     def poll(self) -> Chunk | None:
         """The chunk of the source, recorded on the way."""
         chunk = self._source.poll()
+        if chunk is not None and chunk.lost_s:
+            self._flush()  # a block has no gap in it
+            self._position += round(chunk.lost_s * self.sample_rate)
         if chunk is not None and not self._stopped:
             self._record(chunk.samples[:, self._channel])
+        elif chunk is not None:
+            self._position += len(chunk.samples)
         return chunk
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of the source so far, lost ones included."""
+        return self._position / self.sample_rate
 
     def close(self) -> None:
         """Write what is not yet written and close the source."""
@@ -143,6 +178,7 @@ class Recorder:
             taken, mono = mono[:room], mono[room:]
             self._block[self._filled : self._filled + len(taken)] = taken
             self._filled += len(taken)
+            self._position += len(taken)
             if len(taken) == room:
                 self._flush()
 
@@ -159,11 +195,15 @@ class Recorder:
                 self._stop("its limit is reached")
                 return
             if self._writer is None:
-                self._writer = WavWriter(self._free_name(), self.sample_rate)
+                path = self._free_name()
+                self._writer, self._name = WavWriter(path, self.sample_rate), path.name
             self._writer.write(samples)
         except OSError as error:
             self._stop(str(error))
             return
+        if self._on_write is not None:
+            start_s = (self._position - len(samples)) / self.sample_rate
+            self._on_write(RecordedBlock(self._name, self._written, len(samples), start_s, self.sample_rate))
         self._written += len(samples)
         if self._written == self._file_samples:
             self._end_file()

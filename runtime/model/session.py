@@ -70,6 +70,7 @@ class Session:
         spec: the description of the model in the file.
         optimization: ONNX Runtime's graph optimization level in use; ``ALL`` unless the self-test failed
             with it.
+        self_test_error: the largest difference of a logit from that of a self-test vector.
 
     Raises:
         ModelFileError: where the file cannot be used, its graph does not fit its spec, or its self-test
@@ -98,7 +99,7 @@ class Session:
         for level in _LEVELS:
             self.optimization = level
             self._session = _start(file, level, threads, used)
-            error = self._self_test_error()
+            self.self_test_error = error = self._measure_self_test_error()
             if error <= tolerance:
                 break
             if level == _LEVELS[0]:
@@ -135,7 +136,7 @@ class Session:
             ) from error
         return result
 
-    def _self_test_error(self) -> float:
+    def _measure_self_test_error(self) -> float:
         """The largest difference from an expected logit; infinite where a logit is not finite."""
         worst = 0.0
         for vector in self.spec.self_test_vectors:

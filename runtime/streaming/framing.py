@@ -99,6 +99,21 @@ class Framer:
         self.hop_samples = round(hop_s * self._rate)
         self._log_mel = SlidingLogMel(self._spec.frontend, self._spec.clip_samples, self.hop_samples)
 
+    def new_columns(self, window: FramedWindow) -> Array | None:
+        """The log-mel columns that a window has beyond the one before it, for a picture that scrolls.
+
+        The columns at the window's end, which read its padding, are left for the next window to bring.
+
+        Returns:
+            a copy, float32 [n_mels, columns]; None where the window has no log-mel.
+        """
+        if window.log_mel is None:
+            return None
+        hop_length, frames = self._spec.frontend.hop_length, window.log_mel.shape[1]
+        count = min(max(1, round(self.hop_samples / hop_length)), frames)
+        end = max(frames - math.ceil(self._spec.frontend.pad / hop_length), count)
+        return window.log_mel[:, end - count : end].copy()
+
     def push(self, chunk: npt.NDArray[Any]) -> Iterator[FramedWindow]:
         """Take in the next samples, int16 or float [samples] or [samples, channels], of any length.
 

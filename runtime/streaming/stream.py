@@ -26,7 +26,8 @@ class Streams:
     Args:
         spec: of the model.
         logits: runs the network.
-        framers: one per stream.
+        framers: one per stream; each holds all state of its stream, so another `Streams` may go on with it.
+        with_columns: keep what `columns` returns.
 
     Example:
         >>> streams = load_model(model_path).streams(3, hop_s=1.0)
@@ -35,12 +36,16 @@ class Streams:
         [1, 1, 1]
     """
 
-    def __init__(self, spec: ModelSpec, logits: Logits, framers: Sequence[Framer]) -> None:
+    def __init__(
+        self, spec: ModelSpec, logits: Logits, framers: Sequence[Framer], with_columns: bool = False
+    ) -> None:
         self.spec = spec
         self._logits = logits
         self._framers = framers
+        self._with_columns = with_columns
         self._batch = np.empty((len(framers), *spec.input_shape[1:]), np.float32)
         self._levels: list[list[float]] = [[] for _ in framers]
+        self._columns: list[list[Array | None]] = [[] for _ in framers]
 
     def push(self, chunks: Sequence[npt.NDArray[Any]]) -> list[list[Prediction]]:
         """Take in the next samples of every stream; an empty chunk for one that has none.
@@ -89,6 +94,10 @@ class Streams:
         """The levels of the windows of a stream's last call, in the order of its predictions, dBFS."""
         return self._levels[index]
 
+    def columns(self, index: int) -> list[Array | None]:
+        """The new log-mel columns of the same windows, see `Framer.new_columns`; None without them."""
+        return self._columns[index]
+
     def _classify(self, queues: Mapping[int, Iterable[FramedWindow]]) -> dict[int, list[Prediction]]:
         """Round after round, take the next window of every stream that has one, and run them together.
 
@@ -97,7 +106,7 @@ class Streams:
         """
         predictions: dict[int, list[Prediction]] = {index: [] for index in queues}
         for index in queues:
-            self._levels[index] = []
+            self._levels[index], self._columns[index] = [], []
         active = {index: iter(queue) for index, queue in queues.items()}
         while active:
             due = {index: window for index, queue in active.items() if (window := next(queue, None))}
@@ -105,6 +114,8 @@ class Streams:
             for index, prediction in self._round(due).items():
                 predictions[index].append(prediction)
                 self._levels[index].append(due[index].level_dbfs)
+                framer = self._framers[index] if self._with_columns else None
+                self._columns[index].append(framer.new_columns(due[index]) if framer else None)
         return predictions
 
     def _round(self, due: dict[int, FramedWindow]) -> dict[int, Prediction]:

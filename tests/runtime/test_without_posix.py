@@ -22,6 +22,11 @@ try:
 except ImportError:
     pass
 pair = functools.partial(socket.socketpair, socket.AF_UNIX)  # Windows has pairs, too, of another family
+try:
+    import aiomqtt, starlette.applications, starlette.responses, starlette.websockets, uvicorn
+    import uvicorn.protocols.websockets.websockets_sansio_impl
+except ImportError:  # the extras are not installed
+    pass
 for module, names in (
     (os, ("fork", "mkfifo", "sysconf", "getuid", "geteuid", "uname", "fchmod", "statvfs")),
     (socket, ("AF_UNIX", "SOCK_CLOEXEC")),
@@ -40,6 +45,8 @@ select.select, sys.platform = sockets_only, "win32"
 import importlib, pkgutil
 import runtime
 for module in pkgutil.walk_packages(runtime.__path__, "runtime."):
+    if module.name.startswith("runtime.server.web") and "uvicorn" not in sys.modules:
+        continue
     if module.name != "runtime.__main__":
         importlib.import_module(module.name)
 from runtime.cli.main import main

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.audio.decode import AUDIO_SUFFIXES, AudioFile
+from runtime.audio.decode import AUDIO_SUFFIXES, AudioBytes, AudioFile
 from runtime.audio.read import read_recording
 from runtime.errors import AudioError
 
@@ -201,3 +201,21 @@ def test_a_recording_is_what_was_decoded_mixed_and_noted(tmp_path: Path) -> None
     assert len(recording.notes) == 1 and "channel" in recording.notes[0]
     one = read_recording(tmp_path / "a.wav", RATE, channel=1)
     assert np.array_equal(one.samples, decoded(tmp_path / "a.wav")[:, 1]) and not one.notes
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3"])
+def test_bytes_in_memory_are_decoded_as_the_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind.upper() not in soundfile.available_formats():
+        pytest.skip("this libsndfile does not write it")
+    soundfile.write(path, np.random.default_rng(0).normal(scale=0.1, size=(20_000, 2)), 16_000)
+    expected, actual = AudioFile(path), AudioBytes(path.read_bytes(), "a file")
+    assert (actual.sample_rate, actual.channels) == (expected.sample_rate, expected.channels)
+    blocks = np.concatenate(list(actual.blocks())), np.concatenate(list(expected.blocks()))
+    assert np.array_equal(*blocks)
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"hello" * 100, bytes(1000)])
+def test_bytes_that_are_no_audio_are_one_sentence(data: bytes) -> None:
+    with pytest.raises(AudioError, match=r"^The upload "):
+        AudioBytes(data, "The upload")

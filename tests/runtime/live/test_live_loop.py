@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import Array
 from runtime.classifier import Model
 from runtime.devices import microphone as microphone_module
@@ -17,6 +18,24 @@ from runtime.errors import DeviceError
 from runtime.live.live_loop import DeviceChange, Ended, HopChange, Listener, LiveResult
 from runtime.model.prediction import Prediction
 from tests.runtime.fakes import FakeAudio, white
+
+
+class Chunks:
+    """Samples in chunks of a tenth of a second."""
+
+    name, sample_rate = "chunks", 32_000
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self._parts = iter(np.split(samples[:, None], range(3200, len(samples), 3200)))
+
+    def poll(self) -> Chunk:
+        part = next(self._parts, None)
+        if part is None:
+            raise EOFError
+        return Chunk(part, 0.0)
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -340,3 +359,43 @@ def test_a_slow_reader_of_the_ring_loses_its_backlog_and_learns_how_much() -> No
     assert (len(samples), lost) == (0, 900)
     ring.write(np.ones((5, 1), np.float32))
     assert (len(ring.take()[0]), ring.take()[1]) == (5, 0)
+
+
+def test_inputs_come_and_go_while_the_loop_runs(model: Model, audio: FakeAudio) -> None:
+    """One that is added gets the predictions of its own samples; one that is removed ends and stays open."""
+    first, second = (Microphone(name, 32_000, clock=audio.clock) for name in ("USB mic", "USB cam"))
+    listener = Listener(model, [], hop_s=0.25, clock=audio.clock, sleep=audio.sleep, open_ended=True)
+    listener.add(first)
+    items: list[LiveResult | Ended] = []
+    for item in listener:
+        assert isinstance(item, LiveResult | Ended)
+        items.append(item)
+        if len(items) == 4:
+            listener.add(second)
+        if len(items) == 20:
+            listener.remove(first)
+        if len(items) == 30:
+            listener.stop()
+    ended = [(index, item.source) for index, item in enumerate(items) if isinstance(item, Ended)]
+    assert [name for _, name in ended] == ["USB mic", "USB cam"] and ended[0][0] >= 20
+    assert not any(item.source == "USB mic" for item in items[ended[0][0] + 1 :])
+    for name in ("USB mic", "USB cam"):
+        starts = [i.raw.start_s for i in items if isinstance(i, LiveResult) and i.source == name]
+        assert starts == [index / 4 for index in range(len(starts))] and len(starts) > 5
+    assert first.poll() is not None or first.sample_rate == 32_000  # not closed
+    first.close()
+
+
+def test_new_columns_make_one_picture_of_the_stream(model: Model, noise: np.ndarray) -> None:
+    """Side by side they are the log-mel of the stream, without the columns that read a window's padding."""
+    listener = Listener(model, [Chunks(noise)], hop_s=0.25, with_columns=True)
+    columns = [item.columns for item in listener if isinstance(item, LiveResult)]
+    picture = np.concatenate([part for part in columns if part is not None], axis=1)
+    whole = LogMel(model.spec.frontend)(noise)
+    begin = 64 - 5 - 16  # the first window brings its last columns but those that read its end's padding
+    assert np.array_equal(picture[:, :-16], whole[:, begin : begin + picture.shape[1] - 16])
+
+
+def test_without_being_asked_no_columns_are_made(model: Model, noise: np.ndarray) -> None:
+    results = [item for item in Listener(model, [Chunks(noise)], hop_s=0.25) if isinstance(item, LiveResult)]
+    assert results and all(item.columns is None for item in results)

@@ -17,7 +17,7 @@ import soundfile
 from runtime.devices.file_source import FileSource
 from runtime.devices.source import Chunk
 from runtime.errors import ConfigError
-from runtime.live.recorder import Recorder
+from runtime.live.recorder import RecordedBlock, Recorder
 
 
 @pytest.fixture
@@ -155,3 +155,36 @@ def test_a_recording_can_be_read_while_it_grows(wav: Path, tmp_path: Path) -> No
     recorder.close()
     assert lengths == [64_000, 128_000]
     assert time.time() - path.stat().st_mtime < 60
+
+
+def test_it_says_where_every_sample_was_written(tmp_path: Path) -> None:
+    """Also across files, and after a gap, which a file has no samples of."""
+    rng = np.random.default_rng(0)
+    sound = rng.integers(-9000, 9000, 30_000).astype(np.int16)
+
+    class Lossy:
+        name, sample_rate = "lossy", 8000
+
+        def __init__(self) -> None:
+            self.chunks = [(sound[:10_000], None), (sound[10_000:12_500], None), (sound[20_500:], 1.0)]
+
+        def poll(self) -> Chunk:
+            if not self.chunks:
+                raise EOFError
+            samples, lost_s = self.chunks.pop(0)
+            return Chunk((samples / np.float32(32768)).astype(np.float32)[:, None], 0.0, lost_s)
+
+        def close(self) -> None:
+            pass
+
+    blocks: list[RecordedBlock] = []
+    recorder = Recorder(Lossy(), tmp_path, 1e6, file_s=1.2, on_write=blocks.append)
+    for _ in range(3):
+        recorder.poll()
+    assert recorder.elapsed_s == 30_000 / 8000
+    recorder.close()
+    assert sum(block.frames for block in blocks) == 22_000 and len({block.file for block in blocks}) == 3
+    for block in blocks:
+        written = soundfile.read(tmp_path / block.file, dtype="int16")[0][block.first_frame :][: block.frames]
+        start = round(block.start_s * 8000)
+        assert np.array_equal(written, sound[start : start + block.frames])

@@ -1,0 +1,1 @@
+"""The log of events, and the sound that belongs to them."""

@@ -1,0 +1,1 @@
+"""HTTP and WebSockets: who may ask, what is answered."""

@@ -1,0 +1,70 @@
+"""Files that are dropped on the page: decoded in memory, classified as `classify` does, never stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from runtime.audio.decode import AudioBytes
+from runtime.audio.samples import Array
+from runtime.errors import AudioError
+from runtime.live.json_fields import event_fields, prediction_fields
+from runtime.model.prediction import ClipMean, Prediction
+from runtime.server.engine import Engine
+from runtime.streaming.events import Event, EventDetector
+
+
+def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any]:
+    """Classify an audio file.
+
+    Args:
+        engine: its model and the rules of its events.
+        data: the whole file.
+        limit_s: seconds of audio that are decoded at most.
+
+    Returns:
+        JSON fields: ``clip`` (the prediction for the whole file), ``runs`` (neighbouring windows with the
+        same labels), ``events``, and what the file is.
+
+    Raises:
+        AudioError: where it cannot be used, or is longer.
+    """
+    file = AudioBytes(data, "The file")
+    mean, detector = ClipMean(), EventDetector(engine.rules)
+    windows, events = _windows(engine, file, limit_s), list[Event]()
+
+    def seen() -> Iterator[Prediction]:
+        for window in windows:
+            mean.add(window)
+            events.extend(detector.push(window)[1])
+            yield window
+
+    runs = [dataclasses.asdict(run) for run in engine.formatter.runs(seen())]
+    clip = mean.prediction()
+    return {
+        "sample_rate": file.sample_rate,
+        "channels": file.channels,
+        "clip": {**prediction_fields(clip), "labels": engine.formatter.labels(clip)},
+        "runs": runs,
+        "events": [event_fields(event) for event in (*events, *detector.flush())],
+    }
+
+
+def _windows(engine: Engine, file: AudioBytes, limit_s: float) -> Iterator[Prediction]:
+    stream = engine.model.stream(engine.model.spec.clip_s, file.sample_rate)
+    for block in _limited(file, limit_s):
+        yield from stream.push(block)
+    yield from stream.flush()
+
+
+def _limited(file: AudioBytes, limit_s: float) -> Iterator[Array]:
+    """The blocks of a file; a small file may hold days of silence."""
+    left = round(limit_s * file.sample_rate)
+    for block in file.blocks():
+        left -= len(block)
+        if left < 0:
+            raise AudioError(
+                f"The file is longer than {limit_s / 60:g} minutes: classify it with `tinyscene classify`."
+            )
+        yield block
