@@ -122,7 +122,7 @@ def _plot(rows: list[Row], path: Path) -> None:
     upper.plot(merged, [row["speedup"] for row in rows], "o-")
     upper.set(ylabel="throughput,\nwithout merging = 1")
     lower.plot(merged, [100 * row["same_top_label"] for row in rows], "o-")
-    lower.set(xlabel="r, tokens merged in a block", ylabel="clips with the same\ntop label, %")
+    lower.set(xlabel="r, tokens merged in a block", ylabel="clips with the same\ntop label, %", ylim=(0, 103))
     save_figure(figure, path)
 
 
