@@ -3,7 +3,7 @@
 For every r, the processor time of one thread for a clip, against the network without merging, and how far its
 predictions move: share of clips with the same top label, and the mean difference of probabilities. Clips are
 as long as the model's windows, cut from the beginning of each file or filled up with zeros. The values of r
-take turns. Writes a table (JSON) and a plot beside it.
+take turns. Agreement says something of a trained network alone. Writes a table (JSON) and a plot beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.runtime_cost import machine
 from runtime import entry_point
 from runtime.audio.read import read_recording
 from runtime.files import write_beside
@@ -45,7 +46,11 @@ def main(arguments: list[str]) -> int:
     model = model_pt.load(options.model)
     log_mels = [_log_mel(model, path) for path in options.audio]
     rows = measure(model.build(), log_mels, [0, *options.r], options.inflect, model.task == "multi_label")
-    result = {"network": model.student, "clip_s": model.clip_s, "clips": len(log_mels), "rows": rows}
+    result = {
+        "network": model.student, "arguments": model.arguments, "clip_s": model.clip_s,
+        "clips": len(log_mels), "trained": not model.provenance.get("untrained", False),
+        "inflect": options.inflect, "machine": machine(), "torch": torch.__version__, "rows": rows,
+    }  # fmt: skip
     with write_beside(options.output) as partial:
         partial.write_text(json.dumps(result, indent=1) + "\n")
     _plot(rows, options.output.with_suffix(".png"))
@@ -111,11 +116,13 @@ def _log_mel(model: Checkpoint, path: Path) -> Tensor:
 
 
 def _plot(rows: list[Row], path: Path) -> None:
-    figure, axes = pyplot().subplots(figsize=(5, 3.2), layout="constrained")
-    axes.plot([row["speedup"] for row in rows], [100 * row["same_top_label"] for row in rows], "o-")
-    for row in rows:
-        axes.annotate(f"r = {row['r']}", (row["speedup"], 100 * row["same_top_label"]))
-    axes.set(xlabel="throughput, without merging = 1", ylabel="clips with the same top label, %")
+    """Throughput and agreement against r, one above the other."""
+    figure, (upper, lower) = pyplot().subplots(2, 1, figsize=(5, 4.4), sharex=True, layout="constrained")
+    merged = [row["r"] for row in rows]
+    upper.plot(merged, [row["speedup"] for row in rows], "o-")
+    upper.set(ylabel="throughput,\nwithout merging = 1")
+    lower.plot(merged, [100 * row["same_top_label"] for row in rows], "o-")
+    lower.set(xlabel="r, tokens merged in a block", ylabel="clips with the same\ntop label, %", ylim=(0, 103))
     save_figure(figure, path)
 
 

@@ -8,5 +8,6 @@ COMMANDS = (
     Command("verify", "verify an .onnx file", _MAIN, "verify"),
     Command("sensitivity", "list the values that INT8 changes most", _MAIN, "sensitivity"),
     Command("quantize", "quantize a float .onnx file of any toolkit", _MAIN, "quantize"),
+    Command("sherpa", "write a CED tagger as sherpa-onnx's audio tagging reads it", _MAIN, "sherpa"),
     Command("submission", "write the inference package of DCASE 2025 Task 1", _MAIN, "submission"),
 )

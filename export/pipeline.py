@@ -17,6 +17,7 @@ from runtime.errors import ModelFileError
 from runtime.files import write_beside
 from runtime.model.session import Session
 from runtime.spec import ModelSpec
+from train import networks
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import choose_ranges, quantize_as_trained
 from train.quantization.quantizer import PORTABLE, Scheme
@@ -55,7 +56,12 @@ class _NotVerifiedError(Exception):
 
 
 def default_method(checkpoint: Checkpoint) -> Method:
-    """What a checkpoint was made for: qat, else ptq where it holds calibration windows, else none."""
+    """What a checkpoint was made for: qat, else ptq where it holds calibration windows, else none.
+
+    Transformers are exported in float.
+    """
+    if not networks.has_int8(checkpoint.student):
+        return "none"
     if checkpoint.quantization:
         return "qat"
     return "ptq" if len(checkpoint.calibration) else "none"
@@ -83,6 +89,7 @@ def export_model(
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
+        ConfigError: where the network cannot be quantized.
         TinysceneError: where the file cannot be written.
     """
     network = checkpoint.build()

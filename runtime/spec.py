@@ -194,6 +194,14 @@ PRESETS: dict[str, FrontEndSpec] = {
         preemphasis=0.0, power=2.0, n_mels=256, f_min=0.0, f_max=16_000.0, mel_scale="htk",
         mel_norm="none", log_offset=1e-5, mean=0.0, std=1.0,
     ),
+    # the baselines of 2020 to 2022: dcase_util's MelExtractor on magnitudes, as easy_dcase_task1 takes it;
+    # windows of 40 ms every 20 ms, and the offset is float64's epsilon
+    "cnn3_mel": FrontEndSpec(
+        sample_rate=44_100, n_fft=2048, win_length=1764, hop_length=882,
+        window="hamming", window_periodic=True, center=True, pad_mode="reflect",
+        preemphasis=0.0, power=1.0, n_mels=40, f_min=0.0, f_max=22_050.0, mel_scale="slaney",
+        mel_norm="slaney", log_offset=2.0**-52, mean=0.0, std=1.0,
+    ),
     # PaSST's, finer in time and coarser in frequency than cp_mel (Koutini et al., arXiv 2110.05069)
     "passt_mel": dataclasses.replace(
         _CP_MEL, n_fft=1024, win_length=800, hop_length=320, n_mels=128, f_max=15_000.0
@@ -213,6 +221,10 @@ PRESETS: dict[str, FrontEndSpec] = {
     # AST's of AudioSet (Gong et al., Interspeech 2021): 10.24 s
     "ast_fbank": dataclasses.replace(
         _KALDI_FBANK, mean=-4.2677393, std=2 * 4.5689974, clip_mean=True, fixed_frames=1024
+    ),
+    # the same for words of Speech Commands
+    "ast_fbank_words": dataclasses.replace(
+        _KALDI_FBANK, mean=-6.845978, std=2 * 5.5654526, clip_mean=True, fixed_frames=128
     ),
     # CED (Dinkel et al., ICASSP 2024): decibels, so the natural logarithm is divided by ln(10) / 10
     "ced_mel": FrontEndSpec(

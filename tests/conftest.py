@@ -50,3 +50,11 @@ def esc10_dir() -> Path:
     if not os.environ.get("ESC10_DIR"):
         pytest.skip("ESC10_DIR is not set: no real audio on this machine")
     return Path(os.environ["ESC10_DIR"])
+
+
+@pytest.fixture(scope="session")
+def teachers_dir() -> Path:
+    """The folder of published weights of the environment variable TEACHERS_DIR: a folder for each project."""
+    if not os.environ.get("TEACHERS_DIR"):
+        pytest.skip("TEACHERS_DIR is not set: no published weights on this machine")
+    return Path(os.environ["TEACHERS_DIR"])

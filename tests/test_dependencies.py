@@ -31,7 +31,7 @@ MAY_USE = {  # extras beside the dependencies that every installation has
 }
 ELSEWHERE = {  # what one extra more brings; where it is missing a sentence names that extra
     "complexity": {"torch", "torchinfo"},  # a model.pt is measured by those who can train
-    "tests": {"nessi", "wandb", "ray"},  # the tests that use them bring their own or skip
+    "tests": {"nessi", "wandb", "ray", "transformers"},  # the tests that use them bring their own or skip
 }
 
 

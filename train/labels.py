@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import ConfigError
 from train.data.datasets.tau2022 import SCENES
@@ -36,6 +37,45 @@ def parse_labels(text: str) -> tuple[str, ...]:
                 "name of its own."
             )
     return labels
+
+
+def choose_labels(text: str | None, of_file: Mapping[Any, Any] | None) -> tuple[str, ...]:
+    """Labels of published weights: those of a command line, or those that the file itself lists.
+
+    Args:
+        text: as `parse_labels` takes it; None leaves it to the file.
+        of_file: index to label, as in the ``label_dict`` of Microsoft's BEATs, whose labels are AudioSet's
+            identifiers in an order of their own. A .csv table with the columns ``mid`` and ``display_name``
+            gives them their names.
+
+    Raises:
+        ConfigError: where neither names the labels.
+    """
+    if of_file is None:
+        if text is None:
+            raise ConfigError(
+                "--labels: the file does not list its labels: name them in the order of the outputs, as in "
+                "'a,b,c'."
+            )
+        return parse_labels(text)
+    by_index = {int(index): str(label) for index, label in of_file.items()}
+    listed = tuple(by_index[index] for index in sorted(by_index))
+    if text is None:
+        return listed
+    names = _names_by_identifier(Path(text)) if text not in NAMED and _is_file(text) else {}
+    if set(listed) <= set(names):
+        return tuple(names[identifier] for identifier in listed)
+    given = parse_labels(text)
+    return listed if set(given) == set(listed) else given
+
+
+def _names_by_identifier(path: Path) -> dict[str, str]:
+    """AudioSet's identifier to its name, of ``class_labels_indices.csv``; empty for any other file."""
+    if path.suffix.lower() != ".csv":
+        return {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {row["mid"]: row["display_name"] for row in rows if row.get("mid") and row.get("display_name")}
 
 
 def _is_file(text: str) -> bool:

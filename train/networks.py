@@ -9,7 +9,10 @@ The class of a network may have, for the import of published weights and for fin
 - ``not_in_weights``: arguments that shapes do not decide;
 - ``unused_weights``: first parts of the keys of published weights that the network never applies;
 - ``published_by``: project and licence of its published files;
-- ``head``: the name of the module that another task replaces.
+- ``head``: the name of the module that another task replaces;
+- ``layers``: names of modules from input to output, for layer-wise learning rates; ``part.*`` stands for all
+  children of a part, and several names in one string are one layer;
+- ``int8``: False where quantization has no rules for its operators.
 """
 
 from __future__ import annotations
@@ -26,6 +29,20 @@ from train.suggestions import nearest
 from train.teachers import TEACHERS
 
 NETWORKS: dict[str, type[nn.Module]] = {**STUDENTS, **TEACHERS}
+
+
+def refuse_int8(name: str) -> None:
+    """Raise ConfigError where a network cannot be quantized: INT8 has no rules for attention."""
+    if not has_int8(name):
+        raise ConfigError(
+            f"A {name} cannot be quantized to INT8, which has no rules for attention: export it with "
+            "`--quantize none` or `--quantize fp16`."
+        )
+
+
+def has_int8(name: str) -> bool:
+    """Whether quantization has rules for all operators of a network."""
+    return bool(getattr(NETWORKS.get(name), "int8", True))
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -36,6 +36,10 @@ def add_to(commands: Any) -> None:
         help="a value or module that ptq leaves in float; names: `python -m export sensitivity`; repeatable",
     )  # fmt: skip
     parser.add_argument(
+        "--without-merging", action="store_true",
+        help="of a transformer that merges tokens (merge_r): export it without; the weights are the same",
+    )  # fmt: skip
+    parser.add_argument(
         "--calibration", type=Path, metavar="DIR|TABLE",
         help="audio to calibrate ptq with, in place of the windows in the model.pt: a folder, or a table of "
         "files",
@@ -94,11 +98,14 @@ def read_windows(
 
 def _run(options: argparse.Namespace) -> int:
     from export.pipeline import default_method, export_model
+    from export.token_merging import without_merging
     from export.verification import TOLERANCE
     from train.checkpoints.model_pt import load
     from train.quantization.quantizer import WEIGHT_RANGES, Scheme
 
     checkpoint = load(options.model)
+    if options.without_merging:
+        checkpoint = without_merging(checkpoint)
     method = options.quantize or default_method(checkpoint)
     if options.calibration is not None and options.quantize is None and method == "none":
         method = "ptq"
@@ -118,15 +125,17 @@ def _run(options: argparse.Namespace) -> int:
         print(f"tried {line}")
     print(exported.verification.summary())  # `verify` also shows the noise of every value
     if not exported.verification.passed:
-        print(f"{output} was not written. {_remedy(exported.verification.correct, method)}")
+        print(f"{output} was not written. {_remedy(exported.verification.correct, method, checkpoint)}")
         return EXIT_NEGATIVE
     print(f"{output}: {exported.file_bytes:,} bytes, {quantization}")
     return EXIT_OK
 
 
-def _remedy(correct: bool, method: str) -> str:
+def _remedy(correct: bool, method: str, checkpoint: Checkpoint) -> str:
+    from export.token_merging import advice
+
     if not correct:
-        return "Please report it with the model.pt; `--quantize none` may work."
+        return advice(checkpoint) or "Please report it with the model.pt; `--quantize none` may work."
     if method == "ptq":
         return "Give the tolerance above, or train INT8 with `python -m train qat`."
     return "Give the tolerance above, or train longer."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from export.cli import convert, quantize, sensitivity, submission, verify
+from export.cli import convert, quantize, sensitivity, sherpa, submission, verify
 from runtime.entry_point import require
 
-_COMMANDS = (convert, quantize, sensitivity, verify, submission)
+_COMMANDS = (convert, quantize, sensitivity, verify, submission, sherpa)
 
 
 def main(arguments: list[str]) -> int:

@@ -18,10 +18,13 @@ def square_by_multiplication(graph: onnx.GraphProto) -> None:
 
 
 def pool_globally(graph: onnx.GraphProto) -> None:
-    """Replace the mean over mels and frames by GlobalAveragePool, in place."""
+    """Replace the mean over mels and frames by GlobalAveragePool, in place, where it keeps its dimensions."""
     constants = _constants(graph)
     for node in graph.node:
-        if node.op_type == "ReduceMean" and sorted(constants[node.input[1]].tolist()) in ([2, 3], [-2, -1]):
+        dropped = any(attribute.name == "keepdims" and not attribute.i for attribute in node.attribute)
+        if node.op_type != "ReduceMean" or dropped:
+            continue
+        if sorted(constants[node.input[1]].tolist()) in ([2, 3], [-2, -1]):
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             node.ClearField("attribute")

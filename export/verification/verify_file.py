@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from export.metadata import calibrated_on
+from export.token_merging import as_exported
 from export.verification.correctness import (
     Check,
     check_difference,
@@ -34,7 +35,8 @@ from train.quantization.sensitivity import Sensitivity
 from train.quantization.verification_windows import VerificationWindows, split_windows
 
 Array = npt.NDArray[np.float32]
-_BATCH = 16
+# Of log-mels in a batch: 16 windows of a student, 2 of 10 s for an AST, whose attention takes the memory.
+_BATCH_VALUES = 2**18
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def verify(
     session = Session(path)
     spec, data = session.spec, Path(path).read_bytes()
     if checkpoint is not None:
+        checkpoint = as_exported(checkpoint, spec)
         _refuse_other_shape(checkpoint, spec, path)
         if windows is None:
             checkpoint, windows = split_windows(checkpoint)
@@ -255,4 +258,5 @@ def _torch(network: nn.Module, inputs: Tensor) -> Array:
 
 
 def _batched(run: Callable[[Array], Array], inputs: Tensor) -> Array:
-    return np.concatenate([run(batch.numpy()) for batch in torch.split(inputs, _BATCH)])
+    size = max(_BATCH_VALUES // inputs[0].numel(), 1)
+    return np.concatenate([run(batch.numpy()) for batch in torch.split(inputs, size)])

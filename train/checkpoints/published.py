@@ -22,7 +22,7 @@ from train.checkpoints.detect_student import Detected, detect, first_keys, front
 from train.checkpoints.model_pt import Checkpoint
 from train.checkpoints.state_dict import Weights, find_weights
 from train.checkpoints.torch_file import TensorFile, read_tensors
-from train.labels import NAMED, parse_labels
+from train.labels import NAMED, choose_labels
 
 _AUDIOSET = 527  # classes
 
@@ -30,21 +30,22 @@ _AUDIOSET = 527  # classes
 def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
-    labels, given = parse_labels(options.labels), _json(options.arguments)
+    given = _json(options.arguments)
     for path, checkpoint in import_weights(
-        Path(options.weights), Path(options.output), labels,
+        Path(options.weights), Path(options.output), options.labels,
         student=options.student, arguments=given, frontend=options.frontend, prefix=options.prefix,
         licence=options.licence, task=options.task, clip_s=options.clip_s,
     ):  # fmt: skip
         model_pt.save(checkpoint, path)
-        print(f"wrote {path}: {checkpoint.student}, {len(labels)} labels, {_front_end_name(checkpoint)}")
+        count = len(checkpoint.labels)
+        print(f"wrote {path}: {checkpoint.student}, {count} labels, {_front_end_name(checkpoint)}")
     return entry_point.EXIT_OK
 
 
 def import_weights(
     path: Path,
     output: Path,
-    labels: tuple[str, ...],
+    labels: tuple[str, ...] | str | None,
     *,
     student: str | None = None,
     arguments: dict[str, Any] | None = None,
@@ -59,7 +60,7 @@ def import_weights(
     Args:
         path: a file of ``torch.save``: a state_dict, or a checkpoint that holds one.
         output: the model.pt to write; in a device-specific layout the device is appended to its name.
-        labels: in the order of the outputs.
+        labels: in the order of the outputs; a string as on the command line; None takes those in the file.
         student: a name in `train.networks.NETWORKS`; None follows from the keys.
         arguments: of the student; those left out follow from the shapes.
         frontend: a preset; None is the front end of the student's published weights.
@@ -76,12 +77,14 @@ def import_weights(
     """
     content = read_tensors(path)
     _refuse_own_file(path, content.values)
+    if not isinstance(labels, tuple):
+        labels = choose_labels(labels, _table(content.values, "label_dict"))
     keys = first_keys(student)
     results = []
     for weights in find_weights(str(path), content.values, list(keys.values()), prefix):
         found = detect(
             str(path), weights, _candidates(weights, keys), arguments or {}, len(labels),
-            _config(content.values),
+            _table(content.values, "cfg"),
         )  # fmt: skip
         _check_labels(path, found, labels)
         _report(path, content, weights, found)
@@ -107,10 +110,10 @@ def _candidates(weights: Weights, keys: dict[str, str]) -> list[str]:
     return [name for name, key in keys.items() if key in weights.tensors]
 
 
-def _config(values: Any) -> Mapping[str, Any] | None:
-    """The table that Microsoft's BEATs files describe their network with."""
-    config = values.get("cfg") if isinstance(values, Mapping) else None
-    return config if isinstance(config, Mapping) else None
+def _table(values: Any, name: str) -> Mapping[Any, Any] | None:
+    """A table of Microsoft's BEATs files: ``cfg`` describes the network, ``label_dict`` lists its labels."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def _refuse_own_file(path: Path, values: Any) -> None:
@@ -172,8 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train import", description=__doc__)
     parser.add_argument("weights", help="file of torch.save: a state_dict, or a checkpoint that holds one")
     parser.add_argument(
-        "--labels", required=True,
-        help=f"names in the order of the outputs: 'airport,bus,...', one of {', '.join(NAMED)}, or a file",
+        "--labels",
+        help=f"names in the order of the outputs: 'airport,bus,...', one of {', '.join(NAMED)}, or a file "
+        "(default: those in the file of weights, where it lists them)",
     )  # fmt: skip
     parser.add_argument("--student", choices=sorted(networks.NETWORKS), help="default: detected by the keys")
     parser.add_argument("--arguments", default="{}", help="of the student as JSON; default: from the shapes")

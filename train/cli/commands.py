@@ -15,5 +15,6 @@ _SUMMARIES = {
     "import": "make a model.pt from a published state_dict",
     "import-logits": "make a logit store from a published .pt tensor",
     "render": "write a WAV file of synthetic scenes",
+    "tag": "print the most probable labels of recordings over time, by a model.pt",
 }
 COMMANDS = tuple(Command(name, summary, "train.cli.main", name) for name, summary in _SUMMARIES.items())

@@ -25,6 +25,7 @@ _USAGE = """usage: python -m train COMMAND ...
   import      make a model.pt from a published state_dict
   import-logits  make a store from a published .pt tensor of a teacher's logits
   render      write a WAV file of synthetic scenes
+  tag         print the most probable labels of recordings over time, by a teacher or a student
 
 `python -m train COMMAND --help` lists the options; any value of a recipe can be overridden on the command
 line (--model.lr 1e-3), and --print_config shows all of them.
@@ -37,6 +38,7 @@ _MODULES = {  # of the ``main`` of commands that are no verbs of Lightning
     "pack": "train.cli.pack",
     "render": "train.cli.render",
     "sweep": "train.cli.sweep",
+    "tag": "train.cli.tag",
     "teach": "train.distillation.precompute",
 }
 

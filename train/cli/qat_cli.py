@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 
 from runtime.errors import ConfigError
+from train import networks
 from train.checkpoints import model_pt
 from train.cli.lightning_cli import TrainCLI
 from train.cli.recipe import is_typed
@@ -43,7 +44,7 @@ class QatCLI(TrainCLI):
         config = self.config[self.subcommand]
         config.trainer.max_epochs = self._epochs(config)
         config.trainer.default_root_dir += "_qat"
-        _check_calibration(config.checkpoint)
+        _check_start(config.checkpoint)
         rank_zero_only(print)(
             f"QAT for {config.trainer.max_epochs} epochs, into {config.trainer.default_root_dir}",
             file=sys.stderr,
@@ -68,10 +69,11 @@ class QatCLI(TrainCLI):
         return of_trainer
 
 
-def _check_calibration(checkpoint: str) -> None:
-    """Ranges that come from NaN are NaN, and so is all that is computed with them."""
-    calibration = model_pt.load(checkpoint).calibration
-    if not torch.isfinite(calibration).all():
+def _check_start(checkpoint: str) -> None:
+    """The network can be quantized; and ranges from NaN are NaN, and so is all that is computed with them."""
+    model = model_pt.load(checkpoint)
+    networks.refuse_int8(model.student)
+    if not torch.isfinite(model.calibration).all():
         raise ConfigError(
             f"The calibration windows of {checkpoint} hold NaN or infinity: train it again, with data that "
             "`python -m train check-data` finds sound."

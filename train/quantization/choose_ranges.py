@@ -9,6 +9,7 @@ from torch.fx import GraphModule
 
 from runtime.errors import ModelFileError
 from runtime.spec import Task
+from train import networks
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.conversion import convert
 from train.quantization.observers import DEFAULT_OBSERVER, OBSERVERS
@@ -74,6 +75,7 @@ def choose_ranges(
 
     Raises:
         ModelFileError: where there are no windows to calibrate with, or none to verify on.
+        ConfigError: where INT8 has no rules for the network.
     """
     _require_windows(checkpoint, windows)
     network = equalized_reference(checkpoint)
@@ -122,6 +124,7 @@ def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sen
 
 
 def _require_windows(checkpoint: Checkpoint, windows: VerificationWindows) -> None:
+    networks.refuse_int8(checkpoint.student)
     if len(checkpoint.calibration) and len(windows):
         return
     raise ModelFileError(

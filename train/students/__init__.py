@@ -9,14 +9,16 @@ from torch import nn
 
 from train.students.baseline_2024 import Baseline2024
 from train.students.bc_resnet import BCResNet
+from train.students.cnn3 import CNN3
 from train.students.cp_mobile import CPMobile
 from train.students.tf_sepnet import TFSepNet
 
-__all__ = ["STUDENTS", "BCResNet", "Baseline2024", "CPMobile", "TFSepNet"]
+__all__ = ["CNN3", "STUDENTS", "BCResNet", "Baseline2024", "CPMobile", "TFSepNet"]
 
 STUDENTS: dict[str, type[nn.Module]] = {
     "baseline_2024": Baseline2024,
     "bc_resnet": BCResNet,
+    "cnn3": CNN3,
     "cp_mobile": CPMobile,
     "tf_sepnet": TFSepNet,
 }

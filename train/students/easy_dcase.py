@@ -1,4 +1,4 @@
-"""Modules that TF-SepNet and BC-ResNet share in easy_dcase's form."""
+"""Modules that TF-SepNet, BC-ResNet and CNN3 share in easy_dcase's form."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class Backbone(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm and, unless switched off, ReLU; keys ``_conv`` and ``_bn``."""
+    """Convolution, batch norm and, unless switched off, ReLU; keys ``_conv`` and ``_bn``."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int] = 1,
-        stride: int = 1, groups: int = 1, activation: bool = True,
+        stride: int = 1, groups: int = 1, activation: bool = True, bias: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         self._conv = nn.Conv2d(
             in_channels, out_channels, size, stride=stride, padding=(size[0] // 2, size[1] // 2),
-            groups=groups, bias=False,
+            groups=groups, bias=bias,
         )  # fmt: skip
         self._bn = nn.BatchNorm2d(out_channels)
         self._activation = nn.ReLU() if activation else nn.Identity()

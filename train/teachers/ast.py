@@ -82,6 +82,8 @@ class AST(nn.Module):
     not_in_weights: ClassVar[tuple[str, ...]] = ("merge_r", "merge_inflect")
     head: ClassVar[str] = "mlp_head"
     unused_weights: ClassVar[tuple[str, ...]] = ("v.head.", "v.head_dist.")  # of ImageNet
+    int8: ClassVar[bool] = False
+    layers: ClassVar[tuple[str, ...]] = ("v.blocks.*", "v.norm mlp_head")
     published_by: ClassVar[str] = "YuanGongND/ast (code BSD-3-Clause)"
 
     def __init__(

@@ -147,6 +147,8 @@ class BEATs(nn.Module):
     frontend: ClassVar[str] = "beats_fbank"
     not_in_weights: ClassVar[tuple[str, ...]] = ("max_distance",)
     head: ClassVar[str] = "predictor"
+    int8: ClassVar[bool] = False
+    layers: ClassVar[tuple[str, ...]] = ("encoder.layers.*", "predictor")
     published_by: ClassVar[str] = "microsoft/unilm's BEATs (code MIT), or easy_dcase_task1 (Apache-2.0)"
 
     def __init__(

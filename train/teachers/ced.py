@@ -7,7 +7,7 @@ description of the function, not from its source, which is under the GPL. Front 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,8 @@ class CED(nn.Module):
     frontend: ClassVar[str] = "ced_mel"
     not_in_weights: ClassVar[tuple[str, ...]] = ("merge_r", "merge_inflect")
     head: ClassVar[str] = "outputlayer"
+    int8: ClassVar[bool] = False
+    layers: ClassVar[tuple[str, ...]] = ("blocks.*", "norm outputlayer")
     published_by: ClassVar[str] = "RicherMans/CED (code GPL-3.0; files on Zenodo, record 8275347)"
 
     def __init__(
@@ -62,15 +64,28 @@ class CED(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """[batch, 1, 64, frames] -> logits [batch, classes]."""
-        x = self.init_bn(log_mel.transpose(1, 2)).transpose(1, 2)
+        x = self.normalized(log_mel)
         frames = x.shape[3]
         if frames <= self.target_frames:
-            return self._logits(x)
+            return self.logits_of_part(x)
         parts = torch.split(F.pad(x, (0, -frames % self.target_frames)), self.target_frames, dim=3)
-        probabilities = torch.stack([self._logits(part).sigmoid() for part in parts]).mean(dim=0)
+        probabilities = torch.stack([self.logits_of_part(part).sigmoid() for part in parts]).mean(dim=0)
         return torch.logit(probabilities, eps=1e-6)
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def normalized(self, log_mel: Tensor) -> Tensor:
+        """The batch norm over mel bands: [batch, 1, 64, frames] -> the same shape."""
+        x: Tensor = self.init_bn(log_mel.transpose(1, 2)).transpose(1, 2)
+        return x
+
+    def normalization(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift of every band, [64] each, that the batch norm is in eval mode."""
+        norm = cast("nn.BatchNorm2d", self.init_bn[1])
+        mean, variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
+        scale = norm.weight.detach() / torch.sqrt(variance + norm.eps)
+        return scale, norm.bias.detach() - mean * scale
+
+    def logits_of_part(self, x: Tensor) -> Tensor:
+        """Normalized log-mels of at most ``target_frames``, [batch, 1, 64, frames] -> [batch, classes]."""
         patches = self.patch_embed(x)
         patches = patches + self.time_pos_embed[..., : patches.shape[3]]
         patches = patches + self.freq_pos_embed[:, :, : patches.shape[2]]

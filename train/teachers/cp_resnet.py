@@ -64,6 +64,7 @@ class CPResNet(nn.Module):
     """
 
     frontend: ClassVar[str] = "cp_mel_hop750"
+    layers: ClassVar[tuple[str, ...]] = ("stage1.*", "stage2.*", "stage3.*", "feed_forward")
     published_by: ClassVar[str] = "CP-JKU's DCASE 2023 submission (cpjku_dcase23, without a licence)"
 
     def __init__(self, n_classes: int = 10, base_channels: int = 32, last_channels: int = 92) -> None:

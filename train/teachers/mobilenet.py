@@ -63,6 +63,7 @@ class MobileNet(nn.Module):
     frontend: ClassVar[str] = "passt_mel"
     not_in_weights: ClassVar[tuple[str, ...]] = ("dropout",)
     head: ClassVar[str] = "classifier"
+    layers: ClassVar[tuple[str, ...]] = ("features.*", "classifier")
     published_by: ClassVar[str] = "fschmid56/EfficientAT (code MIT)"
 
     def __init__(

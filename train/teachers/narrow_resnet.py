@@ -7,7 +7,7 @@ one of their teachers (`cp_resnet.py`); this is another network, which a CPU can
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class NarrowResNet(nn.Module):
         n_classes: number of labels.
         base_channels: width of the first stage; the second has twice and the third four times as many.
     """
+
+    layers: ClassVar[tuple[str, ...]] = ("stages.*", "feed_forward")
 
     def __init__(self, n_classes: int = 10, base_channels: int = 32) -> None:
         super().__init__()

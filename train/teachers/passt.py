@@ -41,6 +41,8 @@ class PaSST(nn.Module):
         "s_patchout_t", "s_patchout_f", "u_patchout", "merge_r", "merge_inflect",
     )  # fmt: skip
     unused_weights: ClassVar[tuple[str, ...]] = ("head_dist.",)  # the published network never applies it
+    int8: ClassVar[bool] = False
+    layers: ClassVar[tuple[str, ...]] = ("blocks.*", "norm head")
     published_by: ClassVar[str] = "kkoutini/PaSST (Apache-2.0), or CP-JKU's DCASE 2023 teachers (no licence)"
 
     def __init__(

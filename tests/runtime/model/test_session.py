@@ -11,7 +11,7 @@ import pytest
 
 from runtime.classifier import load_model
 from runtime.errors import ConfigError, ModelFileError
-from runtime.model.model_file import append_checksum, read_model
+from runtime.model.model_file import MAX_BYTES, append_checksum, read_model
 from runtime.model.session import Session
 from runtime.spec import ModelSpec, SelfTestVector
 from tests.runtime.conftest import build_onnx
@@ -43,7 +43,11 @@ def test_garbage(tmp_path: Path, data: bytes) -> None:
 
 
 def test_too_large(tmp_path: Path) -> None:
-    refused(tmp_path / "m.onnx", bytes(17 * 2**20), "larger than")
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ModelFileError, match="larger than"):
+        Session(path)
 
 
 def test_without_our_metadata(tmp_path: Path, spec: ModelSpec) -> None:

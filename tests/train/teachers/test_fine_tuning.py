@@ -37,7 +37,8 @@ def test_two_steps_of_fine_tuning_and_two_of_distillation(name, tmp_path, monkey
     patchout = {"s_patchout_t": 2, "u_patchout": 4} if name == "passt" else {}
     assert main([
         "fit", f"--model.student={name}", f"--model.arguments={json.dumps({**TINY[name], **patchout})}",
-        f"--model.frontend={frontend}", "--allow-over-budget", "--init", str(tmp_path / "start.pt"),
+        f"--model.frontend={frontend}", "--model.layer_decay=0.75", "--allow-over-budget",
+        "--init", str(tmp_path / "start.pt"),
         *TWO_STEPS, f"--trainer.default_root_dir={tmp_path / 'teacher'}",
     ]) == 0  # fmt: skip
     assert "initialised at random" in capsys.readouterr().err

@@ -240,7 +240,7 @@ def test_ced_averages_the_probabilities_of_parts():
     network, x = _built("ced", target_frames=64), torch.randn(1, 1, 64, 100)
     centred = network.init_bn(x.transpose(1, 2)).transpose(1, 2)
     parts = [centred[..., :64], F.pad(centred[..., 64:], (0, 28))]
-    expected = torch.stack([network._logits(part).sigmoid() for part in parts]).mean(0)
+    expected = torch.stack([network.logits_of_part(part).sigmoid() for part in parts]).mean(0)
     torch.testing.assert_close(network(x).sigmoid(), expected)
 
 

@@ -1,4 +1,4 @@
-"""Miniatures of the published teachers, by name."""
+"""Miniatures of the teachers, by name."""
 
 from __future__ import annotations
 
@@ -10,4 +10,6 @@ TINY: dict[str, dict[str, Any]] = {
     "passt": {"dim": 64, "depth": 2},
     "ast": {"dim": 64, "depth": 2},
     "beats": {"dim": 64, "depth": 2, "embed_dim": 16},
+    "mobilenet": {"width": 0.1},
+    "narrow_resnet": {"base_channels": 16},
 }
