@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from runtime.errors import AudioError, ConfigError, ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
+from runtime.model.native_session import SUFFIXES, NativeSession
 from runtime.model.prediction import Prediction, clip_mean
 from runtime.model.session import Provider, Session
 from runtime.streaming.framing import Framer
@@ -40,7 +41,7 @@ class Model:
         (True, 'ok', 1.0)
     """
 
-    def __init__(self, session: Session, temperature: float | None = None) -> None:
+    def __init__(self, session: Session | NativeSession, temperature: float | None = None) -> None:
         self.session = session
         self.spec = session.spec
         if temperature is not None:
@@ -109,7 +110,7 @@ class Model:
         Raises:
             ConfigError: where one of them makes no sense.
         """
-        return Stream(self.spec, self.session.logits, Framer(self.spec, hop_s, sample_rate, channel))
+        return Stream(self.spec, self.session.logits, self._framer(hop_s, sample_rate, channel))
 
     def streams(
         self,
@@ -119,8 +120,11 @@ class Model:
         channel: int | None = None,
     ) -> Streams:
         """Start ``count`` streams that share this network; the rest as in `stream`."""
-        framers = [Framer(self.spec, hop_s, sample_rate, channel) for _ in range(count)]
+        framers = [self._framer(hop_s, sample_rate, channel) for _ in range(count)]
         return Streams(self.spec, self.session.logits, framers)
+
+    def _framer(self, hop_s: float, sample_rate: int | None, channel: int | None) -> Framer:
+        return Framer(self.spec, hop_s, sample_rate, channel, self.session.front_end)
 
 
 def load_model(
@@ -132,16 +136,22 @@ def load_model(
     """Load and check a model file.
 
     Args:
-        path: an .onnx file of `python -m export onnx`; the packaged model where None.
+        path: an .onnx file of `python -m export onnx`, or the shared library that `python -m export c` and
+            `make` make of it; the packaged model where None.
         temperature: logits are divided by it before softmax or sigmoid; the file's own where None.
         threads: that one run of the network uses; one is fastest for networks of this size.
         providers: execution providers of ONNX Runtime in order of preference, such as
-            ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU alone where None.
+            ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; the CPU alone where None. A shared library
+            takes neither threads nor providers.
 
     Raises:
         ModelFileError: where it cannot be used, see `Session`.
         ConfigError: where the temperature or ``threads`` is not positive, or a provider is not available.
     """
+    if path is not None and Path(path).suffix in SUFFIXES:
+        if threads != 1 or providers is not None:
+            raise ConfigError(f"{path} runs on one thread of the CPU: leave out threads and providers.")
+        return Model(NativeSession(path), temperature)
     return Model(Session(path if path is not None else packaged_model(), threads, providers), temperature)
 
 

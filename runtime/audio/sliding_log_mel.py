@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from runtime.audio.log_mel import shared_log_mel
+from runtime.audio.log_mel import LogMel, shared_log_mel
 from runtime.audio.samples import Array
 from runtime.spec import FrontEndSpec
 
@@ -25,6 +25,7 @@ class SlidingLogMel:
         spec: the front end.
         window_samples: samples of a window.
         hop_samples: samples from one window to the next.
+        front_end: computes the columns; that of numpy where None.
 
     Raises:
         ConfigError: where the window is too short for one frame.
@@ -38,9 +39,11 @@ class SlidingLogMel:
         True
     """
 
-    def __init__(self, spec: FrontEndSpec, window_samples: int, hop_samples: int) -> None:
+    def __init__(
+        self, spec: FrontEndSpec, window_samples: int, hop_samples: int, front_end: LogMel | None = None
+    ) -> None:
         self._spec = spec
-        self._log_mel = shared_log_mel(spec)
+        self._log_mel = shared_log_mel(spec) if front_end is None else front_end
         self._frames = spec.frames(window_samples)
         self._hop_samples = hop_samples
         filtered = spec.filtered_samples(window_samples)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime.audio.log_mel import LogMel
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.model.model_file import ModelFile, read_model
 from runtime.model.self_test import make_input
@@ -71,6 +72,7 @@ class Session:
         optimization: ONNX Runtime's graph optimization level in use; ``ALL`` unless the self-test failed
             with it.
         self_test_error: the largest difference of a logit from that of a self-test vector.
+        front_end: None: log-mels are computed in numpy.
 
     Raises:
         ModelFileError: where the file cannot be used, its graph does not fit its spec, or its self-test
@@ -94,6 +96,7 @@ class Session:
         file = read_model(path)
         self.path = file.path
         self.spec = file.spec
+        self.front_end: LogMel | None = None
         self._input = (np.dtype(np.float32), self.spec.input_shape[1:])
         tolerance = _tolerance(file)
         for level in _LEVELS:

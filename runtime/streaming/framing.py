@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from runtime.audio.converter import Converter
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
+from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import Array
 from runtime.audio.sliding_log_mel import SlidingLogMel
 from runtime.audio.window_grid import is_tail
@@ -50,6 +51,7 @@ class Framer:
         hop_s: seconds from one window to the next.
         sample_rate: of the chunks, Hz; the model's own where None. Another rate is resampled statefully.
         channel: which channel of a chunk [samples, channels] to take; their mean where None.
+        front_end: computes the log-mels; that of numpy where None.
 
     Attributes:
         hop_samples: from one window to the next, at the model's rate.
@@ -66,9 +68,15 @@ class Framer:
     """
 
     def __init__(
-        self, spec: ModelSpec, hop_s: float, sample_rate: int | None = None, channel: int | None = None
+        self,
+        spec: ModelSpec,
+        hop_s: float,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+        front_end: LogMel | None = None,
     ) -> None:
         self._spec = spec
+        self._front_end = front_end
         self._rate = spec.frontend.sample_rate
         self.set_hop(hop_s)
         self._converter = Converter(self._rate if sample_rate is None else sample_rate, self._rate, channel)
@@ -97,7 +105,9 @@ class Framer:
         if not (math.isfinite(hop_s) and round(hop_s * self._rate) >= 1):
             raise ConfigError(f"A hop of {hop_s} s is not a positive time: give one such as 0.25.")
         self.hop_samples = round(hop_s * self._rate)
-        self._log_mel = SlidingLogMel(self._spec.frontend, self._spec.clip_samples, self.hop_samples)
+        self._log_mel = SlidingLogMel(
+            self._spec.frontend, self._spec.clip_samples, self.hop_samples, self._front_end
+        )
 
     def new_columns(self, window: FramedWindow) -> Array | None:
         """The log-mel columns that a window has beyond the one before it, for a picture that scrolls.

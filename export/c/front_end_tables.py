@@ -1,0 +1,160 @@
+"""The constants of a model's front end, logits and stream, as C text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from export.c.c_text import array, real
+from runtime.audio.mel_filter_bank import analysis_window, mel_filters
+from runtime.errors import ModelFileError
+from runtime.spec import FrontEndSpec, ModelSpec
+
+_GROUP = 4  # bins of a band that are summed side by side
+_LEAST_FFT = 32
+
+
+def check_front_end(spec: FrontEndSpec) -> None:
+    """Refuse a front end that the C code lacks.
+
+    Raises:
+        ModelFileError: it names the field.
+    """
+    lacks = {
+        f"framing {spec.framing}": spec.framing != "stft",
+        f"power {spec.power:g}": spec.power != 2.0,
+        "clip_mean": spec.clip_mean,
+        "top_db": bool(spec.top_db),
+        "fixed_frames": bool(spec.fixed_frames),
+        f"n_fft {spec.n_fft}": spec.n_fft < _LEAST_FFT or spec.n_fft & (spec.n_fft - 1) != 0,
+    }
+    for name, is_lacking in lacks.items():
+        if is_lacking:
+            raise ModelFileError(
+                f"The C front end has no {name}: train with a front end such as cp_mel, whose frames are "
+                "power spectra of 2^k samples."
+            )
+
+
+def front_end_source(spec: FrontEndSpec) -> str:
+    """The file ``model_front_end.c``."""
+    points = spec.n_fft // 2
+    turns = {"twiddle": (points // 4, points), "split": (points // 2 + 1, spec.n_fft)}
+    parts = ['/* Written by `python -m export c`. */\n#include "ts_front_end.h"\n']
+    parts.append(_exported("model_window", analysis_window(spec).astype(np.float32)))
+    for name, (count, of) in turns.items():
+        angle = 2 * np.pi * np.arange(count) / of
+        values = np.concatenate([np.cos(angle), -np.sin(angle)]).astype(np.float32)
+        parts.append(_exported(f"model_{name}", values))
+    first, groups, weights = _bands(spec)
+    for name, table in (("mel_first", first), ("mel_groups", groups), ("mel_weight", weights)):
+        parts.append(_exported(f"model_{name}", table))
+    return "\n".join(parts)
+
+
+def _exported(name: str, values: npt.NDArray[np.generic]) -> str:
+    return array(name, values).removeprefix("static ")
+
+
+def _bands(spec: FrontEndSpec) -> tuple[npt.NDArray[np.uint16], ...]:
+    """First bin, groups of bins and padded weights of the mel bands."""
+    first, groups, weights = [], [], []
+    last = spec.n_fft // 2 + 1 - _GROUP  # a group that begins after it would read past the spectrum
+    for band in mel_filters(spec):
+        bins = np.flatnonzero(band.astype(np.float32))
+        begin, end = (int(bins[0]), int(bins[-1]) + 1) if len(bins) else (0, 0)
+        count = -(-(end - begin) // _GROUP)
+        begin = max(0, min(begin, last + _GROUP - _GROUP * count))
+        padded = np.zeros(_GROUP * count, np.float32)
+        inside = band[begin : begin + _GROUP * count].astype(np.float32)
+        padded[: len(inside)] = inside
+        first.append(begin)
+        groups.append(count)
+        weights.append(padded)
+    return np.array(first, np.uint16), np.array(groups, np.uint16), np.concatenate(weights)
+
+
+def probability_table(spec: ModelSpec, scale: float, zero: int) -> npt.NDArray[np.float32]:
+    """Sigmoid of every integer logit, or exp of minus every distance from the greatest one."""
+    integers = np.arange(256, dtype=np.float64)
+    if spec.task == "multi_label":
+        return (1 / (1 + np.exp(-(integers - zero) * scale / spec.temperature))).astype(np.float32)
+    return np.exp(-integers * scale / spec.temperature).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StreamSizes:
+    """What the stream of the C code stores: see ``model.c``.
+
+    Attributes:
+        hop_samples: from one window to the next.
+        first_inner, last_inner: frames of a window from the one on, and before the other, lie inside it.
+        inner_needs, first_needs: samples after a frame's, or a window's, nominal start that must be there.
+        ring: samples to store, a power of two.
+        open_windows: windows that have begun and not ended.
+    """
+
+    hop_samples: int
+    first_inner: int
+    last_inner: int
+    inner_needs: int
+    first_needs: int
+    ring: int
+    open_windows: int
+
+    @classmethod
+    def of(cls, spec: ModelSpec, hop_s: float) -> StreamSizes:
+        """The sizes for a hop; raises ModelFileError where the hop does not divide into frames."""
+        front_end, samples = spec.frontend, spec.clip_samples
+        hop = round(hop_s * front_end.sample_rate)
+        if hop < 1 or hop % front_end.hop_length or hop > samples:
+            step = front_end.hop_length / front_end.sample_rate
+            raise ModelFileError(
+                f"A hop of {hop_s:g} s is not possible in C: give a multiple of {step:g} s, at most "
+                f"{spec.clip_s:g} s."
+            )
+        filtered = front_end.filtered_samples(samples)
+        late = samples - filtered  # pre-emphasis needs the next sample
+        lead = (front_end.frame_samples - front_end.win_length) // 2 - front_end.pad
+        starts = [lead + front_end.hop_length * frame for frame in range(front_end.frames(samples))]
+        inside = [
+            i for i, start in enumerate(starts) if start >= 0 and start + front_end.win_length <= filtered
+        ]
+        first, last = (inside[0], inside[-1] + 1) if inside else (len(starts), len(starts))
+        ends = [start + front_end.win_length for start in starts]
+        first_needs = max([0, *ends[:first], *(1 - start for start in starts[:first])])
+        tail = min([filtered, *starts[last:], *(2 * (filtered - 1) - end for end in ends[last:])])
+        spans = [front_end.win_length, first_needs, filtered - tail]
+        return cls(
+            hop, first, last, lead + front_end.win_length + late, first_needs + late,
+            1 << math.ceil(math.log2(max(spans) + 2)), -(-samples // hop) + 1,
+        )  # fmt: skip
+
+
+def config_values(spec: ModelSpec, sizes: StreamSizes) -> dict[str, str]:
+    """Macros of ``model_config.h`` that follow from the spec."""
+    front_end = spec.frontend
+    integers = {
+        "SAMPLE_RATE": front_end.sample_rate, "SAMPLES": spec.clip_samples, "CLASSES": len(spec.labels),
+        "N_FFT": front_end.n_fft, "WIN_LENGTH": front_end.win_length, "HOP_LENGTH": front_end.hop_length,
+        "N_MELS": front_end.n_mels, "FRAMES": spec.input_shape[3],
+        "FILTERED": front_end.filtered_samples(spec.clip_samples),
+        "LEAD": (front_end.frame_samples - front_end.win_length) // 2 - front_end.pad,
+        "REFLECT": int(front_end.center and front_end.pad_mode == "reflect"),
+        "PREEMPHASIS": int(front_end.preemphasis > 0),
+        "LOG_FLOOR": int(front_end.log_mode == "floor"), "MULTI_LABEL": int(spec.task == "multi_label"),
+        "HOP_SAMPLES": sizes.hop_samples, "FIRST_INNER": sizes.first_inner, "LAST_INNER": sizes.last_inner,
+        "INNER_NEEDS": sizes.inner_needs, "FIRST_NEEDS": sizes.first_needs, "RING": sizes.ring,
+        "OPEN_WINDOWS": sizes.open_windows,
+    }  # fmt: skip
+    reals = {
+        "PREEMPHASIS_FACTOR": front_end.preemphasis, "LOG_OFFSET": front_end.log_offset,
+        "MEAN": front_end.mean, "STD": front_end.std,
+    }  # fmt: skip
+    return {
+        **{key: str(value) for key, value in integers.items()},
+        **{key: real(value) for key, value in reals.items()},
+    }

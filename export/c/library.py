@@ -1,0 +1,181 @@
+"""Writes the C library of a model: the fixed sources beside this file, and what follows from the model."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.c.c_text import array, real, string
+from export.c.front_end_tables import (
+    StreamSizes,
+    check_front_end,
+    config_values,
+    front_end_source,
+    probability_table,
+)
+from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
+from export.c.operators import Network
+from export.c.read_graph import read_network
+from export.c.reference import logits
+from export.c.schedule import Plan, Step, make_steps, plan_memory
+from runtime.errors import ModelFileError, TinysceneError
+from runtime.model.model_file import read_model
+from runtime.model.self_test import make_input
+from runtime.spec import ModelSpec, SelfTestVector
+
+DEFAULT_HOP_S = 0.25
+_SLACK = 64  # bytes that SIMD kernels may read after a tensor
+_HEAD = "/* Written by `python -m export c`. */\n"
+
+
+def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Plan:
+    """Write a self-contained C library for an INT8 file.
+
+    Args:
+        model: an .onnx file of ``export onnx``.
+        folder: written whole, or not at all; files in it that this command writes are replaced.
+        hop_s: seconds from one window to the next in a stream.
+
+    Returns:
+        where the tensors lie in the arena.
+
+    Raises:
+        ModelFileError: where the file or its front end cannot become C, or its self-test vectors do not come
+            out of the integer arithmetic; it says why.
+        TinysceneError: where the folder cannot be written.
+    """
+    file = read_model(model)
+    check_front_end(file.spec.frontend)
+    network = read_network(onnx.load_from_string(file.data))
+    check_self_test(network, file.spec)
+    steps = make_steps(network)
+    plan = plan_memory(network, steps)
+    texts = _texts(file.spec, network, steps, plan, StreamSizes.of(file.spec, hop_s))
+    _write(texts, folder)
+    return plan
+
+
+def check_self_test(network: Network, spec: ModelSpec) -> None:
+    """Compare the numpy reference with the self-test vectors of the file.
+
+    Raises:
+        ModelFileError: where a logit differs by more than two steps.
+    """
+    for vector in spec.self_test_vectors:
+        actual = logits(network, make_input(vector.formula, vector.seed, spec.input_shape))[0]
+        steps = float(np.abs(actual - np.array(vector.logits)).max() / network.logits.scale)
+        if steps > 2.5:
+            raise ModelFileError(
+                f"The integer arithmetic is off by {steps:.0f} steps from the file's self-test vectors: "
+                "export the model again."
+            )
+
+
+def _texts(
+    spec: ModelSpec, network: Network, steps: list[Step], plan: Plan, sizes: StreamSizes
+) -> dict[str, str]:
+    """What is written for this model, by file name."""
+    return {
+        "model_config.h": _config(spec, network, steps, plan, sizes),
+        "model_network.h": _HEAD
+        + '#ifndef MODEL_NETWORK_H\n#define MODEL_NETWORK_H\n\n#include "model_config.h"\n'
+        '#include "ts_network.h"\n\nextern const ts_network model_network;\n'
+        "extern const float model_probability[256];\n\n#endif\n",
+        "model_network.c": network_source(network, steps, plan),
+        "model_front_end.c": front_end_source(spec.frontend),
+        "model_tables.c": _tables(spec, network),
+        "model_self_test.c": _self_test(spec, network),
+        "model_spec.c": f'{_HEAD}#include "model_spec.h"\n\nconst char model_spec[] =\n{_literal(spec)};\n',
+    }
+
+
+def _config(spec: ModelSpec, network: Network, steps: list[Step], plan: Plan, sizes: StreamSizes) -> str:
+    convolutions = sum(len(getattr(step.operator, "convolutions", ())) for step in steps)
+    values = config_values(spec, sizes)
+    values |= {
+        "INPUT_SCALE": real(network.log_mel.scale), "INPUT_ZERO": str(network.log_mel.zero),
+        "OUTPUT_SCALE": real(network.logits.scale), "OUTPUT_ZERO": str(network.logits.zero),
+        "INPUT_OFFSET": str(plan.offsets[network.log_mel.name]),
+        "OUTPUT_OFFSET": str(plan.offsets[network.logits.name]),
+        "ARENA_BYTES": str(-(-plan.arena_bytes // _SLACK) * _SLACK),
+        "WIDE_SCRATCH_BYTES": str(wide_scratch_bytes(steps)),
+        "PACKED_BYTES": str(packed_bytes(steps)), "CONVOLUTIONS": str(convolutions),
+    }  # fmt: skip
+    lines = [f"#define MODEL_{key} {value}" for key, value in values.items()]
+    return _HEAD + "#ifndef MODEL_CONFIG_H\n#define MODEL_CONFIG_H\n\n" + "\n".join(lines) + _CONFIG_TAIL
+
+
+_CONFIG_TAIL = """
+
+/* MODEL_STREAM 0 leaves out model_push and its buffers. */
+#ifndef MODEL_STREAM
+#define MODEL_STREAM 1
+#endif
+
+/* SIMD kernels for x86 are chosen at run time; TS_NO_SIMD leaves them out. */
+#if (defined __x86_64__ || defined __i386__) && !defined TS_NO_SIMD
+#define TS_X86 1
+#define TS_SIMD_BYTES (MODEL_WIDE_SCRATCH_BYTES + 64)
+#else
+#define TS_X86 0
+#define TS_SIMD_BYTES 64
+#endif
+
+/* The front end works in the bytes that the network uses later. */
+#define MODEL_WORK_FLOATS (MODEL_WIN_LENGTH + MODEL_N_MELS + 2 * MODEL_N_FFT + 16)
+#define MODEL_NETWORK_BYTES (MODEL_ARENA_BYTES + TS_SIMD_BYTES)
+#define MODEL_WORKSPACE                                                                                    \\
+    (MODEL_NETWORK_BYTES > 4 * MODEL_WORK_FLOATS ? MODEL_NETWORK_BYTES : 4 * MODEL_WORK_FLOATS)
+
+#endif
+"""
+
+
+def _tables(spec: ModelSpec, network: Network) -> str:
+    labels = ",\n    ".join(string(label) for label in spec.labels)
+    table = probability_table(spec, network.logits.scale, network.logits.zero)
+    text = f'{_HEAD}#include "model.h"\n#include "model_network.h"\n\n'
+    text += f"const char *const model_labels[MODEL_CLASSES] = {{\n    {labels}}};\n\n"
+    return text + array("model_probability", table).removeprefix("static ")
+
+
+def _self_test(spec: ModelSpec, network: Network) -> str:
+    """Inputs and logits of the self-test vectors, as the reference computes them."""
+    vectors = spec.self_test_vectors or (SelfTestVector("patches", 1, (0.0,) * len(spec.labels)),)
+    parts = [f'{_HEAD}#include "model_self_test.h"\n']
+    for index, vector in enumerate(vectors):
+        log_mel = make_input(vector.formula, vector.seed, spec.input_shape)
+        expected = np.rint(logits(network, log_mel)[0] / network.logits.scale) + network.logits.zero
+        parts.append(array(f"input{index}", (log_mel * 64).astype(np.int32).astype(np.int16)))
+        parts.append(array(f"expected{index}", expected.astype(np.uint8)))
+    entries = ", ".join(f"{{input{index}, expected{index}}}" for index in range(len(vectors)))
+    parts.append(f"const model_self_test_vector model_self_test_vectors[] = {{{entries}}};")
+    parts.append(f"const int model_self_test_count = {len(vectors)};\n")
+    return "\n".join(parts)
+
+
+def _literal(spec: ModelSpec) -> str:
+    """The JSON of the spec as lines of string literals; C99 promises 4,095 characters a literal."""
+    text = spec.to_json()
+    lines = [text[start : start + 500] for start in range(0, len(text), 500)]
+    return "\n".join(f"    {string(line)}" for line in lines)
+
+
+def _write(texts: dict[str, str], folder: Path) -> None:
+    """Write beside the folder, then move every file into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+            partial = Path(name)
+            for source in files("export.c").joinpath("sources").iterdir():
+                (partial / source.name).write_bytes(source.read_bytes())
+            for file, text in texts.items():
+                (partial / file).write_text(text)
+            for path in partial.iterdir():
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise TinysceneError(f"Cannot write {folder}: {error.strerror}; name another folder.") from error

@@ -1,0 +1,227 @@
+/* The model: one window at a time, or a stream of samples. See model.h. */
+#include "model.h"
+#include "model_network.h"
+#include "ts_front_end.h"
+
+#include <string.h>
+
+static const ts_kernels *kernels;
+static ts_column *column;
+
+#if TS_X86
+#include "ts_x86.h"
+#endif
+
+void model_init(void)
+{
+    kernels = &ts_portable;
+    column = ts_column_portable;
+#if TS_X86
+    ts_x86_choose(&kernels, &column, NULL);
+#endif
+}
+
+int model_use(const char *name)
+{
+    kernels = &ts_portable;
+    column = ts_column_portable;
+    if (!strcmp(name, kernels->name))
+        return 1;
+#if TS_X86
+    ts_x86_choose(&kernels, &column, name);
+#endif
+    return !strcmp(name, kernels->name);
+}
+
+const char *model_kernels(void)
+{
+    return kernels->name;
+}
+
+static void dequantize(const uint8_t *integers, float *logits)
+{
+    for (int i = 0; i < MODEL_CLASSES; i++)
+        logits[i] = (float)(integers[i] - MODEL_OUTPUT_ZERO) * MODEL_OUTPUT_SCALE;
+}
+
+void model_run(const float *log_mel, float *logits, void *workspace)
+{
+    uint8_t *arena = workspace;
+    kernels->quantize(log_mel, MODEL_N_MELS * MODEL_FRAMES, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO,
+                      arena + MODEL_INPUT_OFFSET);
+    ts_run(&model_network, kernels, arena);
+    dequantize(arena + MODEL_OUTPUT_OFFSET, logits);
+}
+
+void model_columns(const float *samples, long step, long count, float *log_mel, long row, void *workspace)
+{
+    float *bands = workspace;
+    for (long frame = 0; frame < count; frame++) {
+        column(samples + frame * step, bands, bands + MODEL_N_MELS);
+        for (int band = 0; band < MODEL_N_MELS; band++)
+            log_mel[band * row + frame] = bands[band];
+    }
+}
+
+#if MODEL_STREAM
+
+/* Frames whose samples lie inside the stream are computed once, and shared by the windows that overlap there.
+   The first and the last frames of a window read its mirrored edges: the first ones are computed when the
+   window has begun, the last ones when it ends. */
+static struct {
+    uint64_t received;      /* samples since the start of the stream */
+    uint64_t frame;         /* the next frame to compute */
+    uint64_t begun, window; /* the windows whose first frames, and whose end, come next */
+    float last;             /* sample */
+    float samples[MODEL_RING]; /* the newest ones, after pre-emphasis */
+    uint8_t inner[MODEL_FRAMES][MODEL_N_MELS];
+    uint8_t first[MODEL_OPEN_WINDOWS][MODEL_FIRST_INNER + 1][MODEL_N_MELS];
+    float scores[MODEL_CLASSES];
+    uint8_t logits[MODEL_CLASSES];
+} stream;
+
+static union {
+    float work[MODEL_WORK_FLOATS];
+    uint8_t arena[MODEL_WORKSPACE];
+    int64_t aligned;
+} workspace;
+
+void model_reset(void)
+{
+    memset(&stream, 0, sizeof stream);
+    stream.frame = MODEL_FIRST_INNER;
+}
+
+/* Frame `index` of the window that starts at sample `start`; `edges` mirrors what lies outside the window. */
+static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
+{
+    float *frame = workspace.work, *log_mel = frame + MODEL_WIN_LENGTH, *work = log_mel + MODEL_N_MELS;
+    int64_t begin = index * MODEL_HOP_LENGTH + MODEL_LEAD;
+    for (int32_t i = 0; i < MODEL_WIN_LENGTH; i++) {
+        int64_t place = begin + i;
+        int outside = edges && (place < 0 || place >= MODEL_FILTERED);
+#if MODEL_REFLECT
+        if (outside)
+            place = place < 0 ? -place : 2 * (MODEL_FILTERED - 1) - place;
+        outside = 0;
+#endif
+        frame[i] = outside ? 0.0f : stream.samples[(start + (uint64_t)place) % MODEL_RING];
+    }
+    column(frame, log_mel, work);
+    kernels->quantize(log_mel, MODEL_N_MELS, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO, bands);
+}
+
+static void softmax(const uint8_t *logits, float *scores)
+{
+#if MODEL_MULTI_LABEL
+    for (int i = 0; i < MODEL_CLASSES; i++)
+        scores[i] = model_probability[logits[i]];
+#else
+    uint8_t greatest = 0;
+    float sum = 0.0f;
+    for (int i = 0; i < MODEL_CLASSES; i++)
+        greatest = logits[i] > greatest ? logits[i] : greatest;
+    for (int i = 0; i < MODEL_CLASSES; i++)
+        sum += scores[i] = model_probability[greatest - logits[i]];
+    for (int i = 0; i < MODEL_CLASSES; i++)
+        scores[i] /= sum;
+#endif
+}
+
+static void classify(uint64_t window)
+{
+    uint64_t start = window * MODEL_HOP_SAMPLES, frames = start / MODEL_HOP_LENGTH;
+    uint8_t last[MODEL_FRAMES - MODEL_LAST_INNER + 1][MODEL_N_MELS];
+    for (int32_t t = MODEL_LAST_INNER; t < MODEL_FRAMES; t++)
+        compute(start, t, 1, last[t - MODEL_LAST_INNER]);
+    uint8_t *input = workspace.arena + MODEL_INPUT_OFFSET;
+    for (int32_t t = 0; t < MODEL_FRAMES; t++) {
+        const uint8_t *bands = t < MODEL_FIRST_INNER ? stream.first[window % MODEL_OPEN_WINDOWS][t]
+                               : t < MODEL_LAST_INNER ? stream.inner[(frames + (uint64_t)t) % MODEL_FRAMES]
+                                                      : last[t - MODEL_LAST_INNER];
+        for (int band = 0; band < MODEL_N_MELS; band++)
+            input[band * MODEL_FRAMES + t] = bands[band];
+    }
+    ts_run(&model_network, kernels, workspace.arena);
+    memcpy(stream.logits, workspace.arena + MODEL_OUTPUT_OFFSET, MODEL_CLASSES);
+    softmax(stream.logits, stream.scores);
+}
+
+/* Do what the samples so far allow; returns how many more samples the next thing to do needs. */
+static uint64_t advance(int *windows)
+{
+    uint64_t inner, first, end;
+    for (;;) {
+        inner = stream.frame * MODEL_HOP_LENGTH + MODEL_INNER_NEEDS;
+        first = stream.begun * MODEL_HOP_SAMPLES + MODEL_FIRST_NEEDS;
+        end = stream.window * MODEL_HOP_SAMPLES + MODEL_SAMPLES;
+        if (stream.received >= inner) {
+            compute(0, (int64_t)stream.frame, 0, stream.inner[stream.frame % MODEL_FRAMES]);
+            stream.frame++;
+        } else if (stream.received >= first) {
+            for (int32_t t = 0; t < MODEL_FIRST_INNER; t++)
+                compute(stream.begun * MODEL_HOP_SAMPLES, t, 1,
+                        stream.first[stream.begun % MODEL_OPEN_WINDOWS][t]);
+            stream.begun++;
+        } else if (stream.received >= end) {
+            classify(stream.window++);
+            ++*windows;
+        } else {
+            break;
+        }
+    }
+    end = end < first ? end : first;
+    return (inner < end ? inner : end) - stream.received;
+}
+
+static float convert_float(const void *samples, size_t index)
+{
+    return ((const float *)samples)[index];
+}
+
+static float convert_int16(const void *samples, size_t index)
+{
+    return (float)((const int16_t *)samples)[index] / 32768.0f;
+}
+
+static int push(const void *samples, size_t count, float (*convert)(const void *, size_t))
+{
+    int windows = 0;
+    for (size_t index = 0; index < count;) {
+        uint64_t due = advance(&windows);
+        for (; due && index < count; due--, index++) {
+            float sample = convert(samples, index);
+#if MODEL_PREEMPHASIS
+            stream.samples[(stream.received - 1) % MODEL_RING] = sample - MODEL_PREEMPHASIS_FACTOR * stream.last;
+#else
+            stream.samples[stream.received % MODEL_RING] = sample;
+#endif
+            stream.last = sample;
+            stream.received++;
+        }
+    }
+    advance(&windows);
+    return windows;
+}
+
+int model_push(const float *samples, size_t count)
+{
+    return push(samples, count, convert_float);
+}
+
+int model_push_int16(const int16_t *samples, size_t count)
+{
+    return push(samples, count, convert_int16);
+}
+
+const float *model_scores(void)
+{
+    return stream.scores;
+}
+
+const uint8_t *model_logits(void)
+{
+    return stream.logits;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* The model in C: from samples to scores.
+
+   Call model_init() once. Then either push samples of one stream as they come, or run single windows with a
+   workspace of your own. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "model_config.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+extern const char *const model_labels[MODEL_CLASSES];
+
+/* Choose the kernels of this machine. */
+void model_init(void);
+
+/* Choose kernels by name ("portable C", "AVX2", "AVX-512 VNNI"); 0 where this machine lacks them. */
+int model_use(const char *name);
+
+/* The name of the kernels in use. */
+const char *model_kernels(void);
+
+/* The network alone: log_mel [MODEL_N_MELS][MODEL_FRAMES], normalised, to logits [MODEL_CLASSES].
+   workspace: MODEL_WORKSPACE bytes, aligned for float; threads that share none run at the same time. */
+void model_run(const float *log_mel, float *logits, void *workspace);
+
+/* The front end alone: `count` frames of MODEL_WIN_LENGTH samples each, `step` samples apart, to columns of
+   log_mel, whose bands lie `row` floats apart. */
+void model_columns(const float *samples, long step, long count, float *log_mel, long row, void *workspace);
+
+/* Windows of MODEL_SAMPLES samples, one every MODEL_HOP_SAMPLES, of one stream at MODEL_SAMPLE_RATE Hz. */
+void model_reset(void);
+
+/* Take in samples, any number at a time; returns how many windows ended in them. */
+int model_push(const float *samples, size_t count);
+int model_push_int16(const int16_t *samples, size_t count);
+
+/* Of the last window that ended: probabilities, and the integers of the logits. */
+const float *model_scores(void);
+const uint8_t *model_logits(void);
+
+#endif

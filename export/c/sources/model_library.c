@@ -1,0 +1,19 @@
+#include "model_library.h"
+
+#include "model.h"
+
+int model_interface(void)
+{
+    return 1;
+}
+
+size_t model_workspace_bytes(void)
+{
+    return MODEL_WORKSPACE + (MODEL_N_MELS + 1) * sizeof(float);
+}
+
+void model_run_batch(const float *log_mels, long count, float *logits, void *workspace)
+{
+    for (long i = 0; i < count; i++)
+        model_run(log_mels + i * MODEL_N_MELS * MODEL_FRAMES, logits + i * MODEL_CLASSES, workspace);
+}

@@ -1,0 +1,16 @@
+/* What the shared library has for programs that load it: see runtime/model/native_session.py. */
+#ifndef MODEL_LIBRARY_H
+#define MODEL_LIBRARY_H
+
+#include <stddef.h>
+
+/* Grows where a function here or in model.h changes its meaning. */
+int model_interface(void);
+
+/* Bytes of a workspace. */
+size_t model_workspace_bytes(void);
+
+/* `count` windows, one after the other; the rest as model_run. */
+void model_run_batch(const float *log_mels, long count, float *logits, void *workspace);
+
+#endif

@@ -1,0 +1,7 @@
+/* What the model says of itself: the ModelSpec of the .onnx file, as JSON. Only the shared library has it. */
+#ifndef MODEL_SPEC_H
+#define MODEL_SPEC_H
+
+extern const char model_spec[];
+
+#endif
