@@ -9,5 +9,6 @@ COMMANDS = (
     Command("sensitivity", "list the values that INT8 changes most", _MAIN, "sensitivity"),
     Command("quantize", "quantize a float .onnx file of any toolkit", _MAIN, "quantize"),
     Command("sherpa", "write a CED tagger as sherpa-onnx's audio tagging reads it", _MAIN, "sherpa"),
+    Command("c", "write an INT8 .onnx file as plain C", _MAIN, "c"),
     Command("submission", "write the inference package of DCASE 2025 Task 1", _MAIN, "submission"),
 )

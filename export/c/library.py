@@ -49,13 +49,17 @@ def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Pl
         TinysceneError: where the folder cannot be written.
     """
     file = read_model(model)
-    check_front_end(file.spec.frontend)
     network = read_network(onnx.load_from_string(file.data))
     check_self_test(network, file.spec)
+    return write_network(network, file.spec, folder, hop_s)
+
+
+def write_network(network: Network, spec: ModelSpec, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Plan:
+    """Write the library of a network that is parsed already; see `write_library`."""
+    check_front_end(spec.frontend)
     steps = make_steps(network)
     plan = plan_memory(network, steps)
-    texts = _texts(file.spec, network, steps, plan, StreamSizes.of(file.spec, hop_s))
-    _write(texts, folder)
+    _write(_texts(spec, network, steps, plan, StreamSizes.of(spec, hop_s)), folder)
     return plan
 
 
@@ -171,7 +175,7 @@ def _write(texts: dict[str, str], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
             partial = Path(name)
-            for source in files("export.c").joinpath("sources").iterdir():
+            for source in files("export").joinpath("c", "sources").iterdir():
                 (partial / source.name).write_bytes(source.read_bytes())
             for file, text in texts.items():
                 (partial / file).write_text(text)

@@ -22,13 +22,13 @@ class MoveError(Exception):
     """The integers move in a way that channels-last memory cannot follow."""
 
 
-def reshape(x: Integers, wanted: Sequence[int]) -> Integers:
+def reshape(x: Integers, target: Sequence[int]) -> Integers:
     """ONNX's Reshape of a known shape; the batch stays."""
     size = math.prod(x.shape[1:])
-    shape = [x.shape[0], *(size if entry < 0 else int(entry) for entry in wanted[1:])]
-    known = math.prod(entry for entry, raw in zip(shape[1:], wanted[1:], strict=True) if raw >= 0)
+    shape = [x.shape[0], *(size if entry < 0 else int(entry) for entry in target[1:])]
+    known = math.prod(entry for entry, raw in zip(shape[1:], target[1:], strict=True) if raw >= 0)
     shape = [size // known if raw < 0 and index else entry
-             for index, (entry, raw) in enumerate(zip(shape, wanted, strict=True))]  # fmt: skip
+             for index, (entry, raw) in enumerate(zip(shape, target, strict=True))]  # fmt: skip
     if math.prod(shape[1:]) != size:
         raise MoveError
     if x.rows or (x.shape[1] == 1 and len(shape) == _AXES and tuple(shape[2:]) != x.shape[2:]):

@@ -130,7 +130,7 @@ def response_norm(expression: Expression, result: Tensor, tensor_of: TensorOf) -
     if ratio.operator != "Div" or ratio.arguments[1].operator != "Add":
         return None
     x, below = ratio.arguments[0], split_constant(ratio.arguments[1])
-    if below is None or below[0].operator != "ReduceMean" or _axes(below[0]) != (1,):
+    if below is None or below[0].operator != "ReduceMean" or axes_of(below[0]) != (1,):
         return None
     if x.integers is None or below[0].arguments[0].integers is not x.integers or x.integers.zero:
         return None
@@ -189,6 +189,7 @@ def residual_norm(
     )  # fmt: skip
 
 
-def _axes(expression: Expression) -> tuple[int, ...]:
+def axes_of(expression: Expression) -> tuple[int, ...]:
+    """The axes of a ReduceMean."""
     axes = expression.arguments[1].constant
     return () if axes is None else tuple(int(axis) for axis in axes.ravel())

@@ -157,7 +157,7 @@ class _Parser:
             self._lookup(expression, result)
 
     def _mean(self, x: Expression, result: Tensor, clamp: Clamp) -> None:
-        given = patterns._axes(x) if x.operator == "ReduceMean" else _POOLED[x.operator]
+        given = patterns.axes_of(x) if x.operator == "ReduceMean" else _POOLED[x.operator]
         axes = tuple(sorted(_AXIS_OF[axis] for axis in given))
         source = x.arguments[0]
         number = self._number(source)

@@ -47,7 +47,8 @@ def logits(network: Network, log_mel: npt.NDArray[np.float32]) -> npt.NDArray[np
 def quantize(tensor: Tensor, log_mel: npt.NDArray[np.float32]) -> Integers:
     """ONNX's QuantizeLinear of the input: [batch, 1, n_mels, frames] -> [batch, n_mels, frames, 1]."""
     steps = np.rint(np.clip(log_mel / np.float32(tensor.scale), -512, 512)) + tensor.zero
-    return np.clip(steps, 0, 255).astype(np.int64).transpose(0, 2, 3, 1)
+    integers: Integers = np.clip(steps, 0, 255).astype(np.int64).transpose(0, 2, 3, 1)
+    return integers
 
 
 def run(network: Network, log_mel: Integers) -> dict[str, Integers]:

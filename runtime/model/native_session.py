@@ -39,6 +39,7 @@ class NativeSession:
         spec: the description of the model in the library.
         optimization: the kernels in use, such as ``AVX2``.
         front_end: computes log-mels in the library.
+        self_test_error: the largest difference of a logit from that of a self-test vector.
 
     Raises:
         ModelFileError: where the file cannot be loaded, is no such library, or its self-test fails.
@@ -77,9 +78,11 @@ class NativeSession:
         step = self.spec.quantization.get("output_scale")
         if not isinstance(step, float) or not self.spec.self_test_vectors:
             raise ModelFileError(f"{self.path} has no self-test vectors: export it again.")
+        self.self_test_error = 0.0
         for vector in self.spec.self_test_vectors:
             logits = self.logits(make_input(vector.formula, vector.seed, self.spec.input_shape))[0]
             error = float(np.abs(logits - np.array(vector.logits)).max())
+            self.self_test_error = max(self.self_test_error, error)
             if not error <= _INT8_STEPS * step:
                 raise ModelFileError(
                     f"{self.path} gives wrong answers on this machine (a logit is off by {error:.2g}): "

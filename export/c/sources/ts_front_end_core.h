@@ -50,13 +50,27 @@ TS_TARGET static void TS_NAME(first_stage)(const float *restrict xr, const float
     }
 }
 
-TS_TARGET static void TS_NAME(stage)(const float *restrict xr, const float *restrict xi,
-                                     float *restrict yr, float *restrict yi, int stride)
+TS_TARGET static inline __attribute__((always_inline)) void
+TS_NAME(stage_of)(const float *restrict xr, const float *restrict xi, float *restrict yr, float *restrict yi,
+                  const int stride)
 {
     for (int p = 0; p < TS_POINTS / 4 / stride; p++) {
         TS_ROTATIONS(p * stride);
         for (int q = 0; q < stride; q++)
             TS_BUTTERFLY(p * stride + q, 4 * p * stride + q, TS_POINTS / 4, stride);
+    }
+}
+
+/* With constant strides the compiler sees that the outputs do not overlap. */
+TS_TARGET static void TS_NAME(stage)(const float *restrict xr, const float *restrict xi,
+                                     float *restrict yr, float *restrict yi, int stride)
+{
+    switch (stride) {
+    case 4: TS_NAME(stage_of)(xr, xi, yr, yi, 4); break;
+    case 16: TS_NAME(stage_of)(xr, xi, yr, yi, 16); break;
+    case 64: TS_NAME(stage_of)(xr, xi, yr, yi, 64); break;
+    case 256: TS_NAME(stage_of)(xr, xi, yr, yi, 256); break;
+    default: TS_NAME(stage_of)(xr, xi, yr, yi, stride); break;
     }
 }
 
@@ -77,16 +91,18 @@ TS_TARGET static void TS_NAME(power)(const float *restrict re, const float *rest
 {
     const float *cosine = model_split, *sine = model_split + TS_POINTS / 2 + 1;
     float even = re[0] + im[0], odd = re[0] - im[0];
-    power[0] = even * even;
-    power[TS_POINTS] = odd * odd;
-    for (int k = 1; k <= TS_POINTS / 2; k++) {
+    float *restrict low = power, *restrict high = power + TS_POINTS; /* they meet in the middle, below */
+    low[0] = even * even;
+    high[0] = odd * odd;
+    for (int k = 1; k < TS_POINTS / 2; k++) {
         float er = 0.5f * (re[k] + re[TS_POINTS - k]), ei = 0.5f * (im[k] - im[TS_POINTS - k]);
         float or_ = 0.5f * (im[k] + im[TS_POINTS - k]), oi = 0.5f * (re[TS_POINTS - k] - re[k]);
         float tr = or_ * cosine[k] - oi * sine[k], ti = or_ * sine[k] + oi * cosine[k];
         float ar = er + tr, ai = ei + ti, br = er - tr, bi = ti - ei;
-        power[k] = ar * ar + ai * ai;
-        power[TS_POINTS - k] = br * br + bi * bi;
+        low[k] = ar * ar + ai * ai;
+        high[-k] = br * br + bi * bi;
     }
+    power[TS_POINTS / 2] = re[TS_POINTS / 2] * re[TS_POINTS / 2] + im[TS_POINTS / 2] * im[TS_POINTS / 2];
 }
 
 /* Bands of bins; four sums, added at the end, so that vectors can hold them. */

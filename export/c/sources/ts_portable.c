@@ -151,19 +151,19 @@ static int32_t term(const ts_mean *op, uint8_t value)
 static void portable_mean(const ts_mean *op, const uint8_t *in, uint8_t *out)
 {
     int32_t size[3] = {op->shape.height, op->shape.width, op->shape.channels};
-    int32_t step[3] = {size[1] * size[2], size[2], 1}, kept[3], summed[3];
+    int32_t step[3] = {size[1] * size[2], size[2], 1}, outer[3], inner[3];
     for (int32_t axis = 0; axis < 3; axis++) {
-        kept[axis] = op->axes[axis] ? 1 : size[axis];
-        summed[axis] = op->axes[axis] ? size[axis] : 1;
+        outer[axis] = op->axes[axis] ? 1 : size[axis];
+        inner[axis] = op->axes[axis] ? size[axis] : 1;
     }
-    for (int32_t y = 0; y < kept[0]; y++)
-        for (int32_t x = 0; x < kept[1]; x++)
-            for (int32_t c = 0; c < kept[2]; c++) {
+    for (int32_t y = 0; y < outer[0]; y++)
+        for (int32_t x = 0; x < outer[1]; x++)
+            for (int32_t c = 0; c < outer[2]; c++) {
                 const uint8_t *corner = in + (size_t)y * step[0] + (size_t)x * step[1] + c;
                 int32_t sum = 0;
-                for (int32_t i = 0; i < summed[0]; i++)
-                    for (int32_t j = 0; j < summed[1]; j++)
-                        for (int32_t k = 0; k < summed[2]; k++)
+                for (int32_t i = 0; i < inner[0]; i++)
+                    for (int32_t j = 0; j < inner[1]; j++)
+                        for (int32_t k = 0; k < inner[2]; k++)
                             sum += term(op, corner[i * step[0] + j * step[1] + k]);
                 int32_t value = ts_scale(sum, op->factor.multiplier, op->factor.shift) + op->zero_out;
                 *out++ = ts_clamp(value, op->low, op->high);

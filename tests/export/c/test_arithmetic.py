@@ -1,0 +1,84 @@
+"""The integers of the numpy reference: exact rationals, ONNX Runtime, and what is refused."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.c import reference
+from export.c.fixed_point import Factor, Sum
+from export.c.read_graph import read_network
+from export.cli.main import main
+from runtime.errors import ModelFileError
+from runtime.model.self_test import make_input
+from runtime.model.session import run_unoptimized
+from tests.export.c.conftest import STUDENTS
+from tests.small_students import SHAPE, make_windows
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.floats(2.0**-31, 2.0**20))
+def test_scaling_rounds_the_product_once_with_halves_up(accumulator, ratio):
+    factor = Factor.of(ratio)
+    exact = accumulator * Fraction(int(factor.multiplier[0]), 2 ** int(factor.shift[0]))
+    assert int(factor.scale(np.int64(accumulator))[0]) == (exact + Fraction(1, 2)).__floor__()
+    assert abs(float(exact) - accumulator * ratio) <= abs(accumulator * ratio) * 2.0**-30
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 500), st.integers(0, 510), st.integers(-(2**31), 2**31 - 1))
+def test_where_float32_is_said_to_round_alike_it_does(numerator, half, accumulator):
+    factor = Factor.of(np.float64(np.float32(numerator / (2 * half + 1))))
+    if not factor.off_ties:
+        return
+    scale = np.float32(int(factor.multiplier[0]) * 2.0 ** -int(factor.shift[0]))
+    by_float = np.rint(np.float32(accumulator) * scale)
+    by_integers = factor.scale(np.int64(accumulator))[0]
+    assert np.clip(by_float, -512, 512) == np.clip(by_integers, -512, 512)
+
+
+def test_a_factor_near_a_tie_is_never_said_to_round_alike():
+    assert not Factor.of(0.25).off_ties  # 2 * 0.25 is a tie
+    assert not Factor.of(2.0).off_ties  # it may leave int32
+
+
+@given(st.integers(1, 400), st.integers(0, 400), *[st.integers(0, 255)] * 5)
+def test_a_sum_of_127ths_is_the_exact_one(first, second, zero_a, zero_b, zero, a, b):
+    of = Sum.of((first / 127, zero_a), (second / 127, zero_b), zero)
+    exact = Fraction(first * (a - zero_a) + second * (b - zero_b), 127) + zero
+    assert of.scale(np.int64(a), np.int64(b)) == (exact + Fraction(1, 2)).__floor__()
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_the_reference_equals_onnx_runtime_without_optimizations(student, name):
+    path = student(name)
+    network, data = read_network(onnx.load(path)), path.read_bytes()
+    patches = [make_input("patches", seed, SHAPE) for seed in range(4)]
+    windows = np.concatenate([make_windows(60, 5)[0].numpy(), *patches])
+    expected = run_unoptimized(data, windows)[0]
+    steps = np.abs(reference.logits(network, windows) - expected) / network.logits.scale
+    assert steps.max() < 2.5  # statistics in float32 may lie near a tie
+    assert (steps > 0.5).mean() < 0.01
+
+
+def test_a_float_file_is_refused_with_the_remedy(float_onnx, tmp_path):
+    with pytest.raises(ModelFileError, match="--quantize"):
+        main(["c", str(float_onnx), "-o", str(tmp_path / "c")])
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_unknown_operator_is_refused_by_name(int8_onnx: Path):
+    model = onnx.load(int8_onnx)
+    next(node for node in model.graph.node if node.op_type == "Sqrt").op_type = "Erf"
+    with pytest.raises(ModelFileError, match="Erf"):
+        read_network(model)
+
+
+def test_a_hop_that_does_not_divide_into_frames_is_refused(int8_onnx, tmp_path):
+    with pytest.raises(ModelFileError, match=r"hop of 0\.26 s"):
+        main(["c", str(int8_onnx), "-o", str(tmp_path / "c"), "--hop", "0.26"])

@@ -1,0 +1,107 @@
+"""The C library: the bytes of the numpy reference from all kernels, streams, and strict compilers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+
+from export.c import reference
+from export.c.library import write_library
+from export.c.read_graph import read_network
+from export.cli.main import main
+from runtime import load_model
+from runtime.model.native_session import NativeSession
+from runtime.model.self_test import make_input
+from tests.export.c.conftest import STUDENTS, compile_library, kinds_of, push
+from tests.small_students import SHAPE
+
+
+def _inputs(count: int) -> np.ndarray:
+    """Windows as they occur, and noise that drives every integer to its limits."""
+    generator = np.random.default_rng(0)
+    noise = generator.normal(scale=generator.uniform(0.1, 8, (count, 1, 1, 1)), size=(count, *SHAPE[1:]))
+    extremes = np.full((3, *SHAPE[1:]), np.float32([[[[1e30]]], [[[-1e30]]], [[[np.nan]]]]))
+    patches = [make_input("patches", seed, SHAPE) for seed in range(10)]
+    return np.concatenate([*patches, noise, extremes]).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_all_kernels_give_the_bytes_of_the_reference(student, library, name):
+    session, inputs = NativeSession(library(name)), _inputs(100)
+    expected = reference.logits(read_network(onnx.load(student(name))), np.nan_to_num(inputs, nan=-1e30))
+    for kind in kinds_of(session):
+        session._library.model_use(kind.encode())
+        np.testing.assert_array_equal(session.logits(inputs), expected, err_msg=kind)
+
+
+def test_all_kernels_give_the_same_log_mel_to_the_bit(library):
+    session = NativeSession(library("cp_mobile"))
+    waveform = np.random.default_rng(1).normal(scale=0.1, size=8000).astype(np.float32)
+    log_mels = []
+    for kind in kinds_of(session):
+        session._library.model_use(kind.encode())
+        log_mels.append(session.front_end(waveform))
+    for log_mel in log_mels[1:]:
+        np.testing.assert_array_equal(log_mel, log_mels[0])
+
+
+def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library):
+    model = load_model(library("cp_mobile"))
+    generator = np.random.default_rng(2)
+    waveform = generator.normal(scale=0.1, size=4 * 8000 + 123).astype(np.float32)
+    stream = model.stream(hop_s=0.25)
+    expected = [list(prediction.scores.values()) for prediction in stream.push(waveform)]
+    scores = [push(model.session, waveform, lambda size=size: size) for size in (1, 7, 250, 1999)]
+    scores.append(push(model.session, waveform, lambda: int(generator.integers(1, 1999))))
+    for each in scores:
+        np.testing.assert_array_equal(each, scores[0])
+    assert len(scores[0]) == len(expected)
+    np.testing.assert_allclose(scores[0], expected, atol=1e-6)
+
+
+def test_the_self_test_passes_under_sanitizers(student, compiler, tmp_path):
+    write_library(student("bc_resnet"), tmp_path)
+    flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    program = compile_library(tmp_path, f"CFLAGS={flags}", target="self_test")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("PASS") >= 3
+
+
+def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compiler, tmp_path):
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    write_library(student("tf_sepnet"), tmp_path)
+    program = compile_library(tmp_path, "CC=clang", target="self_test")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cross", "flags", "emulator"),
+    [
+        ("aarch64-linux-gnu-gcc", "-O2 -static", ["qemu-aarch64-static"]),
+        ("gcc", "-O2 -static", ["qemu-x86_64-static", "-cpu", "Haswell"]),
+    ],
+)
+def test_emulated_cpus_pass_the_self_test(student, tmp_path, cross, flags, emulator):
+    for tool in (cross, emulator[0], "make"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    write_library(student("cp_mobile"), tmp_path)
+    program = compile_library(tmp_path, f"CC={cross}", f"CFLAGS={flags}", target="self_test")
+    done = subprocess.run([*emulator, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout + done.stderr
+    assert "AVX-512" not in done.stdout and "PASS" in done.stdout
+
+
+def test_the_command_writes_a_folder_that_make_accepts(student, compiler, tmp_path, capsys):
+    folder = tmp_path / "c"
+    assert main(["c", str(student("cp_mobile")), "-o", str(folder), "--hop", "0.5"]) == 0
+    assert "bytes" in capsys.readouterr().out
+    assert "#define MODEL_HOP_SAMPLES 4000" in (folder / "model_config.h").read_text()
+    assert compile_library(folder).is_file()
