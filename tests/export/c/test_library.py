@@ -63,6 +63,7 @@ def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library
     np.testing.assert_allclose(scores[0], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_self_test_passes_under_sanitizers(student, compiler, tmp_path):
     write_library(student("bc_resnet"), tmp_path)
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -72,6 +73,7 @@ def test_the_self_test_passes_under_sanitizers(student, compiler, tmp_path):
     assert done.stdout.count("PASS") >= 3
 
 
+@pytest.mark.slow
 def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compiler, tmp_path):
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
@@ -81,6 +83,7 @@ def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compile
     assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cross", "flags", "emulator"),
     [
