@@ -59,7 +59,7 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
     try:
         # stdin first: it waits for its first bytes, and a microphone that is open already would lose samples
         for index in sorted(range(len(names)), key=lambda index: names[index] != "-"):
-            sources[index] = source = _open(names[index], arguments, rate)
+            sources[index] = source = open_source(names[index], arguments, rate)
             if arguments.record:
                 folder = Path(arguments.record) / str(index + 1 if len(names) > 1 else "")
                 sources[index] = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
@@ -70,18 +70,32 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
     return [sources[index] for index in range(len(names))]
 
 
-def _open(name: str | None, arguments: Namespace, rate: int) -> Source:
-    """``-`` is stdin, the name of a file that file, and anything else a microphone."""
+def open_source(name: str | None, arguments: Namespace, rate: int) -> Source:
+    """``-`` is stdin, the name of a file that file, and anything else a microphone.
+
+    Args:
+        name: the default microphone where None.
+        arguments: with the channel, and the options of PCM on stdin.
+        rate: of samples without a header, and tried first with a microphone, Hz.
+
+    Raises:
+        TinysceneError: where it cannot be opened.
+    """
     if name == "-":
         if sys.stdin is None:
             raise ConfigError("stdin is closed: pipe audio into it, or leave `-` away.")
         options = PcmOptions(arguments.raw, arguments.rate, arguments.channels, arguments.format)
         return open_stdin(sys.stdin.fileno(), options, rate)
-    if name is not None and (os.path.lexists(name) or _looks_like_file(name)):
+    if name is not None and not is_microphone(name):
         source = FileSource(name)
         source.name = on_one_line(name)  # it may hold bytes that are not UTF-8
         return source
     return Microphone(name, rate, arguments.channel)
+
+
+def is_microphone(name: str | None) -> bool:
+    """Whether `open_source` takes a name for that of a microphone."""
+    return name is None or not (name == "-" or os.path.lexists(name) or _looks_like_file(name))
 
 
 def _looks_like_file(name: str) -> bool:

@@ -163,8 +163,7 @@ def _panel(item: LiveResult, formatter: LabelFormatter, top: int) -> str:
 
     A star stands before the labels of the prediction.
     """
-    level = 1 + max(item.level_dbfs, -_METER_DB) / _METER_DB
-    lines = [f"  {'level':16} {_bar(level)} {item.level_dbfs:.0f} dBFS"]
+    lines = [f"  {'level':16} {level_bar(item.level_dbfs)} {item.level_dbfs:.0f} dBFS"]
     smoothed = item.smoothed
     sure = formatter.labels(smoothed)
     for label in formatter.likeliest(smoothed, top):
@@ -173,6 +172,11 @@ def _panel(item: LiveResult, formatter: LabelFormatter, top: int) -> str:
     lines += [""] * (1 + top - len(lines))
     state = STATES.get(smoothed.state, "")
     return "\n".join([*lines, f"  late {item.late_s:.2f} s   lost {item.dropped_s:.1f} s   {state}"])
+
+
+def level_bar(level_dbfs: float) -> str:
+    """A meter from -60 dBFS to 0."""
+    return _bar(1 + max(level_dbfs, -_METER_DB) / _METER_DB)
 
 
 def _bar(part: float) -> str:

@@ -17,6 +17,7 @@ _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime
     "devices": "runtime.cli.devices",
     "doctor": "runtime.cli.doctor",
     "serve": "runtime.cli.serve",
+    "record": "runtime.cli.record",
 }
 _TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_classify(commands.add_parser("classify", help="classify audio files and folders"))
     _add_listen(commands.add_parser("listen", help="classify a microphone, a pipe or a file live"))
     _add_serve(commands.add_parser("serve", help="show live results on a page, for other devices, too"))
+    _add_record(commands.add_parser("record", help="fill a class folder with clips from a microphone"))
     add_json(commands.add_parser("devices", help="list the microphones"))
     doctor = commands.add_parser("doctor", help="check what `listen` needs, and measure its speed")
     doctor.add_argument(
@@ -112,14 +114,34 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )
     add_events(parser)
+    _add_pcm(parser, rate="the model's")
+
+
+def _add_pcm(parser: argparse.ArgumentParser, rate: str) -> None:
     pcm = parser.add_argument_group("PCM on stdin", "taken from a WAV header; without one:")
     pcm.add_argument("--raw", action="store_true", help="take all bytes as samples, whatever they look like")
-    pcm.add_argument("--rate", type=int, metavar="HZ", help="sample rate (the model's)")
+    pcm.add_argument("--rate", type=int, metavar="HZ", help=f"sample rate ({rate})")
     pcm.add_argument("--channels", type=int, metavar="N", help="interleaved (1)")
     pcm.add_argument(
         "--format", choices=_FORMATS,
         help="little-endian (s16); s24 is ALSA's S24_3LE, s24_32 its S24_LE: 24 bits in 32",
     )  # fmt: skip
+
+
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("label", metavar="LABEL", help="the class: name of the folder that is filled")
+    parser.add_argument(
+        "--source", "--device", metavar="S",
+        help="part of a microphone's name, a file, or - for stdin (the default microphone)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--into", default=".", metavar="DIR", help="where the folders of all classes are (this folder)"
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of a take (%(default)g)")
+    parser.add_argument("--count", type=int, default=20, metavar="N", help="takes (%(default)s)")
+    parser.add_argument("--pause", type=float, metavar="S", help="before each take (2; of a file 0)")
+    parser.add_argument("--channel", type=int, metavar="C", help="this channel, from 0; else their mean")
+    _add_pcm(parser, rate="48000")
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,7 @@ COMMANDS = (
     Command("classify", "classify audio files", _MAIN, "classify"),
     Command("listen", "classify microphones, pipes or files, live", _MAIN, "listen"),
     Command("serve", "show live results on a page, for other devices, too", _MAIN, "serve"),
+    Command("record", "fill a class folder with clips from a microphone", _MAIN, "record"),
     Command("devices", "list the microphones", _MAIN, "devices"),
     Command("doctor", "check what listening needs, and name the remedy", _MAIN, "doctor"),
 )

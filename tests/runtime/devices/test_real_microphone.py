@@ -172,6 +172,27 @@ def test_the_microphone_gets_the_events_of_classify(
     assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in process.windows())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("process")  # which skips where PortAudio finds no microphone
+def test_two_classes_are_recorded_from_what_is_played(
+    server: SoundServer, noise_wav: Path, scene: Path, tmp_path: Path
+) -> None:
+    for label, played in (("noise", noise_wav), ("bands", scene)):
+        recording = subprocess.Popen(
+            [sys.executable, "-m", "runtime", "record", label, "--into", str(tmp_path / "sounds"),
+             "--seconds", "0.5", "--count", "2", "--pause", "0"],
+            env=server.env, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert recording.stderr is not None and recording.stderr.readline().startswith("recording ")
+        server.play(played)
+        assert recording.wait(20) == 0
+        assert "2 of 2 takes" in recording.stderr.read()
+        recording.stderr.close()
+        takes = [soundfile.read(path) for path in (tmp_path / "sounds" / label).iterdir()]
+        assert [len(samples) for samples, _ in takes] == [rate // 2 for _, rate in takes]
+        assert len(takes) == 2 and max(abs(samples).max() for samples, _ in takes) > 0.05
+
+
 def test_a_microphone_that_vanishes_and_returns_is_classified_again(
     server: SoundServer, process: ListenProcess, noise_wav: Path
 ) -> None:
