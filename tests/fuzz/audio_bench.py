@@ -17,7 +17,6 @@ A refusal is right only where a pipe is asked for a container that needs seeking
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -257,28 +256,17 @@ class Bench:
             thread.join()
 
     def _by_command(self, route: str, path: Path) -> Prediction:
-        output = self.folder / f"out.{route}"
-        arguments = {
-            "command": [str(path), "--json"], "csv": [str(path), "-o", str(output)],
-            "jsonl": [str(path), "-o", str(output)], "folder": [str(path.parent), "--json"],
-        }[route]  # fmt: skip
-        code, out, errors = self._command(["classify", *arguments])
+        code, out, errors = self._command(
+            ["classify", str(path if route == "command" else path.parent), "--json"]
+        )
         if code:
             raise AudioError(errors.removeprefix("error: ").removesuffix("\n"))
         if errors:
             raise AudioError(f"The command wrote to stderr: {errors}.")
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
-        if route == "csv":
-            with output.open(newline="", encoding="utf-8") as file:
-                (row,) = csv.DictReader(file)
-            scores = {label: float(row[f"score_{label}"]) for label in self.model.labels}
-        else:
-            text = output.read_text(encoding="utf-8") if route == "jsonl" else out
-            row = json.loads(text.rstrip("\n").split("\n")[-1])
-            scores = row["scores"]
-        output.unlink(missing_ok=True)
+        row = json.loads(out.rstrip("\n").split("\n")[-1])
         assert row["file"] == name, f"the file is called {row['file']!r}"
-        return Prediction(row["label"], float(row["probability"]), scores, 0.0, SECONDS)
+        return Prediction(row["label"], float(row["probability"]), row["scores"], 0.0, SECONDS)
 
     def _command(self, arguments: list[str]) -> tuple[int, str, str]:
         out, errors = io.StringIO(), io.StringIO()

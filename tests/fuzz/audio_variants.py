@@ -26,7 +26,7 @@ STEMS = (b"plain", b"with space", b"\xe9t\xe9 \xff", b"new\nline", b"x" * 200, "
          b"e\xcc\x81")  # fmt: skip
 RAW_FORMATS = {"PCM_U8": "u8", "PCM_16": "s16", "PCM_24": "s24", "PCM_32": "s32", "FLOAT": "f32",
                "DOUBLE": "f64", "ULAW": "mulaw", "ALAW": "alaw"}  # fmt: skip
-ROUTES = ("array", "command", "csv", "jsonl", "folder", "source", "pipe", "redirect", "training")
+ROUTES = ("array", "command", "folder", "source", "pipe", "redirect", "training")
 PIPED = ("WAV", "WAVEX", "RF64", "RAW")  # little-endian PCM; others need seeking
 
 
