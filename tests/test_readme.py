@@ -125,7 +125,7 @@ def test_make_targets_and_extras_exist():
     makefile, project = (ROOT / "Makefile").read_text(), (ROOT / "pyproject.toml").read_text()
     for readme in READMES:
         text = (ROOT / readme).read_text()
-        for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M):
+        for target in re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.M):
             assert re.search(rf"^{target}:", makefile, re.M), f"{readme}: make {target}"
         for extra in re.findall(r"\.\[([\w,]+)\]", text):
             for name in extra.split(","):

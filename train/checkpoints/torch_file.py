@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import tarfile
 import types
 import warnings
@@ -28,7 +29,7 @@ _SIGNATURES = (
 )
 _UNREADABLE = (
     pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError, TypeError, IndexError,
-    AttributeError, AssertionError, OverflowError, MemoryError, OSError,
+    AttributeError, AssertionError, OverflowError, MemoryError, OSError, NameError, struct.error,
 )  # fmt: skip
 
 
@@ -208,7 +209,9 @@ _ALLOWED |= {
 }
 
 
-class _TensorUnpickler(pickle.Unpickler):
+# The unpickler in Python, not the one in C: that one allocates as many places as the greatest memo index that
+# a damaged file names (22 GB for one changed byte), where this one has a dictionary.
+class _TensorUnpickler(pickle._Unpickler):
     names: set[str]
 
     def find_class(self, module: str, name: str) -> Any:

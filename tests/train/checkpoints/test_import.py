@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import random
+import resource
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from runtime.spec import FrontEndSpec
 from train import networks
 from train.checkpoints import model_pt
 from train.checkpoints.published import import_weights, main
+from train.checkpoints.torch_file import read_tensors
 from train.data.datasets.tau2022 import SCENES
 from train.students import Baseline2024, CPMobile
 
@@ -255,6 +258,21 @@ def test_changed_bytes_are_read_or_refused_in_one_sentence(network, tmp_path, zi
                 read()
             except TinysceneError as error:
                 assert "\n" not in str(error), error
+
+
+def test_a_huge_memo_index_takes_no_memory(network, tmp_path):
+    content = {"state_dict": prefixed(network.state_dict(), "model."), "options": argparse.Namespace(lr=1)}
+    path = tmp_path / "changed.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    place = whole.index(b"}" + pickle.BINPUT) + 1  # a dictionary is put at a place of the memo
+    path.write_bytes(whole[:place] + pickle.LONG_BINPUT + b"\x00\x00\x00\x08" + whole[place + 2 :])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        read_tensors(path)
+    except TinysceneError as error:
+        assert "changed.pt" in str(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
 
 
 def test_a_model_pt_needs_no_import(network, tmp_path):
