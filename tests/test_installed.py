@@ -41,14 +41,15 @@ def _build(kind: str, source: Path, output: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """Built from the sdist, so that a file which the sdist lacks is missed."""
-    if (
-        find_spec("setuptools") is None
-    ):  # not imported: it would replace the distutils that others have imported
+    # not imported: it would replace the distutils that others have imported
+    if find_spec("setuptools") is None:
         pytest.skip("setuptools is not installed")
     folder = tmp_path_factory.mktemp("build")
     copy_checkout(folder / "source")
     with tarfile.open(_build("sdist", folder / "source", folder)) as sdist:
-        sdist.extractall(folder / "unpacked", filter="data")
+        # Python 3.10 and 3.11 have the filter from their later patch releases on
+        options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        sdist.extractall(folder / "unpacked", **options)
     (unpacked,) = (folder / "unpacked").iterdir()
     return _build("wheel", unpacked, folder)
 
