@@ -14,6 +14,7 @@ import torch
 from train.augmentation.capture import NOISES, add_noise, mu_law
 from train.augmentation.impulse_responses import impulse_responses, random_impulse
 from train.augmentation.random_draws import generator_for
+from train.augmentation.reverberation import reverberation_responses
 
 Condition = Callable[[torch.Tensor, int], torch.Tensor]  # [batch, samples] and their rate -> the same shape
 
@@ -55,10 +56,9 @@ def reverberation(seconds: float) -> Condition:
     """A room: exponentially decaying noise, 60 dB in ``seconds``, with the direct sound in front."""
 
     def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        times = torch.arange(round(seconds * rate)) / rate
-        tail = torch.randn((1, len(times)), generator=generator_for(_SEED)) * 10 ** (-3 * times / seconds)
-        tail[0, 0] = tail.norm()  # as much direct sound as reverberation
-        return _convolved(x, tail / tail.norm())
+        as_loud = torch.zeros(1)  # as much direct sound as reverberation
+        response = reverberation_responses(torch.tensor([seconds]), as_loud, rate, generator_for(_SEED))
+        return _convolved(x, response)
 
     return apply
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from runtime.errors import ConfigError
 from train.augmentation.impulse_responses import convolve_some, responses_for
 from train.augmentation.random_draws import uniform, uniform_between
+from train.augmentation.reverberation import reverberate_some
 from train.augmentation.waveform import noise_level
 
 _HUM_HARMONICS = 8
@@ -22,9 +23,12 @@ _HUM_HARMONICS = 8
 
 @dataclass(frozen=True)
 class Capture:
-    """Impulse response, band limit, noise, gain and clipping, in the order in which a device applies them.
+    """Room, microphone, band limit, noise, gain and clipping, in the order in which they act on a sound.
 
     Attributes:
+        reverberation_p: share of waveforms that sound in a room (`reverberation.reverberation_responses`).
+        reverberation_s: least and greatest time in which the reverberation decays by 60 dB, seconds.
+        reverberation_direct_db: least and greatest energy of the direct sound over the reverberation's.
         response_p: share of waveforms convolved with the impulse response of a microphone (Morocutti et al.,
             "Device-robust acoustic scene classification via impulse response augmentation", 2023).
         response_dir: folder of wav files with such responses, for example of MicIRP; by default that of the
@@ -45,6 +49,9 @@ class Capture:
         ConfigError: where a value makes no sense.
     """
 
+    reverberation_p: float = 0.0
+    reverberation_s: tuple[float, float] = (0.1, 0.8)
+    reverberation_direct_db: tuple[float, float] = (-3.0, 12.0)
     response_p: float = 0.5
     response_dir: str | None = None
     response_exclude: tuple[str, ...] = ()
@@ -59,19 +66,23 @@ class Capture:
     coding_p: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.response_p, self.band_p, self.noise_p, self.gain_p, self.coding_p)
+        shares = (
+            self.reverberation_p, self.response_p, self.band_p, self.noise_p, self.gain_p, self.coding_p,
+        )  # fmt: skip
         if not all(0 <= share <= 1 for share in shares):
-            raise ConfigError("The shares of capture (response_p, band_p, ...) lie in [0, 1].")
+            raise ConfigError("The shares of capture (reverberation_p, response_p, ...) lie in [0, 1].")
         known = {*NOISES, "babble"}
         if unknown := sorted(set(self.noise_kinds) - known):
             raise ConfigError(
                 f"capture.noise_kinds has no '{unknown[0]}': choose from {', '.join(sorted(known))}."
             )
-        pairs = (self.noise_snr_db, self.gain_db)
+        if not 0 < self.reverberation_s[0] <= self.reverberation_s[1] <= 5:
+            raise ConfigError("capture.reverberation_s is two times up to 5 seconds, the smaller first.")
+        pairs = (self.noise_snr_db, self.gain_db, self.reverberation_direct_db)
         if any(low > high for low, high in pairs) or not (self.noise_kinds and self.band_rates):
             raise ConfigError(
-                "capture.noise_snr_db and capture.gain_db are two levels, the smaller first; noise_kinds and "
-                "band_rates name at least one."
+                "capture.noise_snr_db, gain_db and reverberation_direct_db are two levels, the smaller "
+                "first; noise_kinds and band_rates name at least one."
             )
 
     def __call__(
@@ -94,6 +105,11 @@ class Capture:
         """
         count = len(scene)
         waveform = scene
+        if self.reverberation_p:
+            waveform = reverberate_some(
+                waveform, self.reverberation_p, self.reverberation_s, self.reverberation_direct_db,
+                sample_rate, generator,
+            )  # fmt: skip
         if self.response_p:
             responses = responses_for(
                 self.response_dir,

@@ -107,11 +107,12 @@ def random_impulse(waveform: Tensor, responses: Tensor, chosen: Tensor, generato
     if not len(rows):
         return waveform
     parts = torch.split(rows, _CHUNK if waveform.device.type == "cpu" else len(rows))
-    convolved = [_convolve(waveform[part.to(waveform.device)], drawn[part].to(waveform)) for part in parts]
+    device = waveform.device
+    convolved = [convolve_each(waveform[part.to(device)], drawn[part].to(waveform)) for part in parts]
     return waveform.index_copy(0, rows.to(waveform.device), torch.cat(convolved))
 
 
-def _convolve(waveform: Tensor, responses: Tensor) -> Tensor:
+def convolve_each(waveform: Tensor, responses: Tensor) -> Tensor:
     """Each waveform [batch, samples] with its response [batch, taps], the response's peak at zero."""
     samples, taps = waveform.shape[1], responses.shape[1]
     length = next_fast_len(samples + taps - 1, real=True)
