@@ -159,9 +159,11 @@ class TrainCLI(LightningCLI):
             )
         self._load_initial_weights()
         report = self._measure()
+        beyond = sum(item.macs for item in report.uncounted)
         rank_zero_only(print)(
             f"{self.model.student_name}: {report.params:,} parameters, {report.macs:,} MACs per clip "
-            f"({report.budget.name}: {'within' if report.within else 'over'} the limits)",
+            f"({report.budget.name}: {'within' if report.within else 'over'} the limits"
+            f"{f'; {beyond:,} more that its rule does not count' if beyond > report.macs else ''})",
             file=sys.stderr,
         )
         if not report.within and not self.config[self.subcommand]["allow_over_budget"]:
