@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--responses", type=Path, default=os.environ.get("MIC_IR_DIR"), metavar="DIR")
     parser.add_argument("--runs", type=Path, default=Path("runs/box_model"), metavar="DIR")
     parser.add_argument("--folds", type=int, nargs="+", choices=FOLDS, default=FOLDS, help="to be tested on")
-    parser.add_argument("--steps", type=int, help="of the student; by default those of the recipe")
+    parser.add_argument("--steps", type=int, help="of each training of the student; default: the recipe's")
     options = parser.parse_args(arguments)
     if options.responses is None:
         raise TinysceneError(
@@ -61,7 +61,7 @@ def crossvalidate(trainings: Trainings, chosen: Sequence[int], responses: Path) 
         folds[fold] = measure_fold(path, fold, responses, trainings.negatives)
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by a model that was trained on the others of 1 to 4",
-        "recipes": [str(TEACHER), str(STUDENT)], "seed": 0, "runs": len(folds),
+        "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [0, 0, 1], "runs": len(folds),
         "steps": trainings.student_steps, "labels": list(models[0].labels),
         **summarise(folds, models[0].labels), "machine": machine(),
         "command": "python -m benchmarks.box_model crossvalidate",

@@ -14,7 +14,9 @@ from runtime.errors import TinysceneError
 
 FOLDS = (1, 2, 3, 4)
 RECIPES = Path("train/recipes")
-TEACHER, STUDENT = RECIPES / "esc10_teacher_mn04.yaml", RECIPES / "esc10_cp_mobile_scene.yaml"
+TEACHER = RECIPES / "esc10_teacher_mn04.yaml"
+# the second one begins with the weights of the first
+STUDENT = (RECIPES / "esc10_cp_mobile_scene.yaml", RECIPES / "esc10_cp_mobile_capture.yaml")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Trainings:
         teacher: mn04's published state_dict.
         teacher_labels: class_labels_indices.csv, beside it where it was published.
         negatives: folders of sounds of none of the classes.
-        steps: of the student; None takes the recipe's.
+        steps: of each of the student's two trainings; None takes the recipes'.
     """
 
     runs: Path
@@ -37,8 +39,9 @@ class Trainings:
 
     @property
     def student_steps(self) -> int:
-        """Steps of a student's training."""
-        return self.steps or int(yaml.safe_load(STUDENT.read_text())["trainer"]["max_steps"])
+        """Steps of a student's trainings, all together."""
+        of_recipes = [int(yaml.safe_load(recipe.read_text())["trainer"]["max_steps"]) for recipe in STUDENT]
+        return len(STUDENT) * self.steps if self.steps else sum(of_recipes)
 
     def fold(self, fold: int) -> Path:
         """model.pt of a student that was trained on the other folds."""
@@ -54,8 +57,10 @@ class Trainings:
             f"--init={self._imported()}", "--allow-over-budget",
         )  # fmt: skip
         steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
-        teachers = f"--model.distillation.teachers=[{teacher}]"
-        return self._fit(self.runs / name / "student", STUDENT, train, test, teachers, *steps)
+        options = [f"--model.distillation.teachers=[{teacher}]", *steps]
+        first = self._fit(self.runs / name / "student", STUDENT[0], train, test, *options)
+        second = self.runs / name / "student_capture"
+        return self._fit(second, STUDENT[1], train, test, *options, f"--init={first}")
 
     def _imported(self) -> Path:
         path = self.runs / "mn04.pt"
