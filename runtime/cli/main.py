@@ -13,11 +13,11 @@ from runtime.live.overload import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
     "classify": "runtime.cli.classify",
-    "listen": "runtime.cli.listen",
-    "devices": "runtime.cli.devices",
+    "listen": "runtime.cli.microphone.listen",
+    "devices": "runtime.cli.microphone.devices",
     "doctor": "runtime.cli.doctor",
     "serve": "runtime.cli.serve",
-    "record": "runtime.cli.record",
+    "record": "runtime.cli.microphone.record",
 }
 _TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from runtime.cli.formatting import LabelFormatter
-from runtime.cli.live_view import JsonView, LineView
+from runtime.cli.microphone.live_view import JsonView, LineView
 from runtime.cli.main import main
 from runtime.live.live_loop import DeviceChange, HopChange, LiveResult
 from runtime.model.prediction import classified

@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime.classifier import load_model
 from runtime.cli.arguments import event_rules
 from runtime.cli.formatting import LabelFormatter, on_one_line
-from runtime.cli.live_view import choose_view
+from runtime.cli.microphone.live_view import choose_view
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import Microphone
 from runtime.devices.source import Source
