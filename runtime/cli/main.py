@@ -113,6 +113,12 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )
+    parser.add_argument(
+        "--capture", metavar="DIR", help="store the sound around events and close misses, for `sort`"
+    )
+    parser.add_argument(
+        "--capture-mb", type=float, default=100, metavar="MB", help="of it; the oldest goes (%(default)s)"
+    )
     add_events(parser)
     _add_pcm(parser, rate="the model's")
 
