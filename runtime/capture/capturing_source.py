@@ -70,6 +70,7 @@ class CapturingSource:
         """The chunk of the source, of which a copy is held for a while."""
         chunk = self._source.poll()
         if chunk is not None and chunk.lost_s:
+            self._finish()  # the sound that is waited for will not come
             self._history.skip(chunk.lost_s)
         if chunk is not None and chunk.samples[:, self._channel].size:  # none of a channel that is not there
             self._history.append(chunk.samples[:, self._channel])

@@ -44,8 +44,9 @@ class TriggerDetector:
     """Finds events and close misses in the results of one stream.
 
     A close miss is a smoothed score of at least `NEAR` of its threshold for which no event is reported,
-    because it stays below or does not last; it is found where the score falls again, or after `REACH_S`, and
-    not again before the score has fallen. What the event detector ignores for a while after an event is none.
+    because it stays below or does not last. It is found where the score falls again, or after `REACH_S` below
+    the threshold, and not again before the score has fallen. What the event detector ignores for a while
+    after an event is none.
 
     Args:
         rules: of the events.
@@ -66,9 +67,11 @@ class TriggerDetector:
         self._active: set[str] = set()  # labels of events that go on
         self._fall_first: set[str] = set()  # labels whose scores have to fall before they can rise again
         self._quiet_until: dict[str, float] = {}
+        self._end_s = 0.0  # of the newest window
 
     def push(self, smoothed: Prediction, events: Iterable[Event]) -> list[Trigger]:
         """Take in the next window, smoothed, and what began or ended with it."""
+        self._end_s = smoothed.end_s
         found = [trigger for event in events if (trigger := self._take(event, smoothed)) is not None]
         if smoothed.state == "gap":
             return found + self.finish()
@@ -89,8 +92,7 @@ class TriggerDetector:
             return None
         self._active.add(event.label)
         self._rises.pop(event.label, None)
-        centre_s = max((event.start_s + window.end_s) / 2, window.end_s - REACH_S)
-        return Trigger(event.label, "event", event.probability, centre_s)
+        return self._trigger(event.label, "event", event.probability, (event.start_s + window.end_s) / 2)
 
     def _step(self, label: str, score: float, window: Prediction) -> list[Trigger]:
         """Move one class on by a window."""
@@ -104,11 +106,15 @@ class TriggerDetector:
         rise = self._rises.setdefault(label, _Rise(window.end_s))
         if score > rise.peak:
             rise.peak, rise.centre_s = score, (window.start_s + window.end_s) / 2
-        if window.end_s - rise.since_s < REACH_S:
+        may_last = score >= self._rules.threshold(label)  # then it becomes an event, or falls
+        if may_last or window.end_s - rise.since_s < REACH_S:
             return []
         self._fall_first.add(label)
         return [self._miss(label)]
 
     def _miss(self, label: str) -> Trigger:
         rise = self._rises.pop(label)
-        return Trigger(label, "miss", rise.peak, rise.centre_s)
+        return self._trigger(label, "miss", rise.peak, rise.centre_s)
+
+    def _trigger(self, label: str, kind: CaptureKind, score: float, centre_s: float) -> Trigger:
+        return Trigger(label, kind, score, max(centre_s, self._end_s - REACH_S))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ def sort(arguments: Namespace) -> int:
     print(f"{len(paths)} captures in {on_one_line(str(sorting.folder))}")
     if not paths:
         return EXIT_OK
+    if sys.stdin is None:
+        raise ConfigError("stdin is closed: name the captures with --as and --not-a-class.")
     dialog = _Dialog(sorting, muted=arguments.mute)
     try:
         print(_KEYS)
