@@ -16,7 +16,7 @@ _PATTERN = re.compile(
     r"(?P<label>.+)_(?P<session>\d{8}T\d{6})_(?P<time>\d{6})"
     r"-(?P<kind>event|miss)-(?P<score>[01]\.\d\d)(?:-(?P<number>\d+))?\.wav"
 )
-_STAMP = "%Y%m%dT%H%M%S"
+_TIME_FORMAT = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,4 @@ def session_of(start: float, now: float) -> str:
         now: the time, seconds since the epoch.
     """
     hour = now - time.localtime(now).tm_min * 60 - time.localtime(now).tm_sec
-    return time.strftime(_STAMP, time.localtime(max(start, hour)))
+    return time.strftime(_TIME_FORMAT, time.localtime(max(start, hour)))
