@@ -59,12 +59,16 @@ class CapturingSource:
         self.name, self.sample_rate = source.name, source.sample_rate
         self._source, self._folder, self._clock = source, folder, clock
         self._channel = slice(None) if channel is None else slice(channel, channel + 1)
+        self._live, self._started = live, clock()
+        self.restart(rules, window_s)
+
+    def restart(self, rules: EventRules, window_s: float) -> None:
+        """Begin anew with another model, whose times start at zero."""
         self._length_s = max(LENGTH_S, window_s)
-        self._history = History(source.sample_rate, self._length_s + window_s + REACH_S + _MARGIN_S)
+        self._history = History(self.sample_rate, self._length_s + window_s + REACH_S + _MARGIN_S)
         self._detector = TriggerDetector(rules)
         self._pending: list[tuple[Trigger, float]] = []  # with the time of day of its middle
         self._centres: deque[float] = deque(maxlen=8)  # of the latest captures, seconds of the stream
-        self._live, self._started = live, clock()
 
     def poll(self) -> Chunk | None:
         """The chunk of the source, of which a copy is held for a while."""

@@ -115,14 +115,18 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )
+    _add_capture(parser)
+    add_events(parser)
+    _add_pcm(parser, rate="the model's")
+
+
+def _add_capture(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capture", metavar="DIR", help="store the sound around events and close misses, for `sort`"
     )
     parser.add_argument(
         "--capture-mb", type=float, default=100, metavar="MB", help="of it; the oldest goes (%(default)s)"
     )
-    add_events(parser)
-    _add_pcm(parser, rate="the model's")
 
 
 def _add_pcm(parser: argparse.ArgumentParser, rate: str) -> None:
@@ -185,6 +189,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", metavar="DIR", help="record the machine's own input as wav files")
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
+    )
+    _add_capture(parser)
+    parser.add_argument(
+        "--sounds", default="sounds", metavar="DIR", help="where the page sorts captures to (%(default)s)"
     )
     parser.add_argument("--clients", type=int, default=64, metavar="N", help="at a time (%(default)s)")
     add_event_rules(parser)
