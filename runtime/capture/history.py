@@ -11,7 +11,9 @@ from runtime.live.takes import Pcm
 
 
 class History:
-    """The last seconds of a source as it delivers them: mono, 16 bit, at its own rate, with their times.
+    """The last seconds of a source as it delivers them: mono, at its own rate, with their times.
+
+    Samples are held as they are and rounded to 16 bits where they are cut, which is seldom.
 
     Args:
         sample_rate: Hz.
@@ -30,7 +32,7 @@ class History:
     def __init__(self, sample_rate: int, hold_s: float) -> None:
         self.sample_rate, self.end = sample_rate, 0
         self._hold = round(hold_s * sample_rate)
-        self._blocks: deque[tuple[int, Pcm]] = deque()  # first sample and samples, in their order
+        self._blocks: deque[tuple[int, Array]] = deque()  # first sample and samples, in their order
 
     @property
     def end_s(self) -> float:
@@ -43,8 +45,8 @@ class History:
 
     def append(self, samples: Array) -> None:
         """Take in samples, float32 [samples, channels]."""
-        with np.errstate(invalid="ignore"):  # of samples that are not finite, which the stream refuses
-            self._blocks.append((self.end, to_int16(samples.mean(axis=1))))
+        mono = samples[:, 0].copy() if samples.shape[1] == 1 else samples.mean(axis=1)
+        self._blocks.append((self.end, mono))
         oldest = self.end - self._hold
         self.end += len(samples)
         while self._blocks[0][0] + len(self._blocks[0][1]) <= oldest:
@@ -61,11 +63,12 @@ class History:
         first, run = self._run_around(centre)
         start = min(centre - length // 2, first + len(run) - length)
         start = max(start, first)
-        return run[start - first : start - first + length]
+        with np.errstate(invalid="ignore"):  # of samples that are not finite, which the stream refuses
+            return to_int16(run[start - first : start - first + length])
 
-    def _run_around(self, centre: int) -> tuple[int, Pcm]:
+    def _run_around(self, centre: int) -> tuple[int, Array]:
         """The first sample and the samples of the stretch without a gap that contains a sample."""
-        first, parts, end = 0, [np.empty(0, np.int16)], -1
+        first, parts, end = 0, [np.empty(0, np.float32)], -1
         for start, samples in list(self._blocks):
             if start != end:  # samples were lost in between
                 if end > centre:

@@ -47,7 +47,7 @@ class Api:
 
     Example:
         >>> sorted(load_static())[:3]
-        ['card.js', 'day.js', 'events.js']
+        ['captures.js', 'card.js', 'day.js']
     """
 
     def __init__(self, service: Service, own_input: OwnInput | None, access: Access) -> None:
