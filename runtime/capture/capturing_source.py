@@ -85,7 +85,7 @@ class CapturingSource:
         if isinstance(item, LiveResult):
             for trigger in self._detector.push(item.smoothed, item.events):
                 self._add(trigger)
-            self._store(self._history.end_s)
+            self._store(item.raw.end_s)  # a file's sound is here long before its results
         elif isinstance(item, Ended):
             self._finish()
 
@@ -121,10 +121,7 @@ class CapturingSource:
 
     def _store(self, until_s: float) -> None:
         """Hand on the captures whose sound has arrived by then."""
-        due = [
-            pending for pending in self._pending
-            if max(pending[0].centre_s + self._length_s / 2, self._length_s) <= until_s
-        ]  # fmt: skip
+        due = [pending for pending in self._pending if self._due_s(pending[0]) <= until_s]
         self._pending = [pending for pending in self._pending if pending not in due]
         for trigger, time_of_day in due:
             samples = self._history.cut(trigger.centre_s, self._length_s)
@@ -134,3 +131,8 @@ class CapturingSource:
             name = CaptureName(label, session, local, trigger.kind, round(trigger.score, 2))
             if len(samples):
                 self._folder.put(Capture(name, samples, self.sample_rate), wait=not self._live)
+
+    def _due_s(self, trigger: Trigger) -> float:
+        """When a capture is stored; a close miss later than it could be, as an event may replace it."""
+        rest_s = self._length_s if trigger.kind == "miss" else self._length_s / 2
+        return max(trigger.centre_s + rest_s, self._length_s)

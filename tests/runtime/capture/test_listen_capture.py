@@ -273,6 +273,25 @@ def result(rules: EventRules, end_s: float, dog: float) -> LiveResult:
     return LiveResult("chunks", smoothed, smoothed, tuple(events), -20.0, 0.0, 0.0)
 
 
+def test_what_is_captured_does_not_depend_on_how_much_arrives_at_once(
+    scene: Path, model: Model, tmp_path: Path
+) -> None:
+    samples = soundfile.read(scene, dtype="float32", always_2d=True)[0]
+    rules = EventRules(enter=0.9, enter_of={"clock": 0.05})
+    found = []
+    for size in (1600, 50_000, len(samples)):
+        folder = tmp_path / str(size)
+        captures = CaptureFolder(folder, 1e8)
+        chunks = Chunks(*(Chunk(samples[at : at + size], 0.0) for at in range(0, len(samples), size)))
+        chunks.sample_rate = RATE
+        source = CapturingSource(chunks, captures, rules, 1.0, live=False, clock=lambda: 1e9)
+        for item in Listener(model, [source], hop_s=0.25, rules=rules):
+            source.handle(item)
+        captures.close()
+        found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert found[0] == found[1] == found[2] and len(found[0]) >= 3
+
+
 def test_a_capture_ends_at_a_gap(tmp_path: Path) -> None:
     """Its sound would go on after lost samples: it is as long, and all from before."""
     rules = EventRules(smoothing_s=0, min_duration_s=0)
