@@ -39,6 +39,7 @@ ELSEWHERE = {  # what this test does not run: who does
     "python -m benchmarks.": "minutes; that the module exists is checked below",
     "tinyscene listen": "tests/runtime plays a microphone",
     "tinyscene record do": "a microphone; tests/runtime plays one",
+    "tinyscene sort": "tests/runtime/capture sorts",
     "tinyscene devices": "tests/runtime plays a microphone",
     "tinyscene serve": "it does not end; tests/runtime/server serves",
     "tinyscene doctor": "tests/runtime plays a microphone",

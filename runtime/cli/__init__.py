@@ -1,1 +1,1 @@
-"""The commands of ``python -m runtime``: classify, listen, devices, doctor."""
+"""The commands of ``python -m runtime``: classify, serve, doctor, and those of `microphone`."""

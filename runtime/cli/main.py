@@ -13,11 +13,12 @@ from runtime.live.overload import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
     "classify": "runtime.cli.classify",
-    "listen": "runtime.cli.listen",
-    "devices": "runtime.cli.devices",
+    "listen": "runtime.cli.microphone.listen",
+    "devices": "runtime.cli.microphone.devices",
     "doctor": "runtime.cli.doctor",
     "serve": "runtime.cli.serve",
-    "record": "runtime.cli.record",
+    "record": "runtime.cli.microphone.record",
+    "sort": "runtime.cli.microphone.sort",
 }
 _TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_listen(commands.add_parser("listen", help="classify a microphone, a pipe or a file live"))
     _add_serve(commands.add_parser("serve", help="show live results on a page, for other devices, too"))
     _add_record(commands.add_parser("record", help="fill a class folder with clips from a microphone"))
+    _add_sort(commands.add_parser("sort", help="move captures of `listen --capture` into class folders"))
     add_json(commands.add_parser("devices", help="list the microphones"))
     doctor = commands.add_parser("doctor", help="check what `listen` needs, and measure its speed")
     doctor.add_argument(
@@ -113,8 +115,18 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )
+    _add_capture(parser)
     add_events(parser)
     _add_pcm(parser, rate="the model's")
+
+
+def _add_capture(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--capture", metavar="DIR", help="store the sound around events and close misses, for `sort`"
+    )
+    parser.add_argument(
+        "--capture-mb", type=float, default=100, metavar="MB", help="of it; the oldest goes (%(default)s)"
+    )
 
 
 def _add_pcm(parser: argparse.ArgumentParser, rate: str) -> None:
@@ -144,6 +156,21 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     _add_pcm(parser, rate="48000")
 
 
+def _add_sort(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("captures", metavar="DIR", help="the folder that `listen --capture` filled")
+    parser.add_argument("sounds", metavar="SOUNDS", help="where the folders of all classes are")
+    parser.add_argument("--mute", action="store_true", help="play a capture only on the key p")
+    files = parser.add_argument_group("without questions")
+    files.add_argument(
+        "--as", dest="as_class", action="append", nargs="+", metavar=("LABEL", "FILE"),
+        help="move these captures into the folder of a class",
+    )  # fmt: skip
+    files.add_argument(
+        "--not-a-class", action="append", nargs="+", metavar="FILE",
+        help="move these into not_a_class: sounds of no class, which `learn` takes as negatives",
+    )  # fmt: skip
+
+
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
@@ -162,6 +189,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", metavar="DIR", help="record the machine's own input as wav files")
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
+    )
+    _add_capture(parser)
+    parser.add_argument(
+        "--sounds", default="sounds", metavar="DIR", help="where the page sorts captures to (%(default)s)"
     )
     parser.add_argument("--clients", type=int, default=64, metavar="N", help="at a time (%(default)s)")
     add_event_rules(parser)

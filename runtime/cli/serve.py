@@ -10,19 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.capture.capture_folder import CaptureFolder
+from runtime.capture.capturing_source import CapturingSource
+from runtime.capture.sorting import Sorting
 from runtime.cli.arguments import event_rules
 from runtime.cli.formatting import on_one_line
 from runtime.devices.microphone import Microphone
 from runtime.devices.source import Source
 from runtime.entry_point import EXIT_OK, require
 from runtime.errors import ConfigError
-from runtime.live.recorder import RecordedBlock, Recorder
+from runtime.live.recorder import Recorder
 from runtime.spec import ModelSpec
 from runtime.streaming.events import EventRules
 
 if TYPE_CHECKING:
     from runtime.server.models import Models
     from runtime.server.mqtt import Publisher
+    from runtime.server.own_input import OwnInput
     from runtime.server.service import Service
 
 _TOKEN, _BROKER = "TINYSCENE_TOKEN", "TINYSCENE_MQTT"  # secrets on a command line can be read by others
@@ -35,7 +39,6 @@ def serve(arguments: Namespace) -> int:
     from runtime.server.limits import Limits
     from runtime.server.log.event_log import EventLog
     from runtime.server.models import Models
-    from runtime.server.own_input import OwnInput
     from runtime.server.service import Service
     from runtime.server.web import app
     from runtime.server.web.guard import Access
@@ -47,36 +50,55 @@ def serve(arguments: Namespace) -> int:
     event_rules(arguments, spec)  # a threshold that makes no sense is one error, before anything starts
     log = EventLog(arguments.log, arguments.log_limit * 1e6)
     service = Service(models, arguments.hop, _rules_of(arguments), log, Limits(clients=arguments.clients))
-    source = _open_source(arguments, spec, log.recorded)
-    folder = None if arguments.record is None else Path(arguments.record)
-    own_input = None if source is None else OwnInput(service, source, arguments.channel, folder)
+    own_input, captures = _own_input(arguments, spec, service)
     access = Access(arguments.host, token, frozenset(name.lower() for name in arguments.name or ()))
     address = app.Address(arguments.host, arguments.port, arguments.certificate, arguments.key)
     publisher = _publisher(arguments, service, models) if own_input is not None else None
     print(_privacy(arguments), file=sys.stderr, flush=True)
-    app.serve(service, own_input, access, address, publisher)
+    try:
+        app.serve(service, own_input, access, address, publisher)
+    finally:
+        if captures is not None:
+            captures.close()
     return EXIT_OK
 
 
-def _open_source(
-    arguments: Namespace, spec: ModelSpec, on_write: Callable[[RecordedBlock], None]
-) -> Source | None:
+def _own_input(
+    arguments: Namespace, spec: ModelSpec, service: Service
+) -> tuple[OwnInput | None, CaptureFolder | None]:
+    """The box's own input, recorded and captured as asked for, and the folder that takes the captures."""
+    from runtime.server.own_input import OwnInput
+
+    source = _open_source(arguments, spec)
+    if source is None:
+        return None, None
+    captures = capturing = sorting = None
+    if arguments.capture:
+        captures = CaptureFolder(arguments.capture, arguments.capture_mb * 1e6)
+        sorting = Sorting(captures.path, arguments.sounds)
+        rules = event_rules(arguments, spec)
+        source = capturing = CapturingSource(source, captures, rules, spec.clip_s, arguments.channel)
+    folder = None if arguments.record is None else Path(arguments.record)
+    if folder is not None:
+        limit, on_write = arguments.record_limit * 1e6, service.log.recorded
+        source = Recorder(source, folder, limit, arguments.channel, on_write=on_write)
+    return OwnInput(service, source, arguments.channel, folder, capturing, sorting), captures
+
+
+def _open_source(arguments: Namespace, spec: ModelSpec) -> Source | None:
     """The box's own input: None for ``browser``, a microphone for ``mic`` or ``mic:NAME``, else a file."""
     kind, _, name = arguments.source.partition(":")
     if arguments.source == "browser":
-        if arguments.record:
-            raise ConfigError("--record records the machine's own input: give --source mic or a file.")
+        for option in ("record", "capture"):
+            if getattr(arguments, option):
+                raise ConfigError(f"--{option} stores the machine's own input: give --source mic or a file.")
         return None
     if kind == "mic":
-        source: Source = Microphone(name or None, spec.frontend.sample_rate, arguments.channel)
-    else:
-        from runtime.server.sources import PacedFile
+        return Microphone(name or None, spec.frontend.sample_rate, arguments.channel)
+    from runtime.server.sources import PacedFile
 
-        source = PacedFile(arguments.source)
-        source.name = on_one_line(source.name)
-    if arguments.record:
-        limit = arguments.record_limit * 1e6
-        return Recorder(source, arguments.record, limit, arguments.channel, on_write=on_write)
+    source = PacedFile(arguments.source)
+    source.name = on_one_line(source.name)
     return source
 
 
@@ -106,5 +128,8 @@ def _publisher(arguments: Namespace, service: Service, models: Models) -> Publis
 
 def _privacy(arguments: Namespace) -> str:
     recorded = f"recorded in {arguments.record}" if arguments.record else "not recorded"
+    if arguments.capture:
+        around = f"stored around events and close misses in {arguments.capture}"
+        recorded = f"{recorded} and {around}" if arguments.record else around
     sent = "; events are sent by MQTT" if arguments.mqtt or os.environ.get(_BROKER) else ""
     return f"the sound is {recorded}; what browsers send is not stored{sent}; Ctrl-C ends"

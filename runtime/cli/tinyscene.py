@@ -48,6 +48,7 @@ COMMANDS = (
     Command("listen", "classify microphones, pipes or files, live", _MAIN, "listen"),
     Command("serve", "show live results on a page, for other devices, too", _MAIN, "serve"),
     Command("record", "fill a class folder with clips from a microphone", _MAIN, "record"),
+    Command("sort", "move captures of `listen --capture` into class folders", _MAIN, "sort"),
     Command("devices", "list the microphones", _MAIN, "devices"),
     Command("doctor", "check what listening needs, and name the remedy", _MAIN, "doctor"),
 )

@@ -25,7 +25,7 @@ _open_streams: set[int] = set()  # PortAudio is only restarted while no other mi
 
 
 @contextmanager
-def _silence_stderr() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """ALSA and PortAudio write their own traces to stderr on every attempt: discard those."""
     try:
         copy = os.dup(2)
@@ -49,7 +49,7 @@ def portaudio() -> Any:
         DeviceError: where one of them is not installed or cannot be loaded.
     """
     try:
-        with _silence_stderr():
+        with silence_stderr():
             import sounddevice
     except ModuleNotFoundError as error:
         raise DeviceError(
@@ -243,7 +243,7 @@ class Microphone:
         self._ring.clear()
         self._changed_at = self._clock()
         try:
-            with _silence_stderr():
+            with silence_stderr():
                 stream = sounddevice.InputStream(
                     device=index, samplerate=rate, channels=channels, dtype="float32",
                     blocksize=0, latency=_LATENCY_S, callback=self._callback,
@@ -269,7 +269,7 @@ def _restart_portaudio() -> None:
     """
     if not _open_streams:
         sounddevice = portaudio()
-        with _silence_stderr():
+        with silence_stderr():
             with suppress(sounddevice.PortAudioError):  # it did not start the last time
                 sounddevice._terminate()  # the only way there is (python-sounddevice issues 125 and 47)
             sounddevice._initialize()

@@ -18,7 +18,7 @@ from runtime.errors import ConfigError
 from runtime.files import write_beside
 
 _POLL_S = 0.02
-_MAX_LABEL = 100  # characters: a file's name has the label, the session and the number within 255 bytes
+MAX_LABEL = 100  # characters: a file's name has the label, the session and the number within 255 bytes
 _CLIPPED_SAMPLES = 3  # at full scale, one after another: less is a peak that just reaches it
 _FULL_SCALE = 32767
 
@@ -105,7 +105,7 @@ class ClassFolder:
     """
 
     def __init__(self, root: str | Path, label: str, now: float | None = None) -> None:
-        self.label = _checked(label)
+        self.label = checked_label(label)
         self.path = Path(root) / label
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -122,13 +122,23 @@ class ClassFolder:
     def save(self, samples: Pcm, sample_rate: int) -> Path:
         """Write one take as mono 16-bit WAV; it appears whole or not at all."""
         path = self.path / f"{self.label}_{self.session}_{self.takes + 1:03d}.wav"
-        with write_beside(path) as partial, wave.open(str(partial), "wb") as wav:
-            wav.setnchannels(1)
-            wav.setsampwidth(2)
-            wav.setframerate(sample_rate)
-            wav.writeframes(samples.astype("<i2").tobytes())
+        write_wav(path, samples, sample_rate)
         self.takes += 1
         return path
+
+
+def write_wav(path: Path, samples: Pcm, sample_rate: int) -> None:
+    """Write int16 [samples] as a mono WAV file; it appears whole or not at all.
+
+    Raises:
+        TinysceneError: see `write_beside`.
+        OSError: where the disk is full.
+    """
+    with write_beside(path) as partial, wave.open(str(partial), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(sample_rate)
+        wav.writeframes(samples.astype("<i2").tobytes())
 
 
 def fault_of(samples: Pcm) -> str:
@@ -160,13 +170,17 @@ def _session(start: float) -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.localtime(start))
 
 
-def _checked(label: str) -> str:
-    """The label, if it can name a folder on any system."""
+def checked_label(label: str) -> str:
+    """The label, if it can name a folder on any system.
+
+    Raises:
+        ConfigError: where it cannot.
+    """
     bad = re.search(r'[<>:"/\\|?*]', label) or not label.isprintable()
-    if bad or label != label.strip() or label.strip(".") != label or not 0 < len(label) <= _MAX_LABEL:
-        shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in label[:_MAX_LABEL])
+    if bad or label != label.strip() or label.strip(".") != label or not 0 < len(label) <= MAX_LABEL:
+        shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in label[:MAX_LABEL])
         raise ConfigError(
-            f"The label '{shown}' is no name of a folder: take 1 to {_MAX_LABEL} letters, digits, spaces, "
+            f"The label '{shown}' is no name of a folder: take 1 to {MAX_LABEL} letters, digits, spaces, "
             "`-` and `_`."
         )
     return label

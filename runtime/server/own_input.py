@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from runtime.capture.capturing_source import CapturingSource
+from runtime.capture.sorting import Sorting
 from runtime.devices.source import Source
 from runtime.live.json_fields import event_ago_s
 from runtime.live.live_loop import Ended, Item, LiveResult
@@ -31,6 +33,8 @@ class OwnInput:
         source: the input, or a `Recorder` around it.
         channel: which of its channels is classified; their mean where None.
         folder: of the recordings, where they are made.
+        capturing: the input around which captures are made, in the source or the source itself.
+        captures: sorts them.
 
     Attributes:
         model: name of the model in use.
@@ -52,8 +56,15 @@ class OwnInput:
     engine: Engine
 
     def __init__(
-        self, service: Service, source: Source, channel: int | None = None, folder: Path | None = None
+        self,
+        service: Service,
+        source: Source,
+        channel: int | None = None,
+        folder: Path | None = None,
+        capturing: CapturingSource | None = None,
+        captures: Sorting | None = None,
     ) -> None:
+        self._capturing, self.captures = capturing, captures
         self._service, self._source, self._channel = service, source, channel
         self.folder = folder
         self.model, self.ended = service.models.names[0], False
@@ -92,7 +103,11 @@ class OwnInput:
     def _begin(self, name: str, engine: Engine) -> None:
         self.model, self.engine = name, engine
         self._lost_s = 0.0
-        self._service.subscribe(self._source, name, engine, self._handle, self._channel)
+        early = None
+        if self._capturing is not None:
+            self._capturing.restart(engine.rules, engine.model.spec.clip_s)
+            early = self._capturing.handle
+        self._service.subscribe(self._source, name, engine, self._handle, self._channel, early)
 
     def _handle(self, item: Item) -> None:
         if isinstance(item, LiveResult):

@@ -24,6 +24,7 @@ Handler = Callable[[Item], None]
 class _Subscription:
     model: str
     handler: Handler
+    early: Handler | None
 
 
 class Service:
@@ -95,14 +96,28 @@ class Service:
             return self._engines[model]
 
     def subscribe(
-        self, source: Source, model: str, engine: Engine, handler: Handler, channel: int | None = None
+        self,
+        source: Source,
+        model: str,
+        engine: Engine,
+        handler: Handler,
+        channel: int | None = None,
+        early: Handler | None = None,
     ) -> None:
         """Classify a source and hand its results to a handler, in the event loop.
+
+        Args:
+            source: a name that no other source has.
+            model: name of the engine's model.
+            engine: classifies it.
+            handler: called in the event loop.
+            channel: which of its channels is classified; their mean where None.
+            early: called before, in the engine's thread, which polls the source.
 
         Raises:
             ConfigError: where its rate or the channel makes no sense.
         """
-        self._subscriptions[source.name] = _Subscription(model, handler)
+        self._subscriptions[source.name] = _Subscription(model, handler, early)
         try:
             engine.add(source, channel)
         except BaseException:
@@ -115,6 +130,9 @@ class Service:
 
     def _post(self, model: str, item: Item) -> None:
         """From an engine's thread to the event loop."""
+        subscription = None if isinstance(item, HopChange) else self._subscriptions.get(item.source)
+        if subscription is not None and subscription.early is not None:
+            subscription.early(item)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._dispatch, model, item)
 

@@ -37,6 +37,7 @@ EXEMPT = {
     "Run",
     "RecordedBlock",
 }
+EXEMPT |= {"Capture", "Trigger"}
 EXEMPT |= {"Row", "Identity", "Table"}
 EXEMPT |= {"NativeSession", "NativeLogMel"}  # their example would need a compiler
 EXEMPT |= {"LoggedEvent", "Limits", "Publication", "Start", "Address"}

@@ -1,16 +1,11 @@
 // The list of events: those of the machine come from its log, those of a browser are shown only here.
 
+import { player } from "./player.js";
 import { $, clock, element, percent, seconds, title } from "./text.js";
 
 const SHOWN = 100;
 
 export class Events {
-  constructor() {
-    this.player = $("player");
-    this.playing = null; // its button
-    for (const name of ["ended", "error", "pause"]) this.player.addEventListener(name, () => this.stopped());
-  }
-
   clear(ofMachine) {
     this.items = new Map();
     this.ofMachine = ofMachine;
@@ -60,23 +55,6 @@ export class Events {
   }
 
   playButton(event) {
-    const button = element("button", "", "▶");
-    button.type = "button";
-    button.setAttribute("aria-label", `Play ${title(event.label)} of ${clock(event.utc)}`);
-    button.addEventListener("click", () => {
-      const again = this.playing === button;
-      this.stopped();
-      if (again) return this.player.pause();
-      this.playing = button;
-      button.textContent = "■";
-      this.player.src = `/api/events/${event.id}/sound.wav`;
-      return this.player.play().catch(() => { button.disabled = true; this.stopped(); });
-    });
-    return button;
-  }
-
-  stopped() {
-    if (this.playing) this.playing.textContent = "▶";
-    this.playing = null;
+    return player.button(`Play ${title(event.label)} of ${clock(event.utc)}`, `/api/events/${event.id}/sound.wav`);
   }
 }

@@ -1,5 +1,6 @@
 // Connects the parts of the page.
 
+import { Captures } from "./captures.js";
 import { showCard } from "./card.js";
 import { Day } from "./day.js";
 import { Events } from "./events.js";
@@ -23,6 +24,10 @@ async function boot() {
   $("choose-live").hidden = !state.input;
   $("day").hidden = !state.input;
   if (state.input?.recorded) $("recording-note").textContent = "The sound of this machine's own input is recorded on it.";
+  if (state.captured) {
+    $("capturing-note").textContent = "The sound around events of this machine's own input, and around close misses, is stored on it.";
+    new Captures().start();
+  }
   document.querySelector(`input[name=input][value=${state.input ? "live" : "microphone"}]`).checked = true;
   choose();
   if (state.input) day.load();

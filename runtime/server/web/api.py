@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
@@ -23,6 +23,7 @@ from runtime.server.log.event_log import LoggedEvent
 from runtime.server.log.sound import MARGIN_S, wav_of
 from runtime.server.own_input import OwnInput
 from runtime.server.service import Service
+from runtime.server.web.bodies import read_body
 from runtime.server.web.guard import COOKIE, Access
 from runtime.server.web.uploads import classify_bytes
 
@@ -46,7 +47,7 @@ class Api:
 
     Example:
         >>> sorted(load_static())[:3]
-        ['card.js', 'day.js', 'events.js']
+        ['captures.js', 'card.js', 'day.js']
     """
 
     def __init__(self, service: Service, own_input: OwnInput | None, access: Access) -> None:
@@ -90,7 +91,7 @@ class Api:
         return Response(self._static[name], media_type=_TYPES[name.rpartition(".")[2]])
 
     async def _login(self, request: Request) -> Response:
-        form = parse_qs((await _body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace"))
+        form = parse_qs((await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace"))
         if not self._access.is_token(form.get("token", [""])[0]):
             self._service.metrics.add("refused_total", reason="token")
             return Response(self._static["login-failed.html"], 401, media_type=_TYPES["html"])
@@ -110,6 +111,7 @@ class Api:
         limits = self._service.limits
         return JSONResponse({
             "input": fields,
+            "captured": own is not None and own.captures is not None,
             "log": "memory" if self._service.log.path is None else "file",
             "upload_bytes": limits.upload_bytes,
             "upload_s": limits.upload_s,
@@ -131,7 +133,7 @@ class Api:
         if self._own_input is None:
             raise HTTPException(404, "this machine has no input of its own")
         try:
-            fields = json.loads(await _body(request, _MAX_FORM_BYTES))
+            fields = json.loads(await read_body(request, _MAX_FORM_BYTES))
             name = self._model_name(fields["name"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise HTTPException(400, 'send {"name": "..."} with a name from /api/models') from error
@@ -224,7 +226,7 @@ class Api:
         limits = self._service.limits
         async with self._uploads:
             try:
-                data = await asyncio.wait_for(_body(request, limits.upload_bytes), _UPLOAD_WAIT_S)
+                data = await asyncio.wait_for(read_body(request, limits.upload_bytes), _UPLOAD_WAIT_S)
                 engine = await asyncio.to_thread(self._service.engine, name)
                 result = await asyncio.to_thread(classify_bytes, engine, data, limits.upload_s)
             except asyncio.TimeoutError:
@@ -245,20 +247,6 @@ async def error_response(request: Request, error: Exception) -> Response:
     """One JSON object with the sentence of an `HTTPException`."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The body of a request up to a limit, which is checked while it arrives."""
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise HTTPException(413, f"the body is larger than {limit} bytes")
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the body is incomplete") from error
-    return b"".join(parts)
 
 
 async def _in_threads(lines: Iterator[str]) -> AsyncIterator[str]:

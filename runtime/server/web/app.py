@@ -22,6 +22,7 @@ from runtime.server.mqtt import Publisher
 from runtime.server.own_input import OwnInput
 from runtime.server.service import Service
 from runtime.server.web.api import Api, error_response
+from runtime.server.web.captures import CapturesApi
 from runtime.server.web.guard import Access, App, Guard, Receive, Scope, Send, is_loopback
 from runtime.server.web.sockets import Sockets
 from runtime.server.web.websocket_protocol import LimitedWebSocket
@@ -57,11 +58,18 @@ def build_app(service: Service, own_input: OwnInput | None, access: Access) -> A
     sockets = Sockets(service, own_input)
     routes = [
         *Api(service, own_input, access).routes(),
+        *_captures(own_input).routes(),
         WebSocketRoute("/ws/live", sockets.live),
         WebSocketRoute("/ws/microphone", sockets.microphone),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: error_response})
     return Guard(_reporting(app), access, service.metrics)
+
+
+def _captures(own_input: OwnInput | None) -> CapturesApi:
+    if own_input is None:
+        return CapturesApi(None, list)
+    return CapturesApi(own_input.captures, lambda: list(own_input.engine.model.labels))
 
 
 def open_socket(address: Address) -> socket.socket:

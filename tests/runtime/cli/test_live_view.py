@@ -16,8 +16,8 @@ import pytest
 import soundfile
 
 from runtime.cli.formatting import LabelFormatter
-from runtime.cli.live_view import JsonView, LineView
 from runtime.cli.main import main
+from runtime.cli.microphone.live_view import JsonView, LineView
 from runtime.live.live_loop import DeviceChange, HopChange, LiveResult
 from runtime.model.prediction import classified
 from runtime.streaming.events import Event, EventRules

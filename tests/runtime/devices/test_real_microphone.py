@@ -71,12 +71,12 @@ class SoundServer:
 class ListenProcess:
     """``listen --json`` on the server's microphone, whose lines are read as they come."""
 
-    def __init__(self, server: SoundServer, model_path: Path, folder: Path) -> None:
+    def __init__(self, server: SoundServer, model_path: Path, folder: Path, *options: str) -> None:
         self._out = folder / "results.jsonl"
         with self._out.open("w") as out, (folder / "errors").open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "runtime", "listen", "--json", "--hop", str(HOP_S),
-                 "--model", str(model_path)],
+                 "--model", str(model_path), *options],
                 env=server.env, stdout=out, stderr=errors,
             )  # fmt: skip
         wait_for(lambda: self.windows() or self._process.poll(), "the first window")
@@ -172,25 +172,64 @@ def test_the_microphone_gets_the_events_of_classify(
     assert all(window["dropped"] == 0 and window["late_s"] < 1.0 for window in process.windows())
 
 
+def record(server: SoundServer, label: str, played: Path, sounds: Path) -> None:
+    """Fill a class folder with two takes of what is played."""
+    recording = subprocess.Popen(
+        [sys.executable, "-m", "runtime", "record", label, "--into", str(sounds),
+         "--seconds", "0.5", "--count", "2", "--pause", "0"],
+        env=server.env, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert recording.stderr is not None and recording.stderr.readline().startswith("recording ")
+    server.play(played)
+    assert recording.wait(20) == 0
+    assert "2 of 2 takes" in recording.stderr.read()
+    recording.stderr.close()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("process")  # which skips where PortAudio finds no microphone
 def test_two_classes_are_recorded_from_what_is_played(
     server: SoundServer, noise_wav: Path, scene: Path, tmp_path: Path
 ) -> None:
+    sounds = tmp_path / "sounds"
     for label, played in (("noise", noise_wav), ("bands", scene)):
-        recording = subprocess.Popen(
-            [sys.executable, "-m", "runtime", "record", label, "--into", str(tmp_path / "sounds"),
-             "--seconds", "0.5", "--count", "2", "--pause", "0"],
-            env=server.env, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert recording.stderr is not None and recording.stderr.readline().startswith("recording ")
-        server.play(played)
-        assert recording.wait(20) == 0
-        assert "2 of 2 takes" in recording.stderr.read()
-        recording.stderr.close()
-        takes = [soundfile.read(path) for path in (tmp_path / "sounds" / label).iterdir()]
+        record(server, label, played, sounds)
+        takes = [soundfile.read(path) for path in (sounds / label).iterdir()]
         assert [len(samples) for samples, _ in takes] == [rate // 2 for _, rate in takes]
         assert len(takes) == 2 and max(abs(samples).max() for samples, _ in takes) > 0.05
+
+
+@pytest.mark.slow
+def test_what_listening_captures_is_sorted_into_the_classes_that_were_recorded(
+    server: SoundServer, model_path: Path, noise_wav: Path, scene: Path, tmp_path: Path
+) -> None:
+    """The way round that `learn` goes on from: record, listen, sort."""
+    sounds, captures = tmp_path / "sounds", tmp_path / "captures"
+    process = ListenProcess(server, model_path, tmp_path, "--capture", str(captures))
+    try:
+        record(server, "noise", noise_wav, sounds)
+        before = len(process.events())
+        server.play(scene)
+        wait_for(lambda: len(process.events()) >= before + 6, "the events")
+        wait_for(lambda: list(captures.glob("dog_*-event-*.wav")), "the capture of an event")
+    finally:
+        assert process.close() == 130
+    stored = sorted(path.name for path in captures.iterdir())
+    (dog,) = [name for name in stored if name.startswith("dog_") and "-event-" in name]
+    samples, rate = soundfile.read(captures / dog)
+    assert len(samples) == 2 * rate and abs(samples).max() > 0.05
+    spectrum = np.abs(np.fft.rfft(samples))
+    hz = np.fft.rfftfreq(len(samples), 1 / rate)
+    assert 1100 < hz[spectrum.argmax()] < 2600
+    others = [name for name in stored if name != dog]
+    subprocess.run(
+        [sys.executable, "-m", "runtime", "sort", str(captures), str(sounds), "--as", "dog", dog,
+         "--not-a-class", *others],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert not list(captures.iterdir())
+    found = {path.name: len(list(path.iterdir())) for path in sounds.iterdir()}
+    assert found == {"noise": 2, "dog": 1, "not_a_class": len(others)}
 
 
 def test_a_microphone_that_vanishes_and_returns_is_classified_again(

@@ -65,12 +65,15 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def playing(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose own input has sound, silence and sound, and is recorded."""
+    """A server whose own input has sound, silence and sound, and is recorded and captured."""
     here = tmp_path_factory.mktemp("playing")
     low = np.convolve(high_noise(4), np.ones(400) / 400, "same") * 60
     parts = [high_noise(3), np.zeros(2 * RATE), low, np.zeros(RATE), high_noise(120)]
     soundfile.write(here / "scene.wav", np.concatenate(parts), RATE, subtype="PCM_16")
-    server = start("--source", here / "scene.wav", "--model", model_path, "--record", here / "recordings")
+    server = start(
+        "--source", here / "scene.wav", "--model", model_path, "--record", here / "recordings",
+        "--capture", here / "captures", "--sounds", here / "sounds",
+    )  # fmt: skip
     yield server
     server.stop()
 
@@ -239,6 +242,39 @@ def test_the_machine_shows_its_events_their_sound_and_the_day(open_page: Open, p
     assert Path(download.value.path()).read_text().startswith("id,start_utc,")
 
 
+def test_captures_are_played_and_sorted_on_the_page(
+    open_page: Open, serve: Serve, model_path: Path, tmp_path: Path
+) -> None:
+    captures = tmp_path / "captures"
+    captures.mkdir()
+    for place, kind in enumerate(("event-0.93", "miss-0.45", "event-0.88")):
+        name = f"rain_20261126T230000_23170{place}-{kind}.wav"
+        soundfile.write(captures / name, high_noise(2), RATE, subtype="PCM_16")
+    soundfile.write(tmp_path / "silence.wav", np.zeros(600 * RATE), RATE, subtype="PCM_16")
+    server = serve("--source", tmp_path / "silence.wav", "--model", model_path, "--capture", captures,
+                   "--sounds", tmp_path / "sounds")  # fmt: skip
+    page = open_page(server.url, "phone")
+    page.wait_for_selector("#capture-list li >> nth=2")
+    assert "stored on it" in page.inner_text("#capturing-note")
+    latest = page.locator("#capture-list li").first
+    assert "rain" in latest.inner_text() and "event, 88 %" in latest.inner_text()
+    latest.get_by_role("button", name="Play rain").click()
+    until(page, "document.querySelector('#player').currentTime > 0.2")
+    latest.get_by_role("combobox").select_option("hum")
+    latest.get_by_role("button", name="Move").click()
+    until(page, "document.querySelectorAll('#capture-list li').length === 2")
+    assert page.evaluate("document.activeElement.id") == "captures-note"
+    page.locator("#capture-list li").first.get_by_role("button", name="Not a class").click()
+    until(page, "document.querySelectorAll('#capture-list li').length === 1")
+    page.get_by_role("button", name="Delete: rain").click()
+    page.get_by_role("button", name="Really delete: rain").click()
+    until(page, "document.querySelector('#captures-note').textContent === 'Nothing to sort.'")
+    assert not list(captures.iterdir())
+    moved = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "sounds").rglob("*.wav"))
+    assert moved == ["sounds/hum/hum_20261126T230000_231702.wav",
+                     "sounds/not_a_class/not_a_class_20261126T230000_231701.wav"]  # fmt: skip
+
+
 def test_the_page_says_when_the_server_is_gone(
     browser: Any, serve: Serve, model_path: Path, wav: Path
 ) -> None:
@@ -337,6 +373,7 @@ def test_axe_finds_no_serious_fault(
 ) -> None:
     page = open_page(playing.url, size, scheme)
     page.wait_for_selector("#event-list li button")
+    page.wait_for_selector("#capture-list li")
     page.wait_for_selector("#day-table tbody td[data-heat]")
     for text in ("This machine", "Microphone", "A file"):
         page.get_by_role("radio", name=text).check()

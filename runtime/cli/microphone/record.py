@@ -7,8 +7,8 @@ import sys
 from argparse import Namespace
 
 from runtime.cli.formatting import on_one_line
-from runtime.cli.listen import is_microphone, open_source
-from runtime.cli.live_view import level_bar
+from runtime.cli.microphone.listen import is_microphone, open_source
+from runtime.cli.microphone.live_view import level_bar
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import find_device, inputs
 from runtime.devices.source import Source

@@ -5,28 +5,34 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.capture.capture_folder import CaptureFolder
+from runtime.capture.capturing_source import CapturingSource
 from runtime.classifier import load_model
 from runtime.cli.arguments import event_rules
 from runtime.cli.formatting import LabelFormatter, on_one_line
-from runtime.cli.live_view import choose_view
+from runtime.cli.microphone.live_view import choose_view
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import Microphone
 from runtime.devices.source import Source
 from runtime.devices.standard_input import PcmOptions, open_stdin
 from runtime.entry_point import EXIT_OK
 from runtime.errors import ConfigError
-from runtime.live.live_loop import Listener, LiveResult
+from runtime.live.live_loop import Ended, Item, Listener, LiveResult
 from runtime.live.recorder import Recorder
 from runtime.live.service_notification import Watchdog, notify
+from runtime.spec import ModelSpec
+from runtime.streaming.events import EventRules
 
 
 def listen(arguments: Namespace) -> int:
     """Show predictions as they come; Ctrl-C, SIGTERM and a closed pipe end it (`runtime.entry_point`)."""
     model = load_model(arguments.model, arguments.temperature)
     rules = event_rules(arguments, model.spec)
-    sources = _open_all(arguments, model.spec.frontend.sample_rate)
+    captures = CaptureFolder(arguments.capture, arguments.capture_mb * 1e6) if arguments.capture else None
+    sources = _open_all(arguments, model.spec, rules, captures)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
     if not (arguments.json and _is_one_log()):
         for source in sources:
@@ -41,14 +47,26 @@ def listen(arguments: Namespace) -> int:
             for item in listener:
                 if isinstance(item, LiveResult) and item.raw.state != "gap":
                     watchdog.ping()
+                _hand_to_captures(item, sources)
                 view.show(item)
     finally:
         notify("STOPPING=1")
         listener.close()
+        if captures is not None:
+            captures.close()
     return EXIT_OK
 
 
-def _open_all(arguments: Namespace, rate: int) -> list[Source]:
+def _hand_to_captures(item: Item, sources: Sequence[Source]) -> None:
+    for source in sources:
+        is_from = isinstance(item, LiveResult | Ended) and item.source == source.name
+        if is_from and isinstance(source, CapturingSource):
+            source.handle(item)
+
+
+def _open_all(
+    arguments: Namespace, spec: ModelSpec, rules: EventRules, captures: CaptureFolder | None
+) -> list[Source]:
     names = [*arguments.inputs, *(arguments.input or [])]
     names += [arguments.device] if arguments.device or not names else []
     if names.count("-") > 1:
@@ -59,10 +77,14 @@ def _open_all(arguments: Namespace, rate: int) -> list[Source]:
     try:
         # stdin first: it waits for its first bytes, and a microphone that is open already would lose samples
         for index in sorted(range(len(names)), key=lambda index: names[index] != "-"):
-            sources[index] = source = open_source(names[index], arguments, rate)
+            source = sources[index] = open_source(names[index], arguments, spec.frontend.sample_rate)
+            live = not isinstance(source, FileSource)
             if arguments.record:
                 folder = Path(arguments.record) / str(index + 1 if len(names) > 1 else "")
-                sources[index] = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
+                source = Recorder(source, folder, arguments.record_limit * 1e6, arguments.channel)
+            if captures is not None:
+                source = CapturingSource(source, captures, rules, spec.clip_s, arguments.channel, live=live)
+            sources[index] = source
     except BaseException:
         for source in sources.values():
             source.close()
@@ -121,4 +143,7 @@ def _is_one_log() -> bool:
 
 def _privacy(arguments: Namespace) -> str:
     recorded = f"recorded in {arguments.record}" if arguments.record else "not recorded"
+    if arguments.capture:
+        around = f"stored around events and close misses in {arguments.capture}"
+        recorded = f"{recorded}, {around}," if arguments.record else around
     return f"the sound is {recorded} and not sent anywhere; Ctrl-C ends"

@@ -1,0 +1,1 @@
+"""The commands that listen to something: listen, record, sort, devices."""
