@@ -14,6 +14,11 @@
 #else
 #define TS_CORTEX_M 0
 #endif
+#if TS_CORTEX_M && defined __ARM_FEATURE_MVE
+#define TS_HELIUM 1
+#else
+#define TS_HELIUM 0
+#endif
 
 /* A real factor: multiplier * 2^-shift. */
 typedef struct {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #if TS_CORTEX_M
-#define TS_LABEL "Cortex-M DSP"
+#define TS_LABEL (TS_HELIUM ? "Cortex-M Helium" : "Cortex-M DSP")
 #include "ts_cortex_m.h"
 #else
 #define TS_LABEL "portable C"
