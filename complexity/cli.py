@@ -12,6 +12,8 @@ from complexity import network_files
 from complexity.budget import BUDGETS, DEFAULT, Budget
 from complexity.counters.onnx_graph.inputs import InputShapes
 from complexity.measurement import STORED_BYTES, measure, measure_onnx, measure_tflite
+from complexity.microcontroller.footprint import Footprint, measure_footprint
+from complexity.microcontroller.targets import TARGETS
 from complexity.report.markdown import comparison_to_markdown, to_markdown
 from complexity.report.plot import plot
 from complexity.report.report import Report
@@ -29,8 +31,9 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     budget = _budget(options)
     reports = [_measure_file(path, budget, options) for path in options.models]
+    options.footprints = _footprints(options)
     options.show(reports, options)
-    return EXIT_OK if all(report.within for report in reports) else EXIT_NEGATIVE
+    return EXIT_OK if all(each.within for each in (*reports, *options.footprints)) else EXIT_NEGATIVE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,11 +52,27 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="find the width of the same network that would fit (model.pt only)",
     )
+    _add_target_arguments(check)
     compare = commands.add_parser("compare", help="models side by side; the same exit codes")
-    compare.set_defaults(show=_show_side_by_side)
+    compare.set_defaults(show=_show_side_by_side, target=None, flash=None, ram=None)
     for command in (check, compare):
         _add_shared_arguments(command)
     return parser
+
+
+def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        help="compile an INT8 .onnx for a microcontroller: flash, RAM, and instructions under QEMU",
+    )
+    for memory in ("flash", "ram"):
+        parser.add_argument(
+            f"--{memory}",
+            type=float,
+            metavar="KB",
+            help=f"with --target: {memory} that it has, in 1,024 bytes",
+        )
 
 
 def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,19 +166,35 @@ def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Re
     return dataclasses.replace(report, model=path.name, file_bytes=path.stat().st_size)
 
 
+def _footprints(options: argparse.Namespace) -> list[Footprint]:
+    limits = {
+        f"{memory}_limit": None if size is None else round(size * 1024)
+        for memory, size in (("flash", options.flash), ("ram", options.ram))
+    }
+    if options.target:
+        return [measure_footprint(path, TARGETS[options.target], **limits) for path in options.models]
+    if any(limits.values()):
+        raise ConfigError("--flash and --ram are of a microcontroller: name it, such as --target cortex-m4.")
+    return []
+
+
 def _show_each(reports: Sequence[Report], options: argparse.Namespace) -> None:
     if options.plot:
         _plot(reports, options.plot)
-    for path, report in zip(options.models, reports, strict=True):
+    footprints = options.footprints or [None] * len(reports)
+    for path, report, footprint in zip(options.models, reports, footprints, strict=True):
         suggestions = _suggest(path, report, options) if options.suggest else None
         if options.json:
             more = {} if suggestions is None else {"suggestions": list(map(dataclasses.asdict, suggestions))}
+            more |= {"microcontroller": footprint.to_dict()} if footprint else {}
             print(json.dumps(report.to_dict() | more))
             continue
         if options.markdown:
             print(to_markdown(report))
         else:
             print_report(report)
+        for line in footprint.lines(report.macs_deployed) if footprint else ():
+            print(line)
         for suggestion in suggestions or []:
             print(f"Suggestion: {suggestion}")
 

@@ -37,6 +37,7 @@ ELSEWHERE = {  # what this test does not run: who does
     "make ": "`make` is what runs this test",
     "ESC10_DIR=": "an hour of training",
     "python -m benchmarks.": "minutes; that the module exists is checked below",
+    "tinyscene check runtime/models/esc10.onnx --target": "a cross compiler; tests/complexity compiles",
     "tinyscene listen": "tests/runtime plays a microphone",
     "tinyscene record do": "a microphone; tests/runtime plays one",
     "tinyscene sort": "tests/runtime/capture sorts",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from export.c.front_end_tables import (
     front_end_source,
     probability_table,
 )
+from export.c.layout import arduino_layout, plain_layout
 from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
 from export.c.operators import Network
 from export.c.read_graph import read_network
@@ -28,17 +28,19 @@ from runtime.model.self_test import make_input
 from runtime.spec import ModelSpec, SelfTestVector
 
 DEFAULT_HOP_S = 0.25
+LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
 _HEAD = "/* Written by `python -m export c`. */\n"
 
 
-def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Plan:
+def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S, layout: str = "plain") -> Plan:
     """Write a self-contained C library for an INT8 file.
 
     Args:
         model: an .onnx file of ``export onnx``.
         folder: written whole, or not at all; files in it that this command writes are replaced.
         hop_s: seconds from one window to the next in a stream.
+        layout: a key of `LAYOUTS`.
 
     Returns:
         where the tensors lie in the arena.
@@ -51,15 +53,17 @@ def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Pl
     file = read_model(model)
     network = read_network(onnx.load_from_string(file.data))
     check_self_test(network, file.spec)
-    return write_network(network, file.spec, folder, hop_s)
+    return write_network(network, file.spec, folder, hop_s, layout)
 
 
-def write_network(network: Network, spec: ModelSpec, folder: Path, hop_s: float = DEFAULT_HOP_S) -> Plan:
+def write_network(
+    network: Network, spec: ModelSpec, folder: Path, hop_s: float = DEFAULT_HOP_S, layout: str = "plain"
+) -> Plan:
     """Write the library of a network that is parsed already; see `write_library`."""
     check_front_end(spec.frontend)
     steps = make_steps(network)
     plan = plan_memory(network, steps)
-    _write(_texts(spec, network, steps, plan, StreamSizes.of(spec, hop_s)), folder)
+    _write(LAYOUTS[layout](_texts(spec, network, steps, plan, StreamSizes.of(spec, hop_s))), folder)
     return plan
 
 
@@ -82,7 +86,7 @@ def check_self_test(network: Network, spec: ModelSpec) -> None:
 def _texts(
     spec: ModelSpec, network: Network, steps: list[Step], plan: Plan, sizes: StreamSizes
 ) -> dict[str, str]:
-    """What is written for this model, by file name."""
+    """The files that follow from the model, by name."""
     return {
         "model_config.h": _config(spec, network, steps, plan, sizes),
         "model_network.h": _HEAD
@@ -175,11 +179,11 @@ def _write(texts: dict[str, str], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
             partial = Path(name)
-            for source in files("export").joinpath("c", "sources").iterdir():
-                (partial / source.name).write_bytes(source.read_bytes())
             for file, text in texts.items():
+                (partial / file).parent.mkdir(parents=True, exist_ok=True)
                 (partial / file).write_text(text)
-            for path in partial.iterdir():
-                path.replace(folder / path.name)
+            for file in texts:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (partial / file).replace(folder / file)
     except OSError as error:
         raise TinysceneError(f"Cannot write {folder}: {error.strerror}; name another folder.") from error

@@ -10,12 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 extern const char *const model_labels[MODEL_CLASSES];
 
 /* Choose the kernels of this machine. */
 void model_init(void);
 
-/* Choose kernels by name ("portable C", "AVX2", "AVX-512 VNNI"); 0 where this machine lacks them. */
+/* Choose kernels by name ("portable C", "AVX2", "AVX-512 VNNI", "Cortex-M DSP",
+   "Cortex-M Helium"); 0 where this machine lacks them. */
 int model_use(const char *name);
 
 /* The name of the kernels in use. */
@@ -39,5 +44,9 @@ int model_push_int16(const int16_t *samples, size_t count);
 /* Of the last window that ended: probabilities, and the integers of the logits. */
 const float *model_scores(void);
 const uint8_t *model_logits(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     const int16_t *log_mel; /* [MODEL_N_MELS][MODEL_FRAMES] */
     const uint8_t *logits;  /* [MODEL_CLASSES] */
@@ -13,5 +17,9 @@ typedef struct {
 
 extern const model_self_test_vector model_self_test_vectors[];
 extern const int model_self_test_count;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

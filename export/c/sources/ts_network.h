@@ -8,6 +8,18 @@
 
 #define TS_MAX_KERNEL 16 /* rows */
 
+/* Cortex-M4, M7, M33 and above; TS_NO_SIMD leaves their kernels out. */
+#if defined __ARM_FEATURE_DSP && defined __ARM_ARCH_PROFILE && !defined TS_NO_SIMD
+#define TS_CORTEX_M (__ARM_ARCH_PROFILE == 'M')
+#else
+#define TS_CORTEX_M 0
+#endif
+#if TS_CORTEX_M && defined __ARM_FEATURE_MVE
+#define TS_HELIUM 1
+#else
+#define TS_HELIUM 0
+#endif
+
 /* A real factor: multiplier * 2^-shift. */
 typedef struct {
     int32_t multiplier;
@@ -135,6 +147,13 @@ typedef char ts_shifts_keep_the_sign[(-3 >> 1) == -2 ? 1 : -1];
 static inline int32_t ts_scale(int32_t accumulator, int32_t multiplier, uint8_t shift)
 {
     return (int32_t)(((int64_t)accumulator * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+}
+
+/* The same for a shift above 32: the upper half of the product decides. */
+static inline int32_t ts_scale_high(int32_t accumulator, int32_t multiplier, uint8_t shift)
+{
+    int32_t high = (int32_t)(((int64_t)accumulator * multiplier) >> 32);
+    return ((high >> (shift - 33)) + 1) >> 1;
 }
 
 static inline uint8_t ts_clamp(int32_t value, int32_t low, int32_t high)

@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+#if TS_CORTEX_M
+#define TS_LABEL (TS_HELIUM ? "Cortex-M Helium" : "Cortex-M DSP")
+#include "ts_cortex_m.h"
+#else
+#define TS_LABEL "portable C"
+
 static int32_t dot(const uint8_t *x, const int8_t *w, int32_t count)
 {
     int32_t sum = 0;
@@ -59,6 +65,8 @@ static void dense_row(const ts_convolution *conv, const uint8_t *const *rows, ui
         }
     }
 }
+
+#endif
 
 /* A row of the spatial convolution's input in the ring, with padding on both sides. */
 static void fill_row(const ts_chain *chain, const uint8_t *in, int32_t y, uint8_t *row)
@@ -187,6 +195,6 @@ static void portable_quantize(const float *values, int32_t count, float scale, i
 }
 
 const ts_kernels ts_portable = {
-    "portable C",   0,             portable_chain,    portable_add,
+    TS_LABEL,   0,             portable_chain,    portable_add,
     portable_affine, portable_mean, portable_quantize,
 };

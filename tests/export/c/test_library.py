@@ -83,25 +83,6 @@ def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compile
     assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cross", "flags", "emulator"),
-    [
-        ("aarch64-linux-gnu-gcc", "-O2 -static", ["qemu-aarch64-static"]),
-        ("gcc", "-O2 -static", ["qemu-x86_64-static", "-cpu", "Haswell"]),
-    ],
-)
-def test_emulated_cpus_pass_the_self_test(student, tmp_path, cross, flags, emulator):
-    for tool in (cross, emulator[0], "make"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    write_library(student("cp_mobile"), tmp_path)
-    program = compile_library(tmp_path, f"CC={cross}", f"CFLAGS={flags}", target="self_test")
-    done = subprocess.run([*emulator, program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout + done.stderr
-    assert "AVX-512" not in done.stdout and "PASS" in done.stdout
-
-
 def test_the_command_writes_a_folder_that_make_accepts(student, compiler, tmp_path, capsys):
     folder = tmp_path / "c"
     assert main(["c", str(student("cp_mobile")), "-o", str(folder), "--hop", "0.5"]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -87,17 +89,10 @@ def _build(seed: int, weight_range: int) -> Network:
 
 @pytest.mark.parametrize(("seed", "weight_range"), [(11, 64), (6, 127)])
 def test_random_operators_give_the_bytes_of_the_reference(compiler, tmp_path, seed, weight_range):
-    network = _build(seed, weight_range)
+    network = write_random_network(seed, weight_range, tmp_path)
     assert not any(op.factor.off_ties for op in network.operators if isinstance(op, Convolution))
-    shape = SHAPE
-    vector = SelfTestVector("patches", 1, tuple(reference.logits(network, _patches(shape))[0].tolist()))
-    spec = ModelSpec(
-        labels=("a", "b", "c"), frontend=FRONTEND, self_test_vectors=(vector,),
-        quantization={"scheme": "int8", "output_scale": 0.1, "output_zero_point": network.logits.zero},
-    )  # fmt: skip
-    write_network(network, spec, tmp_path)
     session = NativeSession(compile_library(tmp_path))
-    inputs = np.random.default_rng(seed).normal(scale=4, size=(200, *shape[1:])).astype(np.float32)
+    inputs = np.random.default_rng(seed).normal(scale=4, size=(200, *SHAPE[1:])).astype(np.float32)
     expected = reference.logits(network, inputs)
     assert len(np.unique(expected)) > 10  # the inputs reach the logits
     for kind in kinds_of(session):
@@ -105,5 +100,14 @@ def test_random_operators_give_the_bytes_of_the_reference(compiler, tmp_path, se
         np.testing.assert_array_equal(session.logits(inputs), expected, err_msg=kind)
 
 
-def _patches(shape: tuple[int, int, int, int]) -> np.ndarray:
-    return make_input("patches", 1, shape)
+def write_random_network(seed: int, weight_range: int, folder: Path) -> Network:
+    """Write the C of a network of random operators, with one self-test vector."""
+    network = _build(seed, weight_range)
+    logits = reference.logits(network, make_input("patches", 1, SHAPE))[0]
+    spec = ModelSpec(
+        labels=("a", "b", "c"), frontend=FRONTEND,
+        self_test_vectors=(SelfTestVector("patches", 1, tuple(logits.tolist())),),
+        quantization={"scheme": "int8", "output_scale": 0.1, "output_zero_point": network.logits.zero},
+    )  # fmt: skip
+    write_network(network, spec, folder)
+    return network
