@@ -12,9 +12,9 @@ class Target:
     Attributes:
         name: what ``--target`` and the Makefile of the exported C call it.
         cycles_per_instruction: those of CoreMark, which is scalar code: the cycles of an iteration by
-            published scores (3.40, 5.01, 4.02, 4.40 iterations per million cycles) over its instructions as GCC 12
-            compiles it with -O3, counted under QEMU (290,338, 280,989, 290,376 and 276,800). No memory
-            waits, and Arm's compiler needs fewer instructions: an estimate from below.
+            published scores (3.40, 5.01, 4.02, 4.40 iterations per million cycles) over its instructions as
+            GCC 12 compiles it with -O3, counted under QEMU (290,338, 280,989, 290,376 and 276,800). No
+            memory waits, and Arm's compiler needs fewer instructions: an estimate from below.
     """
 
     name: str
