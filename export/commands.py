@@ -4,6 +4,7 @@ from runtime.cli.tinyscene import Command
 
 _MAIN = "export.cli.main"
 COMMANDS = (
+    Command("learn", "from a folder of sounds to one verified .onnx file, everything chosen", _MAIN, "learn"),
     Command("export", "turn a model.pt into one verified .onnx file", _MAIN, "onnx"),
     Command("verify", "verify an .onnx file", _MAIN, "verify"),
     Command("sensitivity", "list the values that INT8 changes most", _MAIN, "sensitivity"),

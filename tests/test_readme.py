@@ -31,7 +31,10 @@ SMALL = (
     " --trainer.max_steps=8 --model.arguments.base_channels=8 --model.arguments.channels_multiplier=1.5"
     " --model.arguments.expansion_rate=2.0"
 )
-SHORTER = {"fit --config": FEW, "teach --config": FEW, "qat --config": FEW, "fit --sounds": SMALL}
+SHORTER = {
+    "fit --config": FEW, "teach --config": FEW, "qat --config": FEW, "fit --sounds": SMALL,
+    "learn my_sounds": " --budget=tiny --steps=8",
+}  # fmt: skip
 ELSEWHERE = {  # what this test does not run: who does
     "pip ": "test_installed.py; the extras are checked below",
     "make ": "`make` is what runs this test",

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from benchmarks.conditions import conditions
 from benchmarks.esc10 import held_out_windows
-from benchmarks.robustness import float_scores_of, has_signal, scores_of, under, windows_of
 from export.pipeline import default_method, export_model
+from export.verification.conditions import conditions
+from export.verification.window_scores import float_scores_of, has_signal, scores_of, under, windows_of
 from runtime import load_model
 from runtime.audio.samples import as_float
 from runtime.classifier import Model

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from export.cli import c_library, convert, quantize, sensitivity, sherpa, submission, verify
+from export.cli import c_library, convert, learn, quantize, sensitivity, sherpa, submission, verify
 from runtime.entry_point import require
 
-_COMMANDS = (convert, quantize, sensitivity, verify, submission, sherpa, c_library)
+_COMMANDS = (learn, convert, quantize, sensitivity, verify, submission, sherpa, c_library)
 
 
 def main(arguments: list[str]) -> int:

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.conditions import band, conditions, gain
 from benchmarks.robustness import main
+from export.verification.conditions import band, conditions, gain
 from runtime import load_model
 from runtime.errors import ConfigError
 from tests.conftest import ROOT

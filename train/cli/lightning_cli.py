@@ -9,7 +9,7 @@ import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -115,6 +115,13 @@ class TrainCLI(LightningCLI):
         )
         parser.add_argument("--init", help="of fit: a model.pt whose weights the training starts from")
         parser.add_argument(
+            "--chosen-epoch",
+            type=Literal["best", "last"],
+            default="best",
+            help="of fit: the epoch whose weights model.pt has: the best one on the validation split, or the "
+            "last one, so that the split chooses nothing and its score can be reported",
+        )
+        parser.add_argument(
             "--file-names",
             type=FileNames,
             default="listed",
@@ -172,7 +179,7 @@ class TrainCLI(LightningCLI):
                 "--allow-over-budget."
             )
         self.datamodule.setup("fit")
-        if chosen_by := self._chosen_by():
+        if (chosen_by := self._chosen_by()) and self.config[self.subcommand]["chosen_epoch"] == "best":
             self._checkpoints.monitor, self._checkpoints.save_top_k = f"val/{chosen_by}", 1
 
     def _load_initial_weights(self) -> None:
@@ -199,7 +206,7 @@ class TrainCLI(LightningCLI):
 
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or label agreement where the split is not labelled."""
-        if self.datamodule.datasets["val"].labelled.any():
+        if self._has_labelled_validation():
             return MAIN_METRIC[self.model.task]
         return "agreement" if self.model.teachers_cover(self.datamodule.datasets["val"]) else None
 
@@ -230,7 +237,7 @@ class TrainCLI(LightningCLI):
     def _choose(self) -> tuple[str, dict[str, Any]]:
         """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""
         if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
-            return "last epoch", {}
+            return "last epoch", self._fit_confidence() if self._has_labelled_validation() else {}
         best: Any = None
         if self.trainer.is_global_zero:  # another node may not see the file
             best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
@@ -240,12 +247,18 @@ class TrainCLI(LightningCLI):
         # it would judge the average at the end of the training in place of the best epoch's, which is loaded
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
+        return f"epoch {best['epoch']}, best of {self._checkpoints.monitor}", self._fit_confidence()
+
+    def _has_labelled_validation(self) -> bool:
+        return bool(self.datamodule.datasets["val"].labelled.any())
+
+    def _fit_confidence(self) -> dict[str, Any]:
+        """Of the present weights on the validation split; nothing where nobody labelled that."""
         self.trainer.validate(self.model, self.datamodule, verbose=False)
-        chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
-        if self.model.evaluated is None:  # nobody labelled the split
-            return chosen, {}
+        if self.model.evaluated is None:
+            return {}
         probabilities, targets = self.model.evaluated
-        return chosen, fit_confidence(probabilities, targets, self.model.labels, self.model.task)
+        return fit_confidence(probabilities, targets, self.model.labels, self.model.task)
 
     def _provenance(self, chosen: str) -> dict[str, Any]:
         packages = ("tinyscene", "torch", "lightning", "numpy")

@@ -8,9 +8,17 @@ import sys
 from collections.abc import Callable
 
 from runtime import entry_point
+from runtime.cli import tinyscene
+from runtime.errors import ConfigError
 from train.cli import sounds
 
 _USAGE = """usage: python -m train COMMAND ...
+
+From a folder of sounds to one verified .onnx file, with every choice made and printed:
+
+    python -m train learn SOUNDS -o my.onnx
+
+Step by step:
 
   fit         train a student by a recipe:  python -m train fit --config train/recipes/synthetic_demo.yaml
               or on a folder of class folders:  python -m train fit --sounds DIR
@@ -41,6 +49,8 @@ _MODULES = {  # of the ``main`` of commands that are no verbs of Lightning
     "tag": "train.cli.tag",
     "teach": "train.distillation.precompute",
 }
+# It trains and exports, and this package imports nothing to its right: it is found as `tinyscene` finds it.
+_REGISTERED = ("learn",)
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +62,8 @@ def main(arguments: list[str]) -> int:
         print(_USAGE)
         return entry_point.EXIT_OK if command else entry_point.EXIT_UNUSABLE
     entry_point.require("lightning", extra="train")
+    if command in _REGISTERED:
+        return _run_registered(arguments)
     if command in _MODULES:
         main_of: Callable[[list[str]], int] = importlib.import_module(_MODULES[command]).main
         return main_of(arguments[1:])
@@ -60,6 +72,18 @@ def main(arguments: list[str]) -> int:
         return entry_point.EXIT_UNUSABLE
     _run(sounds.expand(arguments))
     return entry_point.EXIT_OK
+
+
+def _run_registered(arguments: list[str]) -> int:
+    """Run a command of `tinyscene` that another package registers."""
+    command = tinyscene.all_commands().get(arguments[0])
+    if command is None:
+        raise ConfigError(
+            f"`{arguments[0]}` is a command of the package export, which is not installed here: run "
+            "`pip install 'tinyscene[train]'`."
+        )
+    main_of: Callable[[list[str]], int] = importlib.import_module(command.module).main
+    return main_of([command.verb, *arguments[1:]])
 
 
 def _run(arguments: list[str]) -> None:

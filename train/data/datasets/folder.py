@@ -30,6 +30,7 @@ class Folder(HeldOut):
         test_share: share of the recordings to report on.
         seed: another seed splits differently.
         licence: of the audio.
+        exclude: names of folders in ``root`` that are no classes, such as one of negatives.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Folder(HeldOut):
         test_share: float = 0.2,
         seed: int = 0,
         licence: str = "not stated",
+        exclude: Sequence[str] = (),
     ) -> None:
         super().__init__(Path(root), f"folder {Path(root).name}", val_share, test_share, seed, licence)
         self.group, self._group_of = group, group_finder(group, no_groups)
-        folders = class_folders(self.root)
+        folders = [folder for folder in class_folders(self.root) if folder.name not in exclude]
         if len(folders) < 2:
             raise DataError(
                 f"{root} is not a folder of class folders: it holds one folder of audio files for each "

@@ -72,6 +72,11 @@ class Table(HeldOut):
                 f"{path} has one label, '{self.labels[0]}': a classifier needs two or more to choose from."
             )
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that it has, by the names used here."""
+        return frozenset(self._rows[0])
+
     def _read(self, columns: Mapping[str, str]) -> list[dict[str, str]]:
         """The rows, with the columns called as here."""
         known = (self.path_column, self.label_column, "group", "device", "city", "split")

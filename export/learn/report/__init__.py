@@ -1,0 +1,1 @@
+"""The result of ``learn``: measured on held-out recordings, as a page and in pictures."""

@@ -1,0 +1,216 @@
+"""``learn`` from a folder of sounds to a verified file."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from export.cli.main import main
+from export.learn.learn import learn
+from export.learn.options import Options
+from export.learn.trainings import fit
+from runtime import load_model
+from runtime.errors import ConfigError, DataError
+from tests.export.learn.sounds import write_sounds
+from train.checkpoints import model_pt
+from train.cli.main import main as train_main
+
+SHORT = ("--budget", "tiny", "--steps", "40", "--set", "trainer.accelerator=cpu")
+
+
+@pytest.fixture(autouse=True)
+def _no_microphones(monkeypatch):
+    monkeypatch.delenv("MIC_IR_DIR", raising=False)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[list[str]], tuple[int, str, str]]]:
+    """Run `main` and return its code, stdout and stderr."""
+
+    def run_main(arguments: list[str]) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(arguments)
+        return code, out.getvalue(), err.getvalue()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MIC_IR_DIR", raising=False)
+        yield run_main
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> Path:
+    """Two classes of eight files, and sounds of no class."""
+    root = write_sounds(tmp_path_factory.mktemp("learn") / "sounds", 8)
+    write_sounds(root, 5, ("none",))
+    (root / "none").rename(root / "not_a_class")
+    return root
+
+
+@pytest.fixture(scope="module")
+def learned(sounds, run) -> tuple[Path, str, str]:
+    """The file, what was printed on stdout, and on stderr."""
+    output = sounds.parent / "my.onnx"
+    code, out, err = run(
+        ["learn", str(sounds), "-o", str(output), *SHORT, "--report", str(sounds.parent / "report")]
+    )
+    assert code == 0, err
+    return output, out, err
+
+
+def test_the_file_classifies_with_the_labels_of_the_folders(learned):
+    model = load_model(learned[0])
+    assert model.labels == ("bell", "dog")
+    assert model.spec.quantization["scheme"] == "int8"
+    assert "/" not in json.dumps(model.spec.provenance["data"])  # no path of this machine
+
+
+def test_every_choice_is_printed_with_its_option(learned):
+    err = learned[2]
+    for option in (
+        "--group",
+        "--test",
+        "--frontend",
+        "--budget",
+        "--negatives",
+        "--steps",
+        "--seed",
+        "--set",
+    ):
+        assert option in err
+    assert "MIC_IR_DIR" in err and "few" in err and "--teacher" in err  # six recordings train
+
+
+def test_the_page_says_how_good_it_is_and_what_to_do(learned):
+    out = learned[1]
+    for fact in (
+        "of 4)",
+        "bell",
+        "dog",
+        "level -20 dB",
+        "parameters",
+        "record more of",
+        "tinyscene listen --model",
+    ):
+        assert fact in out
+    for number in ("2 recordings, 6 to train on",):
+        assert number in out
+
+
+def test_the_report_is_markdown_with_pictures(learned):
+    folder = learned[0].parent / "report"
+    text = (folder / "report.md").read_text()
+    assert text.startswith("# ") and "![conditions.png](conditions.png)" in text
+    assert all((folder / name).stat().st_size > 1_000 for name in ("confusion.png", "conditions.png"))
+
+
+def test_the_same_command_again_prints_the_page_and_trains_nothing(learned, sounds, run, monkeypatch):
+    monkeypatch.setattr("export.learn.learn.fit", None)
+    code, out, _ = run(["learn", str(sounds), "-o", str(learned[0]), *SHORT])
+    assert (code, out.strip()) == (0, learned[1].strip())
+
+
+def test_other_choices_do_not_replace_the_file(learned, sounds):
+    options = Options(sounds, learned[0], budget="tiny", steps=41)
+    with pytest.raises(ConfigError, match="--from"):
+        learn(options, print)
+
+
+def test_the_recipe_is_one_of_fit(learned, sounds, run, tmp_path, monkeypatch, capsys):
+    code, out, _ = run(["learn", str(sounds), "-o", str(tmp_path / "x.onnx"), *SHORT, "--print-recipe"])
+    recipe = yaml.safe_load(out)
+    assert code == 0 and recipe["trainer"]["max_steps"] == 40
+    assert recipe["data"]["corpus"]["init_args"]["folders"] == [str((sounds / "not_a_class").resolve())]
+    (tmp_path / "recipe.yaml").write_text(out)
+    monkeypatch.setattr("sys.argv", ["train"])
+    with pytest.raises(SystemExit) as stopped:
+        train_main(["fit", "--config", str(tmp_path / "recipe.yaml"), "--print_config"])
+    assert not stopped.value.code and "chosen_epoch: last" in capsys.readouterr().out
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_training_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr("export.learn.trainings.main", calls.append)
+    recipe = {"trainer": {"default_root_dir": str(tmp_path / "student")}}
+    fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
+    (tmp_path / "student" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "student" / "checkpoints" / "last.ckpt").touch()
+    fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
+    (tmp_path / "student" / "model.pt").touch()
+    fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
+    assert [call[-1] for call in calls] == ["--init=x.pt", "--ckpt_path=last"]
+
+
+def test_the_model_carries_windows_and_thresholds_of_held_out_recordings(learned):
+    (folder,) = (path for path in (learned[0].parent / "my_run").iterdir() if path.is_dir())
+    checkpoint = model_pt.load(folder / "model.pt")
+    table = (folder / "sounds.csv").read_text()
+    clips = {name.partition("@")[0] for name in checkpoint.verification_ids}
+    assert clips and all(f"{clip},{clip.partition('/')[0]},{clip},val" in table for clip in clips)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"output": Path("model.bin")}, ".onnx"),
+        ({"output": Path("absent/my.onnx")}, "absent"),
+        ({"also": (Path("x"),)}, "--teacher"),
+        ({"budget": "tinny"}, "tiny"),
+        ({"frontend": "cp_mell"}, "cp_mel"),
+        ({"start": Path("absent.onnx")}, "absent.onnx"),
+        ({"teacher": Path("absent.pt")}, "absent.pt"),
+        ({"negatives": (Path("absent"),)}, "absent"),
+        ({"sounds": Path("absent")}, "absent"),
+    ],
+)
+def test_a_mistake_is_one_sentence(change, message, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = dataclasses.replace(Options(sounds, Path("my.onnx")), **change)
+    with pytest.raises((ConfigError, DataError)) as refused:
+        learn(options, lambda line: None)
+    assert message in str(refused.value) and str(refused.value).count(". ") == 0
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+def test_it_is_a_command_of_both_packages(package, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        {"train": train_main, "export": main}[package](["learn", "--help"])
+    assert not stopped.value.code and "SOUNDS" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_grown_folder_goes_on_from_the_last_model(learned, sounds, run):
+    write_sounds(sounds, 6, start=8)
+    code, out, err = run(
+        ["learn", str(sounds), "-o", str(learned[0]), "--from", str(learned[0]), "--steps", "20"]
+    )
+    assert code in (0, 1), err
+    assert "compared with the earlier model" in out and "held-out clips" in out
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on(sounds, tmp_path):
+    command = [sys.executable, "-m", "export", "learn", str(sounds), "-o", str(tmp_path / "my.onnx"), *SHORT]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = "my_run/*/student/checkpoints/last.ckpt"
+    while not list(tmp_path.glob(checkpoint)) and killed.poll() is None:
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    assert list(tmp_path.glob(checkpoint)) and not (tmp_path / "my.onnx").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "my.onnx").labels == ("bell", "dog")
+    versions = list(tmp_path.glob("my_run/*/student/csv/version_*"))
+    assert len(versions) == 2  # the second continues the first
