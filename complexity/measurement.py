@@ -119,7 +119,7 @@ def measure_onnx(
         model=file.path.name,
         budget=budget,
         official=(
-            "Taken at export of the float network with torchinfo, and stamped into the file."
+            "Taken at export of the float network with torchinfo, and written into the file."
             if ours
             else "The rule's formulas on the operators of the graph, batch norm as it stands there."
         ),
