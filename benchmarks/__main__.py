@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from dataclasses import dataclass
 
 from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE, run
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
         print(_usage())
         return EXIT_OK
     if name not in COMMANDS:
-        print(f"error: There is no benchmark '{name}'.\n\n{_usage()}")
+        print(f"error: There is no benchmark '{name}'.\n\n{_usage()}", file=sys.stderr)
         return EXIT_UNUSABLE
     if COMMANDS[name].one_thread:  # read where numpy and torch are imported
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

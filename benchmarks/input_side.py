@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.runtime_cost import machine, spread
-from benchmarks.side_by_side.plain_log_mel import PlainLogMel
+from benchmarks.side_by_side.ways.plain_log_mel import PlainLogMel
 from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec

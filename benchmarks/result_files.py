@@ -63,6 +63,9 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
+    """Of this checkout; None in an installation, which may lie within another one."""
+    if not Path(__file__).parents[1].joinpath("pyproject.toml").is_file():
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

@@ -17,6 +17,7 @@ ANCHORS = {  # name: parameters, accuracy, source
     "YAMNet-256, INT8": (130_000, 0.949, "STM32 model zoo"),
 }
 _LEVELS = (-40, -30, -20, -10, 0, 10, 20)
+_MARKERS = {"native": "o", "ort_int8": "s", "ort_fp32": "^", "ort_torchaudio": "D", "torch_eager": "v"}
 _SNRS = (5, 10, 15, 20, 30)
 
 
@@ -48,7 +49,7 @@ def latency() -> Any:
     axes.plot(together, titles, "k|", markersize=11, label="waveform to probabilities")
     axes.invert_yaxis()
     axes.set_xlabel("ms of processor time for a 1-s clip, one thread, median")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right")
     return figure
 
 
@@ -80,7 +81,7 @@ def accuracy_size() -> Any:
     box, times = read_result("box_model"), read_result("latency")
     if box is None:
         return None
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.5, 3.6), layout="constrained", sharey=True)
     clips = {kind: box["clips"][kind] for kind in ("int8", "fp32")}
     number = ", ".join(str(fold["fold"]) for fold in box["folds"])
     label = f"model in the box (folds {number})"
@@ -88,30 +89,26 @@ def accuracy_size() -> Any:
     for name, (parameters, share, _) in ANCHORS.items():
         left.plot([parameters / 1e3], [100 * share], "s", color=OTHERS)
         left.annotate(name, (parameters / 1e3, 100 * share), xytext=(6, -12), textcoords="offset points")
-    left.set(xscale="log", xlabel="INT8, kB (ours: the file; others: a byte a parameter)", xlim=(80, 12_000))
+    left.set(xscale="log", xlabel="INT8, kB (ours: the file; others: a byte a parameter)", xlim=(80, 20_000))
     left.set_ylabel("clips of ESC-10, %")
     left.legend(loc="lower right")
-    for name, row in (times or {"contestants": {}})["contestants"].items():
-        if "end_to_end" in row and name in (
-            "native",
-            "ort_int8",
-            "ort_fp32",
-            "torch_eager",
-            "ort_torchaudio",
-        ):
-            x = row["end_to_end"]["processor"]["median"]
-            title = f"{row['title']}, {row['arithmetic']}"
-            _point(right, x, clips[row["arithmetic"].lower()], title, OURS if row["ours"] else OTHERS)
-            right.annotate(title, (x, 100 * clips["int8"]["value"]), rotation=40, fontsize=7,
-                           xytext=(2, 8), textcoords="offset points")  # fmt: skip
-    right.set(xscale="log", xlabel="ms of processor time for a 1-s clip")
+    rows = (times or {"contestants": {}})["contestants"]
+    for name, marker in _MARKERS.items():
+        if "end_to_end" in rows.get(name, {}):
+            row = rows[name]
+            x, title = row["end_to_end"]["processor"]["median"], f"{row['title']}, {row['arithmetic']}"
+            color = OURS if row["ours"] else OTHERS
+            _point(right, x, clips[row["arithmetic"].lower()], title, color, marker)
+    right.set(xlabel="ms of processor time for a 1-s clip, one thread")
+    right.set_xlim(left=0)
+    right.legend(loc="lower right", fontsize=7)
     return figure
 
 
-def _point(axes: Any, x: float, share: dict[str, Any], label: str, color: str) -> None:
+def _point(axes: Any, x: float, share: dict[str, Any], label: str, color: str, marker: str = "o") -> None:
     """A share with its 95 % interval."""
     y, (low, high) = 100 * share["value"], (100 * bound for bound in share["interval"])
-    axes.errorbar([x], [y], [[y - low], [high - y]], marker="o", capsize=3, color=color, label=label)
+    axes.errorbar([x], [y], [[y - low], [high - y]], marker=marker, capsize=3, color=color, label=label)
 
 
 def robustness() -> Any:

@@ -28,7 +28,7 @@ def latency(values: Values) -> str:
         "all",
         "all, p95",
         "all, wall clock",
-        "labels of the first FP32",
+        "labels of torch, eager",
     ]
     rows = [
         [_bold(row), row["arithmetic"], *(_ms(row[part]) for part in ("front_end", "network", "end_to_end")),

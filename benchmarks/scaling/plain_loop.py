@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.input_side import SPEC, WavFiles
-from benchmarks.side_by_side.ort_ways import torchaudio_transforms
+from benchmarks.side_by_side.ways.by_hand import torchaudio_transforms
 from train.augmentation.config import Augmentation
 from train.students import CPMobile
 

@@ -22,8 +22,10 @@ from tqdm import tqdm
 
 import export
 import runtime
+from benchmarks.side_by_side import convert, converter_graphs
 from benchmarks.side_by_side.environments import Environments
-from benchmarks.side_by_side.front_end_file import write_front_end
+from benchmarks.side_by_side.ways.front_end_file import write_front_end
+from runtime.audio.samples import as_float
 from runtime.errors import TinysceneError
 from train.checkpoints import model_pt
 from train.data import Synthetic
@@ -69,7 +71,7 @@ def make(environments: Environments, model: Path | None = None) -> Artefacts:
     folder.mkdir(parents=True, exist_ok=True)
     _write_ours(checkpoint, path, folder)
     converters: dict[str, Callable[[], None]] = {
-        "fp32.ncnn.param": lambda: _to_ncnn(environments, checkpoint, folder),
+        "fp32.ncnn.param": lambda: _to_ncnn(environments, folder),
         "fp32.tflite": lambda: _to_tflite(environments, folder),
         "torch_int8.pt2": lambda: _convert("torch_int8", path, environments, folder),
         "fp32.pte": lambda: _convert("executorch", path, environments, folder),
@@ -100,10 +102,12 @@ def _trained(environments: Environments) -> Path:
 def _key(model: Path) -> str:
     """Changes with the weights and with the code that makes files of them."""
     digest = hashlib.sha256(model.read_bytes())
+    conversions = [Path(str(module.__file__)) for module in (convert, converter_graphs)]
     for package in (export, runtime):
-        for path in sorted(Path(str(package.__file__)).parent.rglob("*")):
-            if path.suffix in (".py", ".c", ".h") or path.name == "Makefile":
-                digest.update(path.read_bytes())
+        conversions += sorted(Path(str(package.__file__)).parent.rglob("*"))
+    for path in conversions:
+        if path.suffix in (".py", ".c", ".h") or path.name == "Makefile":
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -134,33 +138,35 @@ def _waveforms(rate: int) -> np.ndarray:
     """Test clips of the synthetic scenes, float32 [windows, samples]."""
     corpus = Synthetic(test_clips=WINDOWS)
     clips = [corpus.read(clip, rate) for clip in corpus.clips("test")]
-    return np.stack([np.asarray(clip, np.float32)[:rate] for clip in clips])
+    return np.stack([as_float(clip)[:rate] for clip in clips])
 
 
 def _converted(folder: Path, converters: dict[str, Callable[[], None]]) -> dict[str, str]:
     """Run what has not been run; returns why files are missing."""
     path = folder / "missing.json"
     missing: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
-    for name, convert in tqdm(converters.items(), desc="converting", disable=None):
+    for name, converter in tqdm(converters.items(), desc="converting", disable=None):
         if name in missing or (folder / name).is_file():
             continue
         try:
-            convert()
+            converter()
         except TinysceneError as error:
             missing[name] = str(error)
     path.write_text(json.dumps(missing, indent=1))
     return missing
 
 
-def _to_ncnn(environments: Environments, checkpoint: model_pt.Checkpoint, folder: Path) -> None:
-    shape = ",".join(map(str, checkpoint.input_shape))
-    _run([environments.pnnx(), folder / "fp32.onnx", f"inputshape=[{shape}]f32", "fp16=0"])
+def _to_ncnn(environments: Environments, folder: Path) -> None:
+    converter_graphs.for_pnnx(folder / "fp32.onnx", folder / "pnnx.onnx")
+    _run([environments.pnnx(), folder / "pnnx.onnx", "fp16=0", f"ncnnbin={folder / 'fp32.ncnn.bin'}",
+          f"ncnnparam={folder / 'fp32.ncnn.param'}"])  # fmt: skip
     if not (folder / "fp32.ncnn.param").is_file():
         raise TinysceneError("pnnx wrote no file.")
 
 
 def _to_tflite(environments: Environments, folder: Path) -> None:
-    _run([environments.onnx2tf(), "-i", folder / "fp32.onnx", "-o", folder / "tf", "-b", "1", "-n"])
+    converter_graphs.for_onnx2tf(folder / "fp32.onnx", folder / "onnx2tf.onnx")
+    _run([environments.onnx2tf(), "-i", folder / "onnx2tf.onnx", "-o", folder / "tf", "-b", "1", "-n"])
     (file,) = (folder / "tf").glob("*_float32.tflite")
     shutil.copyfile(file, folder / "fp32.tflite")
 

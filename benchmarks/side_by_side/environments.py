@@ -15,7 +15,7 @@ from pathlib import Path
 
 import benchmarks
 import runtime
-from benchmarks.side_by_side.contestant import Environment
+from benchmarks.side_by_side.ways.contestant import Environment
 from runtime.errors import TinysceneError
 
 PEERS = ("openvino==2026.4.1", "ncnn==1.0.20261020", "ai-edge-litert==2.3.0", "librosa==0.11.0",

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from benchmarks.result_files import results_folder, write_result
 from benchmarks.side_by_side import artefacts, parity
-from benchmarks.side_by_side.contestant import ENTRIES, PRODUCTS
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.processes import Process, start_all
+from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS
 from benchmarks.side_by_side.worker import PARTS
 from runtime.entry_point import EXIT_OK, run
 

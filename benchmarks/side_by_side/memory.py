@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from benchmarks.result_files import results_folder, write_result
 from benchmarks.side_by_side import artefacts
-from benchmarks.side_by_side.contestant import ENTRIES
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.startup import NAMES, Start, ratios_to_reference, start
+from benchmarks.side_by_side.ways.contestant import ENTRIES
 from runtime.entry_point import EXIT_OK, run
 
 RUNS, MORE = 3, 50

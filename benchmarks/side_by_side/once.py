@@ -10,20 +10,25 @@ from pathlib import Path
 
 import numpy
 
-from benchmarks.side_by_side.contestant import load
+from benchmarks.side_by_side.ways.contestant import load
 
 
 def resident_kb() -> str:
     """``VmRSS`` of this process."""
-    with open("/proc/self/status") as status:  # noqa: PTH123 as a plain script would
-        return status.read().split("VmRSS:")[1].split()[0]
+    return Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]
 
 
-contestant = load(sys.argv[1], Path(sys.argv[2]))
-waveform = numpy.sin(numpy.arange(32000, dtype=numpy.float32))
-best = contestant.probabilities(waveform).argmax()
-used, first = time.process_time(), resident_kb()
-print(best, used, first, flush=True)
-for _ in range(int(sys.argv[3]) if len(sys.argv) > 3 else 0):
-    contestant.probabilities(waveform)
-print(resident_kb())
+def main(name: str, folder: str, more: str = "0") -> None:
+    """Load a contestant, predict, and print."""
+    contestant = load(name, Path(folder))
+    waveform = numpy.sin(numpy.arange(32000, dtype=numpy.float32))
+    best = contestant.probabilities(waveform).argmax()
+    used, first = time.process_time(), resident_kb()
+    print(best, used, first, flush=True)
+    for _ in range(int(more)):
+        contestant.probabilities(waveform)
+    print(resident_kb())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.side_by_side.contestant import ENTRIES
+from benchmarks.side_by_side.ways.contestant import ENTRIES
 
 FP32_TOLERANCE = 0.02  # of a logit; log-mels of other libraries sum in another order
 INT8_LABELS = 0.9  # share of windows with the float reference's label; INT8 schemes round differently

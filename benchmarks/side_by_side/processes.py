@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.side_by_side.contestant import ENTRIES, PRODUCTS
 from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS
 from runtime.errors import TinysceneError
 
 
@@ -79,13 +79,28 @@ def start_all(
     """
     started: dict[str, Process] = {}
     reasons: dict[str, str] = {}
+    unmade = _unmade(names, environments)
     for name in names:
-        file = (ENTRIES | PRODUCTS)[name].file
+        file, environment = (ENTRIES | PRODUCTS)[name].file, (ENTRIES | PRODUCTS)[name].environment
+        if environment in unmade:
+            reasons[name] = unmade[environment]
+            continue
         if file in missing:
             reasons[name] = f"no conversion: {missing[file]}"
             continue
         try:
             started[name] = Process(name, folder, environments)
         except TinysceneError as error:
-            reasons[name] = str(error)
+            reasons[name] = str(error).replace(f"{folder}/", "")
     return started, reasons
+
+
+def _unmade(names: list[str], environments: Environments) -> dict[str, str]:
+    """The environments that cannot be made, each tried once, and why."""
+    reasons: dict[str, str] = {}
+    for environment in {(ENTRIES | PRODUCTS)[name].environment for name in names}:
+        try:
+            environments.python(environment)
+        except TinysceneError as error:
+            reasons[environment] = str(error)
+    return reasons

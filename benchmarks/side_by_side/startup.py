@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,8 @@ from tqdm import tqdm
 from benchmarks.result_files import results_folder, write_result
 from benchmarks.runtime_cost import spread
 from benchmarks.side_by_side import artefacts
-from benchmarks.side_by_side.contestant import ENTRIES
 from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.ways.contestant import ENTRIES
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
 
@@ -56,15 +57,20 @@ def start(name: str, folder: Path, environments: Environments, more: int = 0) ->
     command = [environments.python(environment), "-m", "benchmarks.side_by_side.once", name, folder, more]
     variables = environments.variables(environment)
     begun = time.perf_counter()
-    with subprocess.Popen(
-        list(map(str, command)), env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout and process.stderr
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            list(map(str, command)), env=variables, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
+        assert process.stdout
         line = process.stdout.readline()
         wall = time.perf_counter() - begun
-        rest, errors = process.communicate()
-    if process.returncode:
-        raise TinysceneError(f"{name} does not start: {(errors.strip().splitlines() or [''])[-1]}")
+        rest = process.stdout.read()
+        if process.wait():
+            errors.seek(0)
+            last = (errors.read().strip().splitlines() or [""])[-1]
+            raise TinysceneError(f"{name} does not start: {last}")
     _, processor, first = line.split()
     return Start(wall, float(processor), int(first) / 1024, int(rest.split()[-1]) / 1024)
 

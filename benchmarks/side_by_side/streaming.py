@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.result_files import results_folder, write_result
 from benchmarks.runtime_cost import in_turns, noise
 from benchmarks.side_by_side import artefacts
-from benchmarks.side_by_side.contestant import load
 from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.ways.contestant import load
 from runtime import load_model
 from runtime.entry_point import EXIT_OK, run
 

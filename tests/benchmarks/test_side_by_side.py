@@ -11,11 +11,11 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks.side_by_side import latency, parity, startup
-from benchmarks.side_by_side.contestant import ENTRIES, PRODUCTS, load
 from benchmarks.side_by_side.environments import Environments
-from benchmarks.side_by_side.front_end_file import write_front_end
 from benchmarks.side_by_side.memory import installed_mb
 from benchmarks.side_by_side.processes import start_all
+from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS, load
+from benchmarks.side_by_side.ways.front_end_file import write_front_end
 from runtime.spec import FrontEndSpec
 from tests.runtime.conftest import model_path, spec
 from train.students import CPMobile
@@ -110,7 +110,7 @@ def test_installed_size_counts_what_a_package_needs():
 def test_every_entry_names_a_class_that_exists():
     for entry in (*ENTRIES.values(), *PRODUCTS.values()):
         module, _, name = entry.place.partition(":")
-        source = Path(latency.__file__).with_name(f"{module}.py").read_text()
+        source = (Path(latency.__file__).with_name("ways") / f"{module}.py").read_text()
         assert f"class {name}" in source
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.side_by_side.contestant import Array, Contestant
-from benchmarks.side_by_side.front_end_file import read_front_end
-from benchmarks.side_by_side.plain_log_mel import PlainLogMel
+from benchmarks.side_by_side.ways.contestant import Array, Contestant
+from benchmarks.side_by_side.ways.front_end_file import read_front_end
+from benchmarks.side_by_side.ways.plain_log_mel import PlainLogMel
 from train.students.cp_mobile import CPMobile
 
 

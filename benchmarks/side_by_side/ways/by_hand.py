@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.side_by_side.contestant import Array, Contestant
-from benchmarks.side_by_side.front_end_file import read_front_end
+from benchmarks.side_by_side.ways.contestant import Array, Contestant
+from benchmarks.side_by_side.ways.front_end_file import read_front_end
 
 
 class Librosa(Contestant):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.side_by_side.contestant import Array
+from benchmarks.side_by_side.ways.contestant import Array
 from runtime.spec import FrontEndSpec
 
 SPEC, FILTERS, WINDOW = "front_end.json", "mel.npy", "window.npy"

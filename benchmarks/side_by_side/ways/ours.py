@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.side_by_side.contestant import Array, Contestant
+from benchmarks.side_by_side.ways.contestant import Array, Contestant
 from runtime import load_model
 from runtime.audio.log_mel import LogMel
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.side_by_side.contestant import Array, Contestant
+from benchmarks.side_by_side.ways.contestant import Array, Contestant
 
 _RATE, _CHUNK, _CONTEXT = 16_000, 512, 64  # of silero-vad
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.side_by_side.contestant import Array
-from benchmarks.side_by_side.ort_ways import Librosa
+from benchmarks.side_by_side.ways.by_hand import Librosa
+from benchmarks.side_by_side.ways.contestant import Array
 
 
 class OpenVinoFp32(Librosa):

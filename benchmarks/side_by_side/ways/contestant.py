@@ -77,22 +77,22 @@ ENTRIES = {
         ("numpy", "scipy", "onnxruntime"), "fp32.onnx", True,
     ),
     "torch_eager": Entry(
-        "the reference systems' way: torch mel, eager", "torch_ways:Eager", "FP32", "project",
+        "the reference systems' way: torch mel, eager", "in_torch:Eager", "FP32", "project",
         ("torch",), "weights.pt",
     ),
     "torch_compile": Entry(
-        "torch mel, torch.compile", "torch_ways:Compiled", "FP32", "project", ("torch",), "weights.pt"
+        "torch mel, torch.compile", "in_torch:Compiled", "FP32", "project", ("torch",), "weights.pt"
     ),
     "torch_int8": Entry(
-        "torch mel, torch's INT8 (PT2E, inductor)", "torch_ways:Int8", "INT8", "project",
+        "torch mel, torch's INT8 (PT2E, inductor)", "in_torch:Int8", "INT8", "project",
         ("torch", "torchao"), "torch_int8.pt2",
     ),
     "ort_torchaudio": Entry(
-        "torchaudio mel, ONNX Runtime as it is", "ort_ways:Torchaudio", "FP32", "project",
+        "torchaudio mel, ONNX Runtime as it is", "by_hand:Torchaudio", "FP32", "project",
         ("torch", "torchaudio", "onnxruntime"), "fp32.onnx",
     ),
     "ort_librosa": Entry(
-        "librosa mel, ONNX Runtime as it is", "ort_ways:Librosa", "FP32", "peers",
+        "librosa mel, ONNX Runtime as it is", "by_hand:Librosa", "FP32", "peers",
         ("librosa", "onnxruntime"), "fp32.onnx",
     ),
     "openvino_fp32": Entry(
@@ -110,7 +110,7 @@ ENTRIES = {
         ("librosa", "ai-edge-litert"), "fp32.tflite",
     ),
     "executorch": Entry(
-        "torch mel, ExecuTorch (XNNPACK)", "torch_ways:ExecuTorch", "FP32", "executorch",
+        "torch mel, ExecuTorch (XNNPACK)", "in_torch:ExecuTorch", "FP32", "executorch",
         ("torch", "executorch"), "fp32.pte",
     ),
 }  # fmt: skip
@@ -127,7 +127,7 @@ PRODUCTS = {
 def load(name: str, folder: Path) -> Contestant:
     """Make a contestant in this process."""
     module, _, attribute = (ENTRIES | PRODUCTS)[name].place.partition(":")
-    made: Contestant = getattr(importlib.import_module(f"benchmarks.side_by_side.{module}"), attribute)(
+    made: Contestant = getattr(importlib.import_module(f"benchmarks.side_by_side.ways.{module}"), attribute)(
         folder
     )
     return made
