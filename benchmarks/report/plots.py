@@ -90,7 +90,7 @@ def accuracy_size() -> Any:
         left.plot([parameters / 1e3], [100 * share], "s", color=OTHERS)
         left.annotate(name, (parameters / 1e3, 100 * share), xytext=(6, -12), textcoords="offset points")
     left.set(xscale="log", xlabel="INT8, kB (ours: the file; others: a byte a parameter)", xlim=(80, 20_000))
-    left.set_ylabel("clips of ESC-10, %")
+    left.set(ylabel="clips of ESC-10, %", ylim=(86, 100))
     left.legend(loc="lower right")
     rows = (times or {"contestants": {}})["contestants"]
     for name, marker in _MARKERS.items():

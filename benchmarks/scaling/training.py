@@ -62,6 +62,10 @@ def measure(folder: Path, clips: int, steps: int, rounds: int) -> dict[str, Any]
     for number in tqdm(range(rounds), desc="training", unit="round", disable=None):
         for name in list(_COMMANDS) if number % 2 else list(_COMMANDS)[::-1]:
             seconds[name] += _train(name, folder, steps)[_WARM_UP:]
+    if not all(seconds.values()):
+        raise TinysceneError(
+            f"Too few steps of one epoch to time: give more than {clips} clips, or more steps."
+        )
     medians = {name: float(np.median(taken)) for name, taken in seconds.items()}
     rows = {
         name: {

@@ -65,9 +65,9 @@ class Environments:
         paths = [self._links() if environment == "peers" else _project()]
         if environment == "executorch":
             paths.append(self.cache / "executorch")
-        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         return {
-            **kept, **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1",
+            **inherited, **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "TORCHINDUCTOR_CACHE_DIR": str(self.cache / "inductor"),
         }  # fmt: skip
