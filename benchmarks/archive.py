@@ -29,6 +29,8 @@ import soundfile
 import soxr
 
 from benchmarks.runtime_cost import machine
+from runtime.entry_point import EXIT_OK
+from runtime.entry_point import run as start
 from runtime.files import write_beside
 
 RESULT = Path(__file__).parent / "results" / "archive.json"
@@ -174,7 +176,7 @@ def _new(table: Path) -> Path:
     return table
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     """Make the recordings where they are not there, measure, and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.archive")
     parser.add_argument("folder", type=Path)
@@ -183,17 +185,18 @@ def main() -> None:
     parser.add_argument("--broken", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    recordings, scratch = arguments.folder / "recordings", arguments.folder / "tables"
+    options = parser.parse_args(arguments)
+    recordings, scratch = options.folder / "recordings", options.folder / "tables"
     if not recordings.exists():
-        make(recordings, arguments.hours, arguments.files, arguments.broken)
+        make(recordings, options.hours, options.files, options.broken)
     scratch.mkdir(exist_ok=True)
-    archive = {name: getattr(arguments, name) for name in ("hours", "files", "broken")}
+    archive = {name: getattr(options, name) for name in ("hours", "files", "broken")}
     result = {"archive": {**archive, "sample_rate": RATE}, "machine": machine(),
-              **measure(recordings, scratch, arguments.rounds)}  # fmt: skip
-    with write_beside(arguments.output) as partial:
+              **measure(recordings, scratch, options.rounds)}  # fmt: skip
+    with write_beside(options.output) as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
+    return EXIT_OK
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

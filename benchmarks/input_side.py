@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.runtime_cost import machine, spread
+from benchmarks.side_by_side.ways.plain_log_mel import PlainLogMel
 from runtime.entry_point import EXIT_OK, require, run
 from runtime.files import write_beside
 from runtime.spec import FrontEndSpec
@@ -146,20 +147,6 @@ def in_turns(contestants: dict[str, Epoch], rounds: int) -> dict[str, dict[str, 
         if "workers" not in name:
             spreads[name]["processor_s"] = spread(list(processor), unit=1.0)
     return spreads
-
-
-class PlainLogMel(LogMel):
-    """The same front end as textbooks have it: one STFT of the whole batch, and a dense mel product."""
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """[batch, samples] -> [batch, 1, n_mels, frames]."""
-        spec, x = self.spec, waveform[:, 1:] - self.spec.preemphasis * waveform[:, :-1]
-        spectrum = torch.stft(
-            x, spec.n_fft, spec.hop_length, spec.win_length, self.window, pad_mode=spec.pad_mode,
-            return_complex=True,
-        )  # fmt: skip
-        mel = self.mel @ (spectrum.real.square() + spectrum.imag.square())
-        return ((torch.log(mel + spec.log_offset) - spec.mean) / spec.std).unsqueeze(1)
 
 
 class WavFiles(Dataset[tuple[Tensor, int]]):

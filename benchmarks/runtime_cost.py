@@ -30,6 +30,7 @@ import numpy as np
 
 from runtime.audio.log_mel import LogMel
 from runtime.classifier import Model, load_model
+from runtime.entry_point import EXIT_OK, run
 from runtime.files import write_beside
 from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Stream
@@ -175,13 +176,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     """Measure all and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runtime_cost")
     parser.add_argument("--model", help="an .onnx file; the model in the box by default")
     parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    model = load_model(arguments.model)
+    options = parser.parse_args(arguments)
+    model = load_model(options.model)
     result = {
         "model": {
             "file": model.session.path.name,
@@ -192,13 +193,14 @@ def main() -> None:
         "machine": machine(),
         "per_hop": per_hop(model),
         "many_streams": many_streams(model),
-        "cold_start": cold_start(arguments.model),
-        "live_microphone": live_microphone(arguments.model),
+        "cold_start": cold_start(options.model),
+        "live_microphone": live_microphone(options.model),
     }
-    with write_beside(arguments.output) as partial:
+    with write_beside(options.output) as partial:
         partial.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+    return EXIT_OK
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

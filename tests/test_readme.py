@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import torch
 
+from benchmarks.__main__ import COMMANDS as BENCHMARKS
 from tests.conftest import ROOT, copy_checkout
 from train.students import CPMobile
 
@@ -39,6 +40,7 @@ ELSEWHERE = {  # what this test does not run: who does
     "pip ": "test_installed.py; the extras are checked below",
     "make ": "`make` is what runs this test",
     "ESC10_DIR=": "an hour of training",
+    "python -m benchmarks ": "minutes; that the commands exist is checked below",
     "python -m benchmarks.": "minutes; that the module exists is checked below",
     "tinyscene check runtime/models/esc10.onnx --target": "a cross compiler; tests/complexity compiles",
     "tinyscene listen": "tests/runtime plays a microphone",
@@ -143,6 +145,8 @@ def test_modules_and_commands_named_in_the_text_exist():
         text = (ROOT / readme).read_text()
         for module in re.findall(r"python -m ([a-z][\w.]+)", text):
             assert importlib.util.find_spec(module), f"{readme}: {module}"
+        for name in re.findall(r"python -m benchmarks ([a-z][a-z0-9-]*)", text):
+            assert name in BENCHMARKS, f"{readme}: python -m benchmarks {name}"
         used = [*commands(readme), *re.findall(r"`(tinyscene [^`]+)`", text)]
         for name in re.findall(r"^tinyscene ([a-z][\w-]*)", "\n".join(used), re.M):
             assert name in listed, f"{readme}: tinyscene {name}"

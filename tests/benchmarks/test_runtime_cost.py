@@ -20,8 +20,7 @@ def test_it_writes_every_figure_once(
     monkeypatch.setattr(runtime_cost, "RUNS", 2)
     monkeypatch.setattr(runtime_cost, "LIVE_WINDOWS", 2)
     output = tmp_path / "cost.json"
-    monkeypatch.setattr("sys.argv", ["runtime_cost", "--model", str(model_path), "-o", str(output)])
-    runtime_cost.main()
+    assert runtime_cost.main(["--model", str(model_path), "-o", str(output)]) == 0
     result = json.loads(output.read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert set(result) == {"model", "machine", "per_hop", "many_streams", "cold_start", "live_microphone"}

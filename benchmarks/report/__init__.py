@@ -1,0 +1,1 @@
+"""Tables, plots and numbers of the READMEs, written from the results files."""

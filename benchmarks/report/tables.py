@@ -1,0 +1,157 @@
+"""A results file as a table of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Values = dict[str, Any]
+AIMS = {  # of ratios
+    "native_to_reference": ("waveform to probabilities, compiled C over the reference systems' way", 0.1),
+    "ort_int8_to_reference": ("the same, ONNX Runtime INT8 over the reference systems' way", 0.25),
+    "native_to_best_parts": (
+        "the same, compiled C over the others' fastest log-mel and fastest network, added", 0.3
+    ),
+    "native_network_to_best_network": ("network alone, compiled C over the fastest of the others", 0.45),
+}  # fmt: skip
+
+
+def latency(values: Values) -> str:
+    """Every way in the order of its time, what was not timed, and the ratios."""
+    timed = [row for row in values["contestants"].values() if "end_to_end" in row]
+    timed.sort(key=lambda row: row["end_to_end"]["processor"]["median"])
+    head = [
+        "way",
+        "numbers",
+        "log-mel",
+        "network",
+        "all",
+        "all, p95",
+        "all, wall clock",
+        "labels of torch, eager",
+    ]
+    rows = [
+        [_bold(row), row["arithmetic"], *(_ms(row[part]) for part in ("front_end", "network", "end_to_end")),
+         _ms(row["end_to_end"], "p95"), _ms(row["end_to_end"], clock="wall"),
+         f"{100 * row['parity']['labels_equal']:.0f} %"]
+        for row in timed
+    ]  # fmt: skip
+    parts = [f"Milliseconds of processor time, medians. {_conditions(values)}", table(head, rows)]
+    products = values["products"].values()
+    if products:
+        parts.append("Doing another job on the same second: " + "; ".join(
+            f"{row['title']}: {_ms(row['end_to_end'])} ms" for row in products
+        ) + ".")  # fmt: skip
+    if values["not_timed"]:
+        reasons = "; ".join(f"`{name}` ({reason})" for name, reason in values["not_timed"].items())
+        parts.append(f"Not timed: {reasons}.")
+    measured = [(name, values["ratios"].get(name)) for name in AIMS]
+    ratios = [[AIMS[n][0], f"{v:.2f}", f"at most {AIMS[n][1]:g}"] for n, v in measured if v is not None]
+    parts.append(table(["ratio", "measured", "aim"], ratios))
+    if best := values["ratios"].get("best_front_end_of_peers"):
+        parts.append(f"Fastest of the others: `{best}` and `{values['ratios']['best_network_of_peers']}`.")
+    return "\n\n".join(parts)
+
+
+def startup(values: Values) -> str:
+    """Every way in the order of its time."""
+    rows = sorted(values["contestants"].values(), key=lambda row: row["processor"]["median"])
+    body = [
+        [_bold(row), row["arithmetic"], *(f"{row[clock][of]:.0f}" for clock, of in _CLOCKS)] for row in rows
+    ]
+    head = ["way", "numbers", "processor time", "p95", "wall clock", "the fastest start"]
+    ratios = ", ".join(f"`{name}` {value:.3f}" for name, value in values["ratios"].items())
+    return "\n\n".join(
+        [f"Milliseconds, medians. {_conditions(values)}", table(head, body), f"Ratios: {ratios}."]
+    )
+
+
+_CLOCKS = (("processor", "median"), ("processor", "p95"), ("wall", "median"), ("wall", "fastest"))
+
+
+def memory(values: Values) -> str:
+    """Every way in the order of its memory."""
+    rows = sorted(values["contestants"].values(), key=lambda row: row["later_mb"])
+    body = [
+        [_bold(row), row["arithmetic"], f"{row['first_mb']:.0f}", f"{row['later_mb']:.0f}",
+         f"{row['installed_mb']:,}"]
+        for row in rows
+    ]  # fmt: skip
+    head = ["way", "numbers", "after the first prediction", f"after {values['predictions']}", "installed"]
+    ratios = ", ".join(f"`{name}` {value:.3f}" for name, value in values["ratios"].items())
+    return "\n\n".join([f"Megabytes. {_conditions(values)}", table(head, body), f"Ratios: {ratios}."])
+
+
+def streaming(values: Values) -> str:
+    """A row for each way, a column for each hop."""
+    hops = values["hops"]
+    titles = {"native": "this runtime, compiled C", "ort_int8": "this runtime, ONNX Runtime INT8",
+              "torch_eager": "the whole window anew: torch mel, eager"}  # fmt: skip
+    rows = [[title, *(f"{of[name] / 10:.2f} %" for of in hops.values())] for name, title in titles.items()]
+    head = ["way", *(f"hop {hop} s" for hop in hops)]
+    return "\n\n".join([f"Share of a core, medians. {_conditions(values)}", table(head, rows)])
+
+
+def training(values: Values) -> str:
+    """Both ways."""
+    titles = {"fit": "`tinyscene fit`", "plain": "plain loop: soundfile, soxr, torchaudio, Adam"}
+    rows = [
+        [titles[name], f"{row['steps_a_second']:.2f}", f"{row['seconds_an_epoch_of_1000_clips']:.1f}"]
+        for name, row in values["ways"].items()
+    ]
+    head = ["way", f"steps of {values['batch']} windows a second", "seconds an epoch of 1,000 clips"]
+    return "\n\n".join([f"Processor time. {_conditions(values)}", table(head, rows)])
+
+
+def growth(values: Values) -> str:
+    """A row for each quantity."""
+    titles = {"clip_length": "`classify`, seconds of audio", "streams": "streams, a second of each",
+              "width": "a window, MACs of the network",
+              "corpus_size": "clips of a corpus (without their audio)"}  # fmt: skip
+    rows = []
+    for name, title in titles.items():
+        if name in values:
+            first, last = values[name]["rows"][0], values[name]["rows"][-1]
+            exponents = values[name]["exponents"]
+            rows.append([
+                title, f"{first['size']:,} to {last['size']:,}",
+                f"{first['seconds']:.3g} to {last['seconds']:.3g} s",
+                f"{last['added_mb']:.0f} MB", f"{exponents['all']:.2f}; {exponents['upper_half']:.2f}",
+            ])  # fmt: skip
+    head = [
+        "work",
+        "from, to",
+        "processor time",
+        "memory added by the largest",
+        "exponent of time; upper half",
+    ]
+    return "\n\n".join([_conditions(values), table(head, rows)])
+
+
+TABLES: dict[str, Callable[[Values], str]] = {
+    "latency": latency, "streaming": streaming, "startup": startup, "memory": memory,
+    "training": training, "growth": growth,
+}  # fmt: skip
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bold(row: Values) -> str:
+    return f"**{row['title']}**" if row["ours"] else str(row["title"])
+
+
+def _ms(times: Values, of: str = "median", clock: str = "processor") -> str:
+    return f"{times[clock][of]:.2f}"
+
+
+def _conditions(values: Values) -> str:
+    """Where, when and from what."""
+    machine = values["machine"]
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']:g} at the end, Python "
+        f"{machine['python']}, commit {values['commit']}, {values['measured']}."
+    )

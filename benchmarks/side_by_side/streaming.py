@@ -1,0 +1,64 @@
+"""Processor time of a second of live audio by hop: ``python -m benchmarks streaming [-o JSON]``.
+
+This runtime's stream computes only the new columns of a log-mel. The reference systems' way computes the
+whole window at every hop. ``python -m benchmarks runtime-cost`` takes this runtime's part further apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.result_files import results_folder, write_result
+from benchmarks.runtime_cost import in_turns, noise
+from benchmarks.side_by_side import artefacts
+from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.ways.contestant import load
+from runtime import load_model
+from runtime.entry_point import EXIT_OK, run
+
+HOPS_S = (0.125, 0.25, 0.5, 1.0)
+ROUNDS = 100
+REFERENCE = "torch_eager"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks streaming", description=__doc__)
+    parser.add_argument("--model", type=Path, metavar="MODEL.PT", help="a CP-Mobile")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
+    options = parser.parse_args(arguments)
+    made = artefacts.make(Environments.default(), options.model)
+    result = measure(made, options.rounds)
+    write_result(options.output or results_folder() / "streaming.json", result)
+    print(json.dumps(result, indent=1))
+    return EXIT_OK
+
+
+def measure(made: artefacts.Artefacts, rounds: int) -> dict[str, Any]:
+    """Milliseconds of a core for a second of audio, median, by hop and way."""
+    reference = load(REFERENCE, made.folder)
+    models = {
+        "native": load_model(made.folder / "libmodel.so"),
+        "ort_int8": load_model(made.folder / "int8.onnx"),
+    }
+    rate = models["native"].spec.frontend.sample_rate
+    window, found = noise(rate), {}
+    for hop_s in HOPS_S:
+        chunk, jobs = noise(round(hop_s * rate)), dict[str, Callable[[], Any]]()
+        for name, model in models.items():
+            stream = model.stream(hop_s)
+            stream.push(window)
+            jobs[name] = lambda push=stream.push, chunk=chunk: push(chunk)  # type: ignore[misc]
+        jobs[REFERENCE] = lambda: reference.probabilities(window)
+        times = in_turns(jobs, rounds)
+        found[str(hop_s)] = {name: round(row["median"] / hop_s, 3) for name, row in times.items()}
+    return {"unit": "ms of a core for a second of audio", "rounds": rounds, "hops": found}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The contestants: each is one way from a waveform to probabilities."""

@@ -1,0 +1,79 @@
+"""The numbers of the READMEs are those of the results files, and the tables are made of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import accuracy, markers, tables
+from benchmarks.result_files import provenance, read_result, write_result
+from runtime.errors import TinysceneError
+from tests.conftest import ROOT
+
+READMES = ["README.md", "benchmarks/README.md"]
+RESULTS = {"speed": {"ratio": 0.1234, "rows": [{"name": "a", "share": 0.875}]}}
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_marked_numbers_are_those_of_the_results_files(readme):
+    text = (ROOT / readme).read_text()
+    assert markers.fill_numbers(text, read_result) == text, "run `python -m benchmarks report --no-run`"
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_what_was_measured_has_a_marker(readme):
+    assert markers.unmarked_numbers((ROOT / readme).read_text()) == []
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_the_tables_of_the_readme_are_those_of_the_results_files(name):
+    values = read_result(name)
+    if values is None:
+        pytest.skip(f"{name} was not measured")
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    filled = markers.fill_section(text, name, tables.TABLES[name](values))
+    assert filled == text, "run `python -m benchmarks report --no-run`"
+
+
+def test_a_marked_number_is_replaced_in_its_format():
+    text = "a <!-- = speed ratio .2f -->9<!-- / --> and <!-- = speed rows/0/share .1% --><!-- / --> %"
+    filled = markers.fill_numbers(text, RESULTS.get)
+    assert "-->0.12<!--" in filled and "-->87.5<!--" in filled
+    assert markers.fill_numbers(filled, RESULTS.get) == filled
+
+
+@pytest.mark.parametrize("key", ["speed missing", "speed rows/3/share", "other ratio"])
+def test_a_number_without_a_result_is_an_error_that_names_it(key):
+    with pytest.raises(TinysceneError, match="README names"):
+        markers.fill_numbers(f"<!-- = {key} .2f -->1<!-- / -->", RESULTS.get)
+
+
+def test_a_number_of_a_measured_table_without_a_marker_is_found():
+    row = "| INT8 speed | <!-- = speed ratio .2f -->0.12<!-- / --> of INT8, {} | `x 3` |"
+    text = "<!-- begin measured -->\n| what | measured | command |\n|---|---|---|\n{}\n<!-- end measured -->"
+    assert markers.unmarked_numbers(text.format(row.format("none"))) == []
+    assert markers.unmarked_numbers(text.format(row.format("0.3 s"))) == ["0.3"]
+
+
+def test_a_section_is_replaced_and_a_missing_one_named():
+    text = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb"
+    assert markers.fill_section(text, "x", "new") == "a\n<!-- begin x -->\nnew\n<!-- end x -->\nb"
+    with pytest.raises(TinysceneError, match="begin y"):
+        markers.fill_section(text, "y", "new")
+
+
+def test_a_results_file_names_command_machine_versions_commit_and_seeds(tmp_path: Path):
+    write_result(tmp_path / "x.json", {"value": 1}, {"weights": 3})
+    result = json.loads((tmp_path / "x.json").read_text())
+    assert result["value"] == 1 and result["seeds"] == {"weights": 3}
+    assert {"cpu", "load", "python"} <= set(result["machine"])
+    assert set(provenance()) <= set(result)
+
+
+def test_accuracy_collects_folds_and_their_mean():
+    rows = accuracy.rows()
+    assert {row["numbers"] for row in rows} >= {"fp32", "PTQ INT8"}
+    for row in rows:
+        assert row["mean"] == pytest.approx(sum(row["folds"].values()) / len(row["folds"]), abs=1e-4)
