@@ -20,7 +20,7 @@ class StepBar(Callback):
     """
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
+        self._bar: Any = None  # a tqdm while training; its class takes no parameter at run time
         self._measured: list[float] = []  # when the first steps ended
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
