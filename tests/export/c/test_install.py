@@ -9,7 +9,7 @@ from export.c.install import install_library
 from export.cli.main import main
 from runtime import classifier, load_model
 from runtime.errors import TinysceneError
-from runtime.model.native_library import installed_library
+from runtime.model.native_library import installed_library, library_path
 from runtime.model.native_session import NativeSession
 from runtime.model.session import Session
 
@@ -35,8 +35,13 @@ def test_load_model_prefers_the_installed_library(student, compiler, cache, monk
     assert library is not None
     library.chmod(0o666)  # others could replace it
     assert installed_library(path) is None
-    library.chmod(0o644)
-    library.write_bytes(b"no library")
+
+
+def test_a_library_that_does_not_load_is_passed_over_with_a_warning(student, cache, monkeypatch):
+    path = student("cp_mobile")
+    monkeypatch.setattr(classifier, "packaged_model", lambda: path)
+    library_path(path).parent.mkdir()
+    library_path(path).write_bytes(b"no library")
     with pytest.warns(UserWarning, match="ONNX Runtime takes the place"):
         assert isinstance(load_model().session, Session)
 
