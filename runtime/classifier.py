@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import AudioError, ConfigError, ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
+from runtime.model.native_library import installed_library
 from runtime.model.native_session import SUFFIXES, NativeSession
 from runtime.model.prediction import Prediction, clip_mean
-from runtime.model.session import Provider, Session
 from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Stream, Streams
+
+if TYPE_CHECKING:
+    from runtime.model.session import Provider, Session
 
 _IDLE = 4  # streams that a model keeps for `classify`, one for each rate and hop that was used last
 
@@ -137,7 +140,8 @@ def load_model(
 
     Args:
         path: an .onnx file of `python -m export onnx`, or the shared library that `python -m export c` and
-            `make` make of it; the packaged model where None.
+            `make` make of it; the packaged model where None, compiled if `python -m export c --install` was
+            run.
         temperature: logits are divided by it before softmax or sigmoid; the file's own where None.
         threads: that one run of the network uses; one is fastest for networks of this size.
         providers: execution providers of ONNX Runtime in order of preference, such as
@@ -152,12 +156,26 @@ def load_model(
         if threads != 1 or providers is not None:
             raise ConfigError(f"{path} runs on one thread of the CPU: leave out threads and providers.")
         return Model(NativeSession(path), temperature)
+    if path is None and threads == 1 and providers is None and (session := _installed()) is not None:
+        return Model(session, temperature)
+    from runtime.model.session import Session  # a library needs none of it, and starts sooner
+
     return Model(Session(path if path is not None else packaged_model(), threads, providers), temperature)
+
+
+def _installed() -> NativeSession | None:
+    """The packaged model as `python -m export c --install` compiled it, if it did."""
+    library = installed_library(packaged_model())
+    try:
+        return None if library is None else NativeSession(library)
+    except ModelFileError as error:
+        warnings.warn(f"ONNX Runtime takes the place of {library}: {error}", stacklevel=3)
+        return None
 
 
 def packaged_model() -> Path:
     """The model file that comes with this package. Raises ModelFileError where it was left out."""
-    path = Path(str(files("runtime") / "models" / "esc10.onnx"))
+    path = Path(__file__).parent / "models" / "esc10.onnx"
     if not path.is_file():
         raise ModelFileError("This installation carries no model: name one with `--model model.onnx`.")
     return path

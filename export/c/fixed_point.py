@@ -24,7 +24,8 @@ _MULTIPLIER_BITS = 31
 _GREATEST_SHIFT = 62
 _DENOMINATOR = 1023  # the greatest that `train.quantization.qparams` chooses
 _FLOAT_ERROR = 3 * 2.0**-24  # relative: of the accumulator, of the factor, and of their product in float32
-_RESULT_LIMIT = 512.0  # results beyond it are clamped on either path
+_RESULT_LIMIT = 768.0  # results beyond it are clamped on either path, with or without their zero point
+_SUM_ERROR = 8 * 2.0**-25  # relative to the greatest sum
 _FACTOR_LIMIT = 0.5  # a greater factor of an int32 could leave int32
 
 
@@ -125,6 +126,22 @@ class Sum:
             if max(*map(abs, corners), *partial) <= ACCUMULATOR_LIMIT:
                 return cls(a, b, offset, shift)
         raise ValueError(f"factors {first[0]} and {second[0]}")
+
+    @property
+    def off_ties(self) -> bool:
+        """Whether float32 rounds every sum to the same integer, however it orders the additions.
+
+        All pairs of activations are tried. Each factor, and each of up to four operations, is off by half a
+        unit in the last place of the greatest sum at most.
+        """
+        one = 1 << self.shift
+        activations = np.arange(LEAST, GREATEST + 1, dtype=np.int64)
+        second = activations if self.second else activations[:1]
+        sums = activations[:, None] * self.first + second * self.second + self.offset
+        inside = (sums > -one) & (sums < (GREATEST + 1) * one)  # others are clamped on either path
+        to_tie = np.minimum(sums % one, one - sums % one)[inside]
+        greatest = GREATEST * (abs(self.first) + abs(self.second)) + abs(self.offset) + one
+        return bool((to_tie > _SUM_ERROR * greatest).all())
 
     def scale(self, first: Integers, second: Integers | int) -> Integers:
         """The rounded sum, not yet clamped."""

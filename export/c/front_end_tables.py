@@ -42,9 +42,9 @@ def check_front_end(spec: FrontEndSpec) -> None:
 def front_end_source(spec: FrontEndSpec) -> str:
     """The file ``model_front_end.c``."""
     points = spec.n_fft // 2
-    turns = {"twiddle": (points // 4, points), "split": (points // 2 + 1, spec.n_fft)}
+    turns = {"twiddle": (points // 4, points), "split": (points // 2, spec.n_fft)}
     parts = ['/* Written by `python -m export c`. */\n#include "ts_front_end.h"\n']
-    parts.append(_exported("model_window", analysis_window(spec).astype(np.float32)))
+    parts.append(_exported("model_window", analysis_window(spec).astype(np.float32) / 2))
     for name, (count, of) in turns.items():
         angle = 2 * np.pi * np.arange(count) / of
         values = np.concatenate([np.cos(angle), -np.sin(angle)]).astype(np.float32)

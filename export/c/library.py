@@ -124,20 +124,41 @@ _CONFIG_TAIL = """
 #define MODEL_STREAM 1
 #endif
 
-/* SIMD kernels for x86 are chosen at run time; TS_NO_SIMD leaves them out. */
+/* SIMD kernels for x86 are chosen at run time, those for 64-bit ARM when this is compiled; TS_NO_SIMD leaves
+   them out. */
 #if (defined __x86_64__ || defined __i386__) && !defined TS_NO_SIMD
 #define TS_X86 1
-#define TS_SIMD_BYTES (MODEL_WIDE_SCRATCH_BYTES + 64)
 #else
 #define TS_X86 0
-#define TS_SIMD_BYTES 64
 #endif
+#if defined __aarch64__ && defined __ARM_NEON && !defined __ARM_BIG_ENDIAN && !defined TS_NO_SIMD
+#define TS_NEON 1
+#else
+#define TS_NEON 0
+#endif
+#define TS_SIMD (TS_X86 || TS_NEON)
+#define TS_SIMD_BYTES (TS_SIMD ? MODEL_WIDE_SCRATCH_BYTES + 64 : 64)
+
+/* SIMD kernels compute the bands of four frames side by side. */
+#define TS_SIDE_BY_SIDE (TS_SIMD ? 4 : 1)
 
 /* The front end works in the bytes that the network uses later. */
-#define MODEL_WORK_FLOATS (MODEL_WIN_LENGTH + MODEL_N_MELS + 2 * MODEL_N_FFT + 16)
+#define MODEL_WORK_FLOATS                                                                                  \\
+    (MODEL_WIN_LENGTH + MODEL_N_MELS + TS_SIDE_BY_SIDE * (MODEL_N_FFT / 2 + 16 + MODEL_N_MELS) +           \\
+     2 * MODEL_N_FFT + 16 + 1024)
+/* What SIMD kernels like best; the rest takes what a float needs. */
+#if TS_SIMD
+#define MODEL_ALIGNMENT 64
+#define TS_ALIGNED __attribute__((aligned(64)))
+#else
+#define MODEL_ALIGNMENT 4
+#define TS_ALIGNED
+#endif
+
 #define MODEL_NETWORK_BYTES (MODEL_ARENA_BYTES + TS_SIMD_BYTES)
 #define MODEL_WORKSPACE                                                                                    \\
-    (MODEL_NETWORK_BYTES > 4 * MODEL_WORK_FLOATS ? MODEL_NETWORK_BYTES : 4 * MODEL_WORK_FLOATS)
+    (MODEL_ALIGNMENT +                                                                                     \\
+     (MODEL_NETWORK_BYTES > 4 * MODEL_WORK_FLOATS ? MODEL_NETWORK_BYTES : 4 * MODEL_WORK_FLOATS))
 
 #endif
 """

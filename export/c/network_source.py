@@ -59,7 +59,8 @@ def wide_scratch_bytes(steps: list[Step]) -> int:
             continue
         columns = conv.source.width + conv.pads[1] + conv.pads[3]
         lanes = -(-conv.source.channels // _VECTOR) * _VECTOR
-        ring = max(4, conv.kernel[0]) * columns * lanes
+        rows = 8 if conv.depthwise else conv.kernel[0]  # of a depthwise one, two strips of four
+        ring = max(rows, conv.kernel[0]) * columns * lanes
         most = max(most, ring + conv.result.width * conv.result.channels)
     return most + 256
 
@@ -81,8 +82,14 @@ def _factor(factor: Factor) -> dict[str, Any]:
     }
 
 
-def _sum(of: Sum) -> dict[str, int]:
-    return {"first": of.first, "second": of.second, "offset": of.offset, "shift": of.shift}
+def _sum(of: Sum) -> dict[str, Any]:
+    return {
+        "first": of.first,
+        "second": of.second,
+        "offset": of.offset,
+        "shift": of.shift,
+        "off_ties": of.off_ties,
+    }
 
 
 def _steps_of(tensor: Tensor, over: Tensor) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.entry_point import EXIT_OK
+from runtime.errors import TinysceneError
 
 _DEFAULT_HOP_S = 0.25
 _NEXT = {
@@ -20,8 +21,16 @@ def add_to(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "c", help="write an INT8 .onnx file as plain C, for microcontrollers and as a shared library"
     )
-    parser.add_argument("model", type=Path, metavar="MODEL.ONNX")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "model", nargs="?", type=Path, metavar="MODEL.ONNX", help="the packaged model where it is left out"
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
+    target.add_argument(
+        "--install",
+        action="store_true",
+        help="compile the packaged model for this machine: load_model() runs it from then on",
+    )
     parser.add_argument(
         "--hop", type=float, default=_DEFAULT_HOP_S, metavar="SECONDS",
         help="from one window to the next in a stream of the C code (default: %(default)s)",
@@ -31,12 +40,32 @@ def add_to(commands: Any) -> None:
         help="one folder with a Makefile and CMakeLists.txt, or a library of Arduino and PlatformIO "
         "(default: %(default)s)",
     )  # fmt: skip
-    parser.set_defaults(command=_run)
+    parser.set_defaults(command=_run, needs=("onnx",), extra="native")
 
 
 def _run(options: argparse.Namespace) -> int:
     from export.c.library import write_library
+    from runtime.classifier import packaged_model
 
-    plan = write_library(options.model, options.output, options.hop, options.layout)
+    if options.install:
+        return _install(options.model)
+    plan = write_library(options.model or packaged_model(), options.output, options.hop, options.layout)
     print(f"{options.output}: C99, {plan.arena_bytes:,} bytes of tensors; {_NEXT[options.layout]}")
+    return EXIT_OK
+
+
+def _install(model: Path | None) -> int:
+    from export.c.install import install_library
+    from runtime.classifier import packaged_model
+
+    if model is not None:
+        raise TinysceneError(
+            "--install is for the packaged model: compile another one with -o DIR and make, and give the "
+            "library's path to the runtime."
+        )
+    session = install_library(packaged_model())
+    print(
+        f"{session.path}: {session.optimization}; `load_model()` runs it from now on, and ONNX Runtime again "
+        "once that file is deleted"
+    )
     return EXIT_OK

@@ -17,6 +17,6 @@ def main(arguments: list[str]) -> int:
     for command in _COMMANDS:
         command.add_to(commands)
     options = parser.parse_args(arguments)
-    for module in ("torch", "onnx", "onnxscript"):
-        require(module, extra="train")
+    for module in getattr(options, "needs", ("torch", "onnx", "onnxscript")):
+        require(module, extra=getattr(options, "extra", "train"))
     return int(options.command(options))

@@ -70,7 +70,7 @@ class NativeSession:
         batch = np.ascontiguousarray(log_mel)
         logits = np.empty((len(batch), len(self.spec.labels)), np.float32)
         self._library.model_run_batch(
-            batch.ctypes.data, len(batch), logits.ctypes.data, self._workspaces.address()
+            batch.ctypes.data, len(batch), logits.ctypes.data, self._workspaces.address
         )
         return logits
 
@@ -113,21 +113,22 @@ class NativeLogMel(LogMel):
             frames = run if run.strides[1] == run.itemsize else np.ascontiguousarray(run)
             self._library.model_columns(
                 frames.ctypes.data, frames.strides[0] // item, len(frames),
-                log_mel.ctypes.data + item * done, log_mel.strides[0] // item, self._workspaces.address(),
+                log_mel.ctypes.data + item * done, log_mel.strides[0] // item, self._workspaces.address,
             )  # fmt: skip
             done += len(run)
         return log_mel
 
 
 class _Workspaces(threading.local):
-    """Memory that the library works in, one for each thread."""
+    """Memory that the library works in, one for each thread.
+
+    Attributes:
+        address: where it begins.
+    """
 
     def __init__(self, size: int) -> None:
         self._memory = np.zeros(size // 8 + 1, np.int64)
-
-    def address(self) -> int:
-        """Where it begins."""
-        return int(self._memory.ctypes.data)
+        self.address = int(self._memory.ctypes.data)
 
 
 def _load(path: Path) -> Any:

@@ -6,29 +6,29 @@
 #include <string.h>
 
 static const ts_kernels *kernels;
-static ts_column *column;
+static const ts_front_end *front_end;
 
-#if TS_X86
-#include "ts_x86.h"
+#if TS_SIMD
+#include "ts_simd.h"
 #endif
 
 void model_init(void)
 {
     kernels = &ts_portable;
-    column = ts_column_portable;
-#if TS_X86
-    ts_x86_choose(&kernels, &column, NULL);
+    front_end = &ts_front_end_portable;
+#if TS_SIMD
+    ts_simd_choose(&kernels, &front_end, NULL);
 #endif
 }
 
 int model_use(const char *name)
 {
     kernels = &ts_portable;
-    column = ts_column_portable;
+    front_end = &ts_front_end_portable;
     if (!strcmp(name, kernels->name))
         return 1;
-#if TS_X86
-    ts_x86_choose(&kernels, &column, name);
+#if TS_SIMD
+    ts_simd_choose(&kernels, &front_end, name);
 #endif
     return !strcmp(name, kernels->name);
 }
@@ -36,6 +36,12 @@ int model_use(const char *name)
 const char *model_kernels(void)
 {
     return kernels->name;
+}
+
+/* Vectors that lie in one line of the cache are read faster. */
+static void *align(void *workspace)
+{
+    return (uint8_t *)workspace + (MODEL_ALIGNMENT - (uintptr_t)workspace % MODEL_ALIGNMENT) % MODEL_ALIGNMENT;
 }
 
 static void dequantize(const uint8_t *integers, float *logits)
@@ -46,7 +52,7 @@ static void dequantize(const uint8_t *integers, float *logits)
 
 void model_run(const float *log_mel, float *logits, void *workspace)
 {
-    uint8_t *arena = workspace;
+    uint8_t *arena = align(workspace);
     kernels->quantize(log_mel, MODEL_N_MELS * MODEL_FRAMES, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO,
                       arena + MODEL_INPUT_OFFSET);
     ts_run(&model_network, kernels, arena);
@@ -55,11 +61,14 @@ void model_run(const float *log_mel, float *logits, void *workspace)
 
 void model_columns(const float *samples, long step, long count, float *log_mel, long row, void *workspace)
 {
-    float *bands = workspace;
-    for (long frame = 0; frame < count; frame++) {
-        column(samples + frame * step, bands, bands + MODEL_N_MELS);
-        for (int band = 0; band < MODEL_N_MELS; band++)
-            log_mel[band * row + frame] = bands[band];
+    float *power = align(workspace), *bands = power + TS_SIDE_BY_SIDE * TS_BINS;
+    float *work = bands + TS_SIDE_BY_SIDE * MODEL_N_MELS;
+    long side_by_side = front_end->side_by_side;
+    for (long first = 0; first < count; first += side_by_side) {
+        int frames = (int)(count - first < side_by_side ? count - first : side_by_side);
+        for (int frame = 0; frame < frames; frame++)
+            front_end->spectrum(samples + (first + frame) * step, power + frame * TS_BINS, work);
+        front_end->log_mel(power, frames, log_mel + first, row, bands);
     }
 }
 
@@ -84,7 +93,7 @@ static union {
     float work[MODEL_WORK_FLOATS];
     uint8_t arena[MODEL_WORKSPACE];
     int64_t aligned;
-} workspace;
+} workspace TS_ALIGNED;
 
 void model_reset(void)
 {
@@ -95,7 +104,7 @@ void model_reset(void)
 /* Frame `index` of the window that starts at sample `start`; `edges` mirrors what lies outside the window. */
 static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
 {
-    float *frame = workspace.work, *log_mel = frame + MODEL_WIN_LENGTH, *work = log_mel + MODEL_N_MELS;
+    float *frame = workspace.work, *log_mel = frame + MODEL_WIN_LENGTH;
     int64_t begin = index * MODEL_HOP_LENGTH + MODEL_LEAD;
     for (int32_t i = 0; i < MODEL_WIN_LENGTH; i++) {
         int64_t place = begin + i;
@@ -107,7 +116,7 @@ static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
 #endif
         frame[i] = outside ? 0.0f : stream.samples[(start + (uint64_t)place) % MODEL_RING];
     }
-    column(frame, log_mel, work);
+    model_columns(frame, 0, 1, log_mel, 1, log_mel + MODEL_N_MELS);
     kernels->quantize(log_mel, MODEL_N_MELS, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO, bands);
 }
 

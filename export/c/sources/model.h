@@ -19,7 +19,7 @@ extern const char *const model_labels[MODEL_CLASSES];
 /* Choose the kernels of this machine. */
 void model_init(void);
 
-/* Choose kernels by name ("portable C", "AVX2", "AVX-512 VNNI", "Cortex-M DSP",
+/* Choose kernels by name ("portable C", "AVX2", "AVX-512 VNNI", "NEON", "NEON dot product", "Cortex-M DSP",
    "Cortex-M Helium"); 0 where this machine lacks them. */
 int model_use(const char *name);
 

@@ -10,17 +10,33 @@
 #include <stdint.h>
 
 #define TS_POINTS (MODEL_N_FFT / 2)     /* of the complex FFT */
-#define TS_WORK_FLOATS (4 * TS_POINTS + 16)
+#define TS_ROWS (TS_POINTS / 16)        /* of it, as [rows][16] */
+#define TS_BINS (TS_POINTS + 16)        /* of a spectrum, with padding for the last group of a band */
+#define TS_WORK_FLOATS (4 * TS_POINTS + 16 + 1024)
 
-extern const float model_window[MODEL_WIN_LENGTH];
+extern const float model_window[MODEL_WIN_LENGTH] TS_ALIGNED; /* half of the window */
 extern const float model_twiddle[2 * (TS_POINTS / 4)];    /* exp(-2 pi i k / points): cosines, then sines */
-extern const float model_split[2 * (TS_POINTS / 2 + 1)];  /* exp(-2 pi i k / n_fft): cosines, then sines */
+extern const float model_split[2 * (TS_POINTS / 2)] TS_ALIGNED; /* exp(-2 pi i k / n_fft): cosines, then sines */
 extern const uint16_t model_mel_first[MODEL_N_MELS];      /* bin that a band begins with */
 extern const uint16_t model_mel_groups[MODEL_N_MELS];     /* bins of it, in groups of 4 */
-extern const float model_mel_weight[];
+extern const float model_mel_weight[] TS_ALIGNED;
 
-/* One column: MODEL_WIN_LENGTH samples to MODEL_N_MELS normalised log-mels. */
-typedef void ts_column(const float *samples, float *log_mel, float *work);
-extern ts_column ts_column_portable;
+/* One kind of kernels for the front end. */
+typedef struct {
+    /* MODEL_WIN_LENGTH samples to TS_BINS powers; work: TS_WORK_FLOATS. */
+    void (*spectrum)(const float *samples, float *power, float *work);
+    /* `frames` <= side_by_side spectra, TS_BINS apart, to normalised log-mels: band b of frame f at
+       log_mel[b * row + f]; work: MODEL_N_MELS * side_by_side. */
+    void (*log_mel)(const float *power, int frames, float *log_mel, long row, float *work);
+    int side_by_side;
+} ts_front_end;
+
+extern const ts_front_end ts_front_end_portable;
+
+/* exp(-2 pi i k / 16) for k = p, 2 p and 3 p, where p is 1, 2, 3: real and imaginary parts in turn. */
+extern const float ts_sixteenths[3][6];
+
+/* exp(-2 pi i index / points) for an index below points. */
+void ts_turn(int32_t index, float *re, float *im);
 
 #endif

@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
     int32_t first, second, offset;
     uint8_t shift;
+    uint8_t off_ties; /* float32 gives the same integers, in any order of its operations */
 } ts_sum;
 
 typedef struct {

@@ -90,7 +90,7 @@ def compile_library(folder: Path, *options: str, target: str = "libmodel.so") ->
 
 def kinds_of(session: NativeSession) -> list[str]:
     """The kernels that this machine has."""
-    names = ("portable C", "AVX2", "AVX-512 VNNI")
+    names = ("portable C", "AVX2", "AVX-512 VNNI", "NEON", "NEON dot product")
     return [name for name in names if session._library.model_use(name.encode())]
 
 

@@ -54,6 +54,26 @@ def test_a_sum_of_127ths_is_the_exact_one(first, second, zero_a, zero_b, zero, a
     assert of.scale(np.int64(a), np.int64(b)) == (exact + Fraction(1, 2)).__floor__()
 
 
+@settings(max_examples=50)
+@given(st.integers(1, 400), st.integers(0, 400), *[st.integers(0, 255)] * 3, st.integers(0, 511))
+def test_a_sum_that_is_off_ties_is_the_same_in_float32(first, second, zero_a, zero_b, zero, half):
+    d = 2 * half + 1
+    of = Sum.of((first / d, zero_a), (second / d, zero_b), zero)
+    if not of.off_ties:
+        return
+    step, a = np.float32(2.0**-of.shift), np.arange(256, dtype=np.float32)
+    offset = np.float32(of.offset) * step - np.float32(0.5)
+    by_float = np.rint(a[:, None] * np.float32(of.first * step) + (a * np.float32(of.second * step) + offset))
+    integers = np.arange(256, dtype=np.int64)
+    exact = of.scale(integers[:, None], integers)
+    np.testing.assert_array_equal(np.clip(by_float, 0, 255), np.clip(exact, 0, 255))
+
+
+def test_a_sum_near_a_tie_is_never_said_to_round_alike():
+    assert Sum.of((1 / 3, 0), (2 / 3, 0), 10).off_ties
+    assert not Sum.of((0.5, 0), (1.0, 0), 10).off_ties
+
+
 @pytest.mark.parametrize("name", STUDENTS)
 def test_the_reference_equals_onnx_runtime_without_optimizations(student, name):
     path = student(name)

@@ -18,6 +18,10 @@ KINDS = ("portable C", "AVX2", "AVX-512 VNNI", "NEON", "NEON dot product")
 CPUS = {
     "aarch64": ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]),
     "Cortex-A53": ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static", "-cpu", "cortex-a53"]),
+    "Cortex-A76": (
+        "aarch64-linux-gnu-gcc -march=armv8.2-a+dotprod",
+        ["qemu-aarch64-static", "-cpu", "cortex-a76"],
+    ),
     "Haswell": ("gcc", ["qemu-x86_64-static", "-cpu", "Haswell"]),
     "without AVX": ("gcc", ["qemu-x86_64-static", "-cpu", "Nehalem"]),
 }
@@ -36,7 +40,7 @@ def build(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
             compile_library(folder, *options, target="self_test")
             compile_library(folder, *options, target="libmodel.a")
             command = [
-                cross,
+                *cross.split(),
                 "-O2",
                 "-static",
                 f"-I{folder}",
@@ -72,13 +76,14 @@ def _by_kind(printed: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("cpu", CPUS)
 def test_it_gives_the_bytes_of_this_machine(build, cpu):
     cross, emulator = CPUS[cpu]
-    for tool in (cross, emulator[0]):
+    for tool in (cross.split()[0], emulator[0]):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     folder = build(cross)
     printed = _run(*emulator, folder / "self_test")
     assert "FAIL" not in printed and "portable C, vector 3: PASS" in printed
     assert ("AVX2, vector 3: PASS" in printed) == (cpu == "Haswell") and "AVX-512" not in printed
+    assert ("NEON dot product, vector 3: PASS" in printed) == ("dotprod" in cross)
     expected = _by_kind(_run(build("gcc") / "probe", "portable C"))["portable C"]
     assert len(expected) >= 4
     actual = _by_kind(_run(*emulator, folder / "probe", *KINDS))

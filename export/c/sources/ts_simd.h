@@ -1,0 +1,57 @@
+/* SIMD kernels, chosen at run time on x86. They give the bytes of the portable ones. */
+#ifndef TS_SIMD_H
+#define TS_SIMD_H
+
+#include "model_network.h"
+#include "ts_front_end.h"
+#include "ts_network.h"
+
+#if TS_SIMD
+
+#include <string.h>
+
+/* The fastest kernels of this processor, or those of a name; both stay as they are where it has none. */
+void ts_simd_choose(const ts_kernels **kernels, const ts_front_end **front_end, const char *name);
+
+/* Weights in the order of the kernels, written once. */
+typedef struct {
+    const int8_t *weight; /* dense [kernel height][group of 4 inputs][lanes][4];
+                             depthwise [rotation of the rows][kernel width][lanes][4 rows] */
+    const int32_t *bias;  /* [lanes] */
+    const float *scale;   /* [lanes] */
+    int32_t lanes;        /* output channels, rounded up to 16 */
+    int32_t rows, groups;
+} ts_packed;
+
+extern ts_packed ts_packed_of[MODEL_CONVOLUTIONS];
+
+/* exp(-2 pi i k row / points) of every row and k below 16: real parts, then imaginary ones. */
+extern float ts_turns[2 * TS_POINTS] TS_ALIGNED;
+
+static inline float ts_float_of(int32_t multiplier, uint8_t shift)
+{
+    return (float)((double)multiplier / (double)((uint64_t)1 << shift));
+}
+
+static inline int32_t ts_four_bytes(const uint8_t *bytes)
+{
+    int32_t word;
+    memcpy(&word, bytes, 4);
+    return word;
+}
+
+#ifdef __clang__
+#define TS_UNROLL _Pragma("unroll")
+#else
+#define TS_UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* The compiler takes the value as it is, instead of deriving it from others in every pass of a loop. */
+#define TS_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
+/* The rotation of 16 neighbours of a row, for ts_front_end_core.h. */
+#define F_TURN(row, i, re, im)                                                                             \
+    (re = F_LOAD(ts_turns + 16 * (row) + (i)), im = F_LOAD(ts_turns + TS_POINTS + 16 * (row) + (i)))
+
+#endif
+#endif
