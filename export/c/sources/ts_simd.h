@@ -41,6 +41,8 @@ static inline int32_t ts_four_bytes(const uint8_t *bytes)
 }
 
 #ifdef __clang__
+/* it warns of a loop whose count is constant in some of the places that it is inlined into, not in all */
+#pragma clang diagnostic ignored "-Wpass-failed"
 #define TS_UNROLL _Pragma("unroll")
 #else
 #define TS_UNROLL _Pragma("GCC unroll 8")
