@@ -158,6 +158,7 @@ class TrainCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Measure the student; stop before the first epoch where it is over the limits."""
+        self._refuse_model_pt()
         self._make_root()
         if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ConfigError(
@@ -279,9 +280,19 @@ class TrainCLI(LightningCLI):
         """Evaluate the model.pt of the run's folder."""
         if self.config[self.subcommand]["init"]:
             raise ConfigError("--init is for `fit`: this command reads the model.pt of the run's folder.")
+        self._refuse_model_pt()
         self._load_model()
 
     before_test = before_predict = before_validate
+
+    def _refuse_model_pt(self) -> None:
+        """Lightning ends with a traceback where ``--ckpt_path`` is not one of its own files."""
+        path = str(self.config[self.subcommand].get("ckpt_path") or "")
+        if path.endswith(".pt"):
+            raise ConfigError(
+                f"--ckpt_path {path} is not a checkpoint (.ckpt) of a training: `fit` starts from a model.pt "
+                "with --init, and `test` reads the model.pt in --trainer.default_root_dir."
+            )
 
     def _load_model(self) -> None:
         if self.config[self.subcommand].get("ckpt_path"):

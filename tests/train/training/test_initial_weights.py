@@ -106,6 +106,9 @@ def test_published_weights_are_imported_and_trained_on(tmp_path, monkeypatch, ca
         main(["fit", *run, "--ckpt_path=last"])
     with pytest.raises(TinysceneError, match="--init"):
         main(["validate", *run])
+    for command in ("fit", "test"):
+        with pytest.raises(TinysceneError, match="not a checkpoint"):
+            main([command, *run[:-2], "--ckpt_path", imported])
 
 
 def test_an_imported_model_takes_the_calibration_windows_of_qat_from_the_corpus(tmp_path, monkeypatch):
