@@ -98,6 +98,12 @@ def test_a_fine_tuned_transformer_is_exported_in_float_by_default(tmp_path, caps
     assert "'float32'" in printed and "quality on 2 windows" in printed
 
 
+def test_attention_with_a_bias_and_several_heads_becomes_a_verified_file(tmp_path, capsys):
+    """The miniatures have one head, of which torch's exporter can make a view."""
+    assert main(["onnx", _save(tmp_path, "beats", dim=128), "--quantize", "none"]) == 0
+    assert "PASS" in capsys.readouterr().out
+
+
 def test_a_merging_network_is_verified_or_exported_without_merging(tmp_path, capsys):
     path = _save(tmp_path, "ced", merge_r=8)
     code = main(["onnx", path])

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from runtime.errors import ModelFileError
 from train.students.shapes import Shapes
-from train.teachers.vit import HEAD_DIM, PATCH, depth_of, heads_of
+from train.teachers.vit import HEAD_DIM, PATCH, depth_of, heads_of, join_heads
 
 _TAPS, _GROUPS, _GATES = 128, 16, 8  # of the convolution over positions; outputs of a gate's linear layer
 # What a file's cfg must say for its weights to be those of this network.
@@ -72,7 +72,7 @@ class GatedAttention(nn.Module):
         first, second = gates.split(1, dim=-1)  # [batch, heads, tokens, 1]
         bias = (first * (second * self.grep_a - 1) + 2) * distance_bias
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        result: Tensor = self.out_proj(join_heads(attended))
         return result
 
     def _split(self, x: Tensor) -> Tensor:

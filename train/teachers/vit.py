@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -51,6 +52,15 @@ class PatchEmbed(nn.Module):
         return patches
 
 
+def join_heads(attended: Tensor) -> Tensor:
+    """[batch, heads, tokens, size] -> [batch, tokens, heads * size].
+
+    A transposed view would do in eager mode. torch's ONNX exporter refuses it after attention with a bias,
+    whose result it lays out in another way.
+    """
+    return torch.cat(attended.unbind(dim=1), dim=2)
+
+
 class Attention(nn.Module):
     """Self-attention; query, key and value come from one linear layer."""
 
@@ -65,11 +75,11 @@ class Attention(nn.Module):
 
         ``bias`` is added to the scores before softmax; it broadcasts to [batch, heads, tokens, tokens].
         """
-        batch, tokens, dim = x.shape
+        batch, tokens = x.shape[:2]
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, HEAD_DIM).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.proj(attended.transpose(1, 2).reshape(batch, tokens, dim)), key
+        return self.proj(join_heads(attended)), key
 
 
 class Mlp(nn.Module):
