@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import complexity
 from export.learn.data.check import Examined, check
 from export.learn.data.negatives import Negatives, find_negatives
-from export.learn.data.sounds import Sounds, read_sounds
+from export.learn.data.sounds import Sounds, folder_facts, read_sounds
 from export.learn.data.split import Division, divide, write_table
 from export.learn.earlier import TABLE, Earlier, find_earlier, latest_run
 from export.learn.options import Options
@@ -43,6 +43,8 @@ class Prepared:
         earlier: the model to go on from.
         folder: of this run.
         rate: of most files, Hz.
+        frontend: name of the front end.
+        responses: folder of the impulse responses of microphones.
         arguments: of CP-Mobile.
         cost: of the network.
     """
@@ -55,6 +57,8 @@ class Prepared:
     earlier: Earlier | None
     folder: Path
     rate: int
+    frontend: str
+    responses: str | None
     arguments: Mapping[str, Any]
     cost: complexity.Report
 
@@ -62,18 +66,6 @@ class Prepared:
     def table(self) -> Path:
         """The table of clips and splits that the recipes read."""
         return self.folder / TABLE
-
-    @property
-    def frontend(self) -> str:
-        """Name of the front end."""
-        if self.earlier is not None and self.options.frontend is None:
-            return self.earlier.frontend
-        return choose_frontend(self.options.frontend)
-
-    @property
-    def responses(self) -> str | None:
-        """Folder of the impulse responses of microphones."""
-        return os.environ.get("MIC_IR_DIR") or None
 
     @cached_property
     def held_out_responses(self) -> tuple[str, ...]:
@@ -87,9 +79,7 @@ class Prepared:
 
     @property
     def _response_names(self) -> list[str]:
-        if not self.responses:
-            return []
-        return sorted(path.name for path in Path(self.responses).glob("*.wav"))
+        return sorted(path.name for path in Path(self.responses).glob("*.wav")) if self.responses else []
 
     @cached_property
     def material(self) -> Material:
@@ -166,7 +156,11 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
         report = cost(arguments, frontend, len(sounds.labels))
     else:
         arguments, report = choose_width(options.budget, frontend, len(sounds.labels))
-    folder = options.all_runs / _fingerprint(options, sounds, test)
+    responses = os.environ.get("MIC_IR_DIR") or None
+    others = [*negatives.folders, *options.also]
+    if responses and Path(responses).is_dir():
+        others.append(Path(responses))
+    folder = options.all_runs / _fingerprint(options, sounds, test, others)
     _refuse_other_output(options, folder)
     _make(folder)
     write_table(folder / TABLE, division)
@@ -175,8 +169,9 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     rate = FrontEndSpec.preset(frontend).sample_rate
     examined = check(corpus, rate, folder / "check.json", go_on=options.despite_findings)
     return Prepared(
-        options, sounds, division, negatives, examined, earlier, folder, sounds.rate(), arguments, report
-    )
+        options, sounds, division, negatives, examined, earlier, folder, sounds.rate(), frontend, responses,
+        arguments, report,
+    )  # fmt: skip
 
 
 def _check_options(options: Options) -> None:
@@ -217,8 +212,11 @@ def _make(folder: Path) -> None:
         raise ConfigError(f"Cannot make the folder {folder} ({error.strerror}): name another -o.") from error
 
 
-def _fingerprint(options: Options, sounds: Sounds, test: Sounds | None) -> str:
-    """What a run depends on: another folder of results for other sounds or other choices."""
-    facts = [sounds.facts(), test.facts() if test else []]
+def _fingerprint(options: Options, sounds: Sounds, test: Sounds | None, others: Sequence[Path]) -> str:
+    """What a run depends on: another folder of results for other sounds or other choices.
+
+    ``others`` are the folders of what is no class, of unlabelled sounds and of impulse responses.
+    """
+    facts = [sounds.facts(), test.facts() if test else [], *map(folder_facts, others)]
     content = json.dumps([options.values(), facts], sort_keys=True, default=str)
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -51,16 +51,10 @@ class Sounds:
         Raises:
             DataError: where a file is missing.
         """
-        found = []
-        for clip in self.clips:
-            try:
-                stat = self.corpus.path(clip).stat()
-            except OSError as error:
-                raise DataError(
-                    f"{clip.id} cannot be read ({error.strerror}): correct the table or the file."
-                ) from error
-            found.append((clip.id, self.label(clip), clip.group, stat.st_size, stat.st_mtime_ns))
-        return found
+        return [
+            (clip.id, self.label(clip), clip.group, *_size_and_time(self.corpus.path(clip), clip.id))
+            for clip in self.clips
+        ]
 
     def rate(self) -> int:
         """The sample rate that most files have, Hz, by the headers of some of them.
@@ -79,6 +73,25 @@ class Sounds:
         if not rates:
             raise DataError(f"No audio file of {self.root} can be read: `tinyscene check-data` says why.")
         return rates.most_common(1)[0][0]
+
+
+def folder_facts(folder: Path) -> list[tuple[str, int, int]]:
+    """Path, size and time of every audio file below a folder, as `Sounds.facts` has them of class folders.
+
+    Raises:
+        DataError: where a file is missing.
+    """
+    return [(name, *_size_and_time(folder / name, name)) for name in find_audio(folder, folder).names]
+
+
+def _size_and_time(path: Path, name: str) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(
+            f"{name} cannot be read ({error.strerror}): correct the table or the file."
+        ) from error
+    return stat.st_size, stat.st_mtime_ns
 
 
 def read_sounds(path: Path) -> Sounds:

@@ -21,7 +21,7 @@ from export.learn.options import Options
 from export.learn.trainings import fit
 from runtime import load_model
 from runtime.errors import ConfigError, DataError
-from tests.export.learn.sounds import write_sounds
+from tests.export.learn.sounds import write_sounds, write_tone
 from train.checkpoints import model_pt
 from train.cli.main import main as train_main
 
@@ -124,6 +124,20 @@ def test_other_choices_do_not_replace_the_file(learned, sounds):
     options = Options(sounds, learned[0], budget="tiny", steps=41)
     with pytest.raises(ConfigError, match="--from"):
         learn(options, print)
+
+
+@pytest.mark.parametrize("changed", ["a sound of no class", "a microphone"])
+def test_what_was_learned_without_a_new_file_is_not_printed_again(learned, sounds, run, monkeypatch, changed):
+    new = sounds / "not_a_class" / "new.wav"
+    if changed == "a microphone":
+        new = sounds.parent / "responses" / "response.wav"
+        monkeypatch.setenv("MIC_IR_DIR", str(new.parent))
+    write_tone(new, 500, seed=1)
+    try:
+        with pytest.raises(ConfigError, match=r"made from other sounds .* --from"):
+            run(["learn", str(sounds), "-o", str(learned[0]), *SHORT])
+    finally:
+        new.unlink()
 
 
 def test_the_recipe_is_one_of_fit(learned, sounds, run, tmp_path, monkeypatch, capsys):
