@@ -154,17 +154,17 @@ def _export(
             checkpoint, output, method="ptq", tolerance=quality.least_tolerance, windows=windows
         )
     if not exported.verification.passed:
-        raise TinysceneError(_not_verified(prepared, exported))
+        raise TinysceneError(_not_verified(prepared, exported, tolerance))
     return output, exported, cautions
 
 
-def _not_verified(prepared: Prepared, exported: Exported) -> str:
+def _not_verified(prepared: Prepared, exported: Exported, tolerance: float) -> str:
     if not exported.verification.correct:
         return "The file does not compute what the network computes: report it with the folder of the run."
     recipe, model = prepared.folder / "recipe.yaml", prepared.folder / "student" / "model.pt"
     least = exported.verification.quality.least_tolerance if exported.verification.quality else 1.0
     return (
-        f"INT8 loses more accuracy than one point: accept it with --tolerance {least:.4f}, or train INT8 "
+        f"INT8 loses more accuracy than {tolerance:g}: accept it with --tolerance {least:.4f}, or train INT8 "
         f"with `python -m train qat --config {recipe} --checkpoint {model}`."
     )
 
