@@ -12,7 +12,7 @@ from benchmarks.box_model.measurement import HOP_S, Arrays
 from runtime.model.prediction import Prediction, classified, unclassified
 from runtime.streaming.events import EventDetector, EventRules
 from train.quantization.quality import Share
-from train.training.confidence import fit_confidence, fit_thresholds
+from train.training.confidence import at_temperature, fit_confidence, fit_thresholds
 
 Floats = npt.NDArray[Any]
 
@@ -50,12 +50,6 @@ def clips_right(fold: Arrays, kind: str) -> npt.NDArray[np.bool_]:
     scores = fold[f"clean/{kind}"]
     of_clip = [np.flatnonzero(clip == number) for number in np.unique(clip)]
     return np.array([scores[rows].mean(0).argmax() == target[rows[0]] for rows in of_clip])
-
-
-def with_temperature(scores: Floats, temperature: float) -> Floats:
-    """Probabilities [windows, classes] at a temperature, from those at 1."""
-    powers = np.clip(scores.astype(np.float64), 1e-12, None) ** (1 / temperature)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def calibration_error(scores: Floats, target: Floats) -> float:
@@ -100,11 +94,11 @@ def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]
     others = [
         answered(first_half(fold[f"negative/{kind}"]))[::apart] for fold in folds for kind in kinds(fold)
     ]
-    both = with_temperature(np.concatenate([scores, *others]), temperature)
+    both = at_temperature(np.concatenate([scores, *others]), temperature)
     none = np.zeros((len(both) - len(scores), len(labels)))
     thresholds = fit_thresholds(both, np.concatenate([one_hot, none]), labels)
     streams = [
-        with_temperature(first_half(fold[f"negative/{kind}"]), temperature)
+        at_temperature(first_half(fold[f"negative/{kind}"]), temperature)
         for fold in folds
         for kind in kinds(fold)
     ]
@@ -216,7 +210,7 @@ def _calibration(folds: Sequence[Arrays], condition: str, labels: Sequence[str])
         others = [other for other in folds if other is not fold] or [fold]
         one_hot = np.eye(len(labels))[expected(others, "clean")]
         temperature = fit_confidence(pooled(others, "clean/int8"), one_hot, labels)["temperature"]
-        parts.append(with_temperature(fold[f"{condition}/int8"], temperature))
+        parts.append(at_temperature(fold[f"{condition}/int8"], temperature))
     return round(calibration_error(np.concatenate(parts), expected(folds, condition)), 4)
 
 
@@ -228,17 +222,21 @@ def _rules(labels: Sequence[str], fitted: Mapping[str, Any]) -> EventRules:
 
 def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]) -> dict[str, Any]:
     """By kind, of the half that no threshold was fitted on: minutes, events, AUROC of the greatest score."""
-    positive = with_temperature(pooled(folds, "clean/int8"), fitted["temperature"]).max(1)
+    positive = at_temperature(pooled(folds, "clean/int8"), fitted["temperature"]).max(1)
     found = {}
     for kind in kinds(folds[0]):
         streams = [second_half(fold[f"negative/{kind}"]) for fold in folds]
         reported = [
             e
             for stream in streams
-            for e in events(_warmed(stream, fitted), labels, EventRules(enter_of=fitted["thresholds"]))
+            for e in events(
+                at_temperature(stream, fitted["temperature"]),
+                labels,
+                EventRules(enter_of=fitted["thresholds"]),
+            )
         ]
         hours = sum(len(stream) for stream in streams) * HOP_S / 3600
-        scores = with_temperature(answered(np.concatenate(streams)), fitted["temperature"])
+        scores = at_temperature(answered(np.concatenate(streams)), fitted["temperature"])
         found[kind] = {
             "minutes": round(60 * hours / len(folds), 1),
             "models": len(folds),
@@ -249,11 +247,6 @@ def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[s
     return found
 
 
-def _warmed(scores: Floats, fitted: Mapping[str, Any]) -> Floats:
-    """Scores at the fitted temperature; rows without a signal stay NaN."""
-    return with_temperature(scores, fitted["temperature"])
-
-
 def _events_of_clips(
     folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -261,7 +254,8 @@ def _events_of_clips(
     rules, own, other, total = EventRules(enter_of=fitted["thresholds"]), 0, 0, 0
     for fold in folds:
         for number, target in enumerate(fold["stream/target"]):
-            found = set(events(_warmed(fold[f"stream/{number}"], fitted), labels, rules))
+            scores = at_temperature(fold[f"stream/{number}"], fitted["temperature"])
+            found = set(events(scores, labels, rules))
             own += labels[target] in found
             other += bool(found - {labels[target]})
             total += 1

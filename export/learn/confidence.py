@@ -15,7 +15,13 @@ from runtime.audio.window_grid import window_starts
 from runtime.streaming.events import EventRules
 from train.checkpoints.model_pt import Checkpoint
 from train.data import ClipData
-from train.training.confidence import HIGHEST, fit_confidence, fit_temperature, fit_thresholds
+from train.training.confidence import (
+    HIGHEST,
+    at_temperature,
+    fit_confidence,
+    fit_temperature,
+    fit_thresholds,
+)
 
 _FALSE_ALARMS = 0.05  # share of windows of negatives
 
@@ -58,12 +64,6 @@ def thresholds_by_negatives(scores: npt.NDArray[Any], labels: Sequence[str]) -> 
     reached = np.quantile(scores, 1 - _FALSE_ALARMS, axis=0)
     bounded = np.clip(reached, EventRules().enter, HIGHEST)
     return {label: round(float(value), 4) for label, value in zip(labels, bounded, strict=True)}
-
-
-def at_temperature(scores: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float64]:
-    """Probabilities [windows, classes] at a temperature, from those at 1."""
-    powers = np.clip(scores.astype(np.float64), 1e-12, None) ** (1 / temperature)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def negative_windows(negatives: Negatives, sample_rate: int, length: int) -> Array:

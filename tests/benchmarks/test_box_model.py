@@ -17,12 +17,12 @@ from benchmarks.box_model.summary import (
     calibration_error,
     events,
     summarise,
-    with_temperature,
 )
 from benchmarks.box_model.trainings import STUDENT, TEACHER
 from runtime.errors import TinysceneError
 from runtime.streaming.events import EventRules
 from tests.conftest import ROOT
+from train.training.confidence import at_temperature
 
 LABELS = ("dog", "rain", "clock")
 
@@ -91,7 +91,7 @@ def test_a_temperature_flattens_probabilities() -> None:
     scores = _scores(np.array([1]), 0.9)
     logits = np.log(scores) / 2
     expected = np.exp(logits) / np.exp(logits).sum()
-    np.testing.assert_allclose(with_temperature(scores, 2.0), expected, rtol=1e-6)
+    np.testing.assert_allclose(at_temperature(scores, 2.0), expected, rtol=1e-6)
 
 
 def test_auroc_counts_pairs_in_order() -> None:

@@ -50,6 +50,20 @@ def _logits(probabilities: npt.NDArray[Any], task: Task) -> npt.NDArray[np.float
     return np.log(p) - np.log(np.maximum(1 - p, 1e-12)) if task == "multi_label" else np.log(p)
 
 
+def at_temperature(
+    probabilities: npt.NDArray[Any], temperature: float, task: Task = "single_label"
+) -> npt.NDArray[np.float64]:
+    """Probabilities at a temperature, from those at 1.
+
+    Args:
+        probabilities: at temperature 1, [windows, classes]; rows of NaN stay so.
+        temperature: that logits are divided by.
+        task: softmax or sigmoid.
+    """
+    scaled = _logits(probabilities, task) / temperature
+    return np.asarray(expit(scaled) if task == "multi_label" else softmax(scaled, axis=1))
+
+
 def fit_thresholds(
     probabilities: npt.NDArray[Any], targets: npt.NDArray[Any], labels: Sequence[str]
 ) -> dict[str, float]:
@@ -101,6 +115,5 @@ def fit_confidence(
         The fields ``temperature`` and ``thresholds`` of `train.checkpoints.model_pt.Checkpoint`.
     """
     temperature = fit_temperature(probabilities, targets, task)
-    scaled = _logits(probabilities, task) / temperature
-    fitted = expit(scaled) if task == "multi_label" else softmax(scaled, axis=1)
+    fitted = at_temperature(probabilities, temperature, task)
     return {"temperature": temperature, "thresholds": fit_thresholds(fitted, targets, labels)}

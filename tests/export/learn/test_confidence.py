@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.learn.confidence import at_temperature, thresholds_by_negatives
-from train.training.confidence import HIGHEST
+from export.learn.confidence import thresholds_by_negatives
+from train.training.confidence import HIGHEST, at_temperature
 
 
 def test_few_negatives_reach_a_threshold():
