@@ -51,7 +51,7 @@ COMMANDS = {
     "label-free": Command("benchmarks.label_free", "what teachers replace of the labels"),
     "pictures": Command("benchmarks.pictures", "the pictures of the root README"),
     "runtime-cost": Command("benchmarks.runtime_cost", "what listening costs, by part"),
-    "token-merging": Command("benchmarks.token_merging", "transformers with merged tokens"),
+    "token-merging": Command("benchmarks.token_merging.__main__", "transformers with merged tokens"),
 }
 
 

@@ -64,7 +64,7 @@ def crossvalidate(trainings: Trainings, chosen: Sequence[int], responses: Path) 
         "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [0, 0, 1], "runs": len(folds),
         "steps": trainings.student_steps, "labels": list(models[0].labels),
         **summarise(folds, models[0].labels), "machine": machine(),
-        "command": "python -m benchmarks.box_model crossvalidate",
+        "command": f"python -m benchmarks.box_model crossvalidate --folds {' '.join(map(str, chosen))}",
     }  # fmt: skip
     _write_json(RESULTS, result)
     print(card.results_text(result))

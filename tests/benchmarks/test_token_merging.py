@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks import token_merging
+from benchmarks.token_merging import __main__ as token_merging
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train import networks
