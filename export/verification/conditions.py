@@ -34,7 +34,7 @@ def noise(kind: str, snr_db: float) -> Condition:
     """Noise of a kind at a ratio to the window's own level."""
 
     def apply(x: torch.Tensor, rate: int) -> torch.Tensor:
-        added = NOISES[kind]((len(x), x.shape[1]), rate, generator_for(_SEED))
+        added = NOISES[kind]((len(x), x.shape[1]), rate, generator_for(_SEED), x.device)
         return add_noise(x, added, torch.full((len(x),), snr_db)).clamp(-1, 1)
 
     return apply

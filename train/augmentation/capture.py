@@ -149,7 +149,8 @@ class Capture:
             if kind == "babble":
                 noise = babble(scene, rows, generator)
             else:
-                noise = NOISES[kind]((len(rows), waveform.shape[1]), sample_rate, generator)
+                shape = (len(rows), waveform.shape[1])
+                noise = NOISES[kind](shape, sample_rate, generator, waveform.device)
             places = rows.to(waveform.device)
             noisy = add_noise(waveform[places], noise.to(waveform), snr_db[rows])
             waveform = waveform.index_copy(0, places, noisy)
@@ -181,29 +182,39 @@ def add_noise(waveform: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     return waveform + noise_level(waveform, snr_db) * noise
 
 
-def white(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -> Tensor:
+_CPU = torch.device("cpu")
+
+
+# Draws are made on the CPU, so that they are the same for every device; the rest is done on the device.
+def white(
+    shape: tuple[int, int], sample_rate: int, generator: torch.Generator, device: torch.device = _CPU
+) -> Tensor:
     """White noise [batch, samples]."""
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator).to(device)
 
 
-def pink(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -> Tensor:
+def pink(
+    shape: tuple[int, int], sample_rate: int, generator: torch.Generator, device: torch.device = _CPU
+) -> Tensor:
     """Noise whose power falls by 3 dB an octave from 20 Hz on: [batch, samples]."""
-    spectrum = torch.fft.rfft(torch.randn(shape, generator=generator))
-    hz = torch.linspace(0, sample_rate / 2, spectrum.shape[1]).clamp_min(20)
+    spectrum = torch.fft.rfft(white(shape, sample_rate, generator, device))
+    hz = torch.linspace(0, sample_rate / 2, spectrum.shape[1], device=device).clamp_min(20)
     noise: Tensor = torch.fft.irfft(spectrum / hz.sqrt(), shape[1])
     return noise
 
 
-def hum(shape: tuple[int, int], sample_rate: int, generator: torch.Generator) -> Tensor:
+def hum(
+    shape: tuple[int, int], sample_rate: int, generator: torch.Generator, device: torch.device = _CPU
+) -> Tensor:
     """Mains hum of 50 or 60 Hz with falling harmonics at random phases: [batch, samples]."""
-    seconds = torch.arange(shape[1]) / sample_rate
-    base = torch.where(uniform(shape[0], generator) < 0.5, 50.0, 60.0)[:, None, None]
-    order = torch.arange(1, _HUM_HARMONICS + 1)[None, :, None]
-    phase = torch.rand((shape[0], _HUM_HARMONICS, 1), generator=generator)
+    seconds = torch.arange(shape[1], device=device) / sample_rate
+    base = torch.where(uniform(shape[0], generator) < 0.5, 50.0, 60.0)[:, None, None].to(device)
+    order = torch.arange(1, _HUM_HARMONICS + 1, device=device)[None, :, None]
+    phase = torch.rand((shape[0], _HUM_HARMONICS, 1), generator=generator).to(device)
     return (torch.sin(2 * math.pi * (base * order * seconds + phase)) / order).sum(dim=1)
 
 
-Noise = Callable[[tuple[int, int], int, torch.Generator], Tensor]
+Noise = Callable[[tuple[int, int], int, torch.Generator, torch.device], Tensor]
 NOISES: dict[str, Noise] = {"white": white, "pink": pink, "hum": hum}
 
 
