@@ -40,6 +40,7 @@ from train.training.data_wait import DataWait
 from train.training.evaluation import MAIN_METRIC, clip_means
 from train.training.initial_weights import load_initial_weights
 from train.training.lightning_module import Classifier
+from train.training.weight_averaging import estimate_batch_norm
 
 _VERBS = ("fit", "validate", "test", "predict")
 
@@ -237,18 +238,22 @@ class TrainCLI(LightningCLI):
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""
-        if not (self._checkpoints.monitor and self._checkpoints.best_model_path):
-            return "last epoch", self._fit_confidence() if self._has_labelled_validation() else {}
-        best: Any = None
-        if self.trainer.is_global_zero:  # another node may not see the file
-            best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
-            best = {name: best[name] for name in ("state_dict", "epoch")}
-        best = self.trainer.strategy.broadcast(best)
-        self.model.load_state_dict(best["state_dict"])
-        # it would judge the average at the end of the training in place of the best epoch's, which is loaded
+        chosen = "last epoch"
+        if self._checkpoints.monitor and self._checkpoints.best_model_path:
+            best: Any = None
+            if self.trainer.is_global_zero:  # another node may not see the file
+                best = torch.load(self._checkpoints.best_model_path, map_location="cpu", weights_only=True)
+                best = {name: best[name] for name in ("state_dict", "epoch")}
+            best = self.trainer.strategy.broadcast(best)
+            self.model.load_state_dict(best["state_dict"])
+            chosen = f"epoch {best['epoch']}, best of {self._checkpoints.monitor}"
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        callbacks[:] = [found for found in callbacks if not isinstance(found, WeightAveraging)]
-        return f"epoch {best['epoch']}, best of {self._checkpoints.monitor}", self._fit_confidence()
+        trained = [found for found in callbacks if not isinstance(found, WeightAveraging)]
+        if len(trained) < len(callbacks):
+            # or the callback would judge its own copy of the average in place of the weights that are written
+            callbacks[:] = trained
+            estimate_batch_norm(self.model, self.datamodule.datasets["train"], self.datamodule.batch_size)
+        return chosen, self._fit_confidence() if self._has_labelled_validation() else {}
 
     def _has_labelled_validation(self) -> bool:
         return bool(self.datamodule.datasets["val"].labelled.any())

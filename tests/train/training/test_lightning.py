@@ -74,6 +74,24 @@ def test_model_pt_holds_the_averaged_weights_of_the_best_epoch(run):
     assert model.state_dict[name].dtype == torch.float32  # bf16 is for the arithmetic alone
 
 
+def test_the_batch_norm_statistics_are_those_of_the_averaged_weights(run):
+    averaged = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    model = model_pt.load(run / "model.pt")
+    data = ClipData(Synthetic(train_clips=40, val_clips=10, test_clips=20))
+    data.setup("fit")
+    windows = data.datasets["train"].at_rest(range(40)).waveform
+    network = model.build()
+    measured: list[torch.Tensor] = []
+    network.in_c[0][1].register_forward_pre_hook(lambda part, inputs: measured.append(inputs[0]))
+    with torch.no_grad():
+        network(LogMel(model.frontend)(windows))
+    mean = measured[0].mean(dim=(0, 2, 3))
+    name = "in_c.0.1.running_mean"
+    estimated, of_batches = model.state_dict[name], averaged[f"student.{name}"]
+    # the training's views are augmented, these windows are not
+    assert (estimated - mean).norm() < 0.5 * (of_batches - mean).norm()
+
+
 def test_the_temperature_is_fitted_to_the_weights_of_model_pt(run):
     model = model_pt.load(run / "model.pt")
     assert "epoch 0" in model.provenance["checkpoint"]  # the average went on for an epoch
