@@ -51,11 +51,21 @@ class Trainings:
         """model.pt of the student that is shipped."""
         return self._student("ship", list(FOLDS), [])
 
-    def _student(self, name: str, train: list[int], test: list[int]) -> Path:
-        teacher = self._fit(
+    def single(self, name: str, recipe: Path, fold: int, options: Sequence[str]) -> Path:
+        """model.pt of one training by a recipe with other options, on the folds other than ``fold``."""
+        train = [other for other in FOLDS if other != fold]
+        teacher = self._teacher(f"fold{fold}", train, [fold])
+        taught = f"--model.distillation.teachers=[{teacher}]"
+        return self._fit(self.runs / name, recipe, train, [fold], taught, *options)
+
+    def _teacher(self, name: str, train: list[int], test: list[int]) -> Path:
+        return self._fit(
             self.runs / name / "teacher", TEACHER, train, test,
             f"--init={self._imported()}", "--allow-over-budget",
         )  # fmt: skip
+
+    def _student(self, name: str, train: list[int], test: list[int]) -> Path:
+        teacher = self._teacher(name, train, test)
         steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
         options = [f"--model.distillation.teachers=[{teacher}]", *steps]
         first = self._fit(self.runs / name / "student", STUDENT[0], train, test, *options)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import yaml
 
-from benchmarks.box_model import card
+from benchmarks.box_model import ablation, card
 from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_sounds
 from benchmarks.box_model.summary import (
     agreement,
@@ -138,3 +138,22 @@ def test_negatives_of_every_kind_are_found_or_named(tmp_path: Path) -> None:
     (tmp_path / "3_lucas_0.wav").unlink()
     with pytest.raises(TinysceneError, match="speech"):
         negative_sounds([tmp_path], sample_rate=8_000)
+
+
+def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
+    mean, low, high = ablation.gain([0.80, 0.90, 0.85, 0.85], [0.79, 0.87, 0.83, 0.83])
+    assert mean == pytest.approx(2.0)
+    assert high - mean == pytest.approx(3.182 * np.std([1, 3, 2, 2], ddof=1) / 2)
+    assert mean - low == pytest.approx(high - mean)
+    shares = {condition: [0.8, 0.9] for condition in ablation.CONDITIONS}
+    found = {
+        ablation.REFERENCE: {"steps": 1_049, "windows": shares, "clips": [1.0, 0.9]},
+        "the teacher": {
+            "steps": 1_049, "windows": shares, "clips": [0.9, 0.9],
+            "gain": {"windows": [1.0, -1.0, 3.0], "clips": [5.0, -58.5, 68.5]},
+        },
+    }  # fmt: skip
+    rows = ablation.table(found).splitlines()
+    assert rows[2].startswith("| nothing | 1,049 | 85.0 % | 85.0 % | 85.0 % | 95.0 % |")
+    assert rows[3].endswith("| +1.0 (-1.0 to +3.0) | +5.0 (-58.5 to +68.5) |")
+    assert len({row.count("|") for row in rows}) == 1
