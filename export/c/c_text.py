@@ -15,6 +15,7 @@ _TYPES = {
     "int16": "int16_t",
     "int32": "int32_t",
     "uint16": "uint16_t",
+    "uint32": "uint32_t",
     "float32": "float",
 }
 
@@ -34,6 +35,11 @@ def array(name: str, values: npt.NDArray[Any]) -> str:
     lines = [",".join(texts[start : start + _PER_LINE]) for start in range(0, len(texts), _PER_LINE)]
     body = ",\n    ".join(lines)
     return f"static const {_TYPES[values.dtype.name]} {name}[{len(texts)}] = {{\n    {body}}};\n"
+
+
+def exported_array(name: str, values: npt.NDArray[Any]) -> str:
+    """The same array where other files declare it."""
+    return array(name, values).removeprefix("static ")
 
 
 def structure(kind: str, name: str, fields: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 _FOLDERS = {"sources": "", "cortex_m": "cortex_m/", "examples": "examples/"}
+FRONT_ENDS = ("float_front_end", "fixed_front_end")  # each has the files that the sources include
 _HOST_ONLY = ("self_test.c", "model_library.c", "model_library.h", "model_spec.c", "model_spec.h")
 _NAME = "tinyscene_model"
 _SENTENCE = "An audio classifier in plain C: log-mel front end, INT8 network and stream."
@@ -27,25 +28,27 @@ def _read(folder: str) -> dict[str, str]:
     return {file.name: file.read_text() for file in entries if file.is_file()}
 
 
-def plain_layout(texts: Mapping[str, str]) -> dict[str, str]:
+def plain_layout(texts: Mapping[str, str], front_end: str) -> dict[str, str]:
     """The files by their path: C in the folder itself, examples and start-up code for Cortex-M in folders.
 
     Args:
         texts: the files that follow from the model, by name.
+        front_end: one of `FRONT_ENDS`.
     """
     fixed: dict[str, str] = {}
-    for folder, prefix in _FOLDERS.items():
+    for folder, prefix in {**_FOLDERS, front_end: ""}.items():
         fixed |= {prefix + name: text for name, text in _read(folder).items()}
     return {**fixed, **texts}
 
 
-def arduino_layout(texts: Mapping[str, str]) -> dict[str, str]:
+def arduino_layout(texts: Mapping[str, str], front_end: str) -> dict[str, str]:
     """The files by their path as Arduino and PlatformIO look for them.
 
     Args:
         texts: the files that follow from the model, by name.
+        front_end: one of `FRONT_ENDS`.
     """
-    sources = {**_read("sources"), **texts}
+    sources = {**_read("sources"), **_read(front_end), **texts}
     code = {
         name: text for name, text in sources.items() if name.endswith((".c", ".h")) and name not in _HOST_ONLY
     }

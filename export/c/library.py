@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from export.c.c_text import array, real, string
-from export.c.front_end_tables import (
-    StreamSizes,
-    check_front_end,
-    config_values,
-    front_end_source,
-    probability_table,
-)
-from export.c.layout import arduino_layout, plain_layout
+from export.c.c_text import array, exported_array, real, string
+from export.c.front_end.fixed import FixedFrontEnd
+from export.c.front_end.fixed_source import fixed_self_test, fixed_source, fixed_values
+from export.c.front_end.float_tables import check_front_end, float_source
+from export.c.front_end.stream import StreamSizes, config_values, probability_table
+from export.c.layout import FRONT_ENDS, arduino_layout, plain_layout
 from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
 from export.c.operators import Network
 from export.c.read_graph import read_network
@@ -30,10 +27,17 @@ from runtime.spec import ModelSpec, SelfTestVector
 DEFAULT_HOP_S = 0.25
 LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
+_PROBABILITY_BITS = 31  # after the point, in fixed point
 _HEAD = "/* Written by `python -m export c`. */\n"
 
 
-def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S, layout: str = "plain") -> Plan:
+def write_library(
+    model: Path,
+    folder: Path,
+    hop_s: float = DEFAULT_HOP_S,
+    layout: str = "plain",
+    fixed_point: bool = False,
+) -> Plan:
     """Write a self-contained C library for an INT8 file.
 
     Args:
@@ -41,6 +45,7 @@ def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S, layou
         folder: written whole, or not at all; files in it that this command writes are replaced.
         hop_s: seconds from one window to the next in a stream.
         layout: a key of `LAYOUTS`.
+        fixed_point: compute the log-mel in integers, for processors without an FPU.
 
     Returns:
         where the tensors lie in the arena.
@@ -53,17 +58,28 @@ def write_library(model: Path, folder: Path, hop_s: float = DEFAULT_HOP_S, layou
     file = read_model(model)
     network = read_network(onnx.load_from_string(file.data))
     check_self_test(network, file.spec)
-    return write_network(network, file.spec, folder, hop_s, layout)
+    return write_network(network, file.spec, folder, hop_s, layout, fixed_point)
 
 
 def write_network(
-    network: Network, spec: ModelSpec, folder: Path, hop_s: float = DEFAULT_HOP_S, layout: str = "plain"
+    network: Network,
+    spec: ModelSpec,
+    folder: Path,
+    hop_s: float = DEFAULT_HOP_S,
+    layout: str = "plain",
+    fixed_point: bool = False,
 ) -> Plan:
     """Write the library of a network that is parsed already; see `write_library`."""
     check_front_end(spec.frontend)
     steps = make_steps(network)
     plan = plan_memory(network, steps)
-    _write(LAYOUTS[layout](_texts(spec, network, steps, plan, StreamSizes.of(spec, hop_s))), folder)
+    fixed = None
+    if fixed_point:
+        fixed = FixedFrontEnd(spec.frontend, network.log_mel.scale, network.log_mel.zero)
+    texts = _texts(spec, network, fixed)
+    texts["model_config.h"] = _config(spec, network, steps, plan, StreamSizes.of(spec, hop_s), fixed)
+    texts["model_network.c"] = network_source(network, steps, plan)
+    _write(LAYOUTS[layout](texts, FRONT_ENDS[fixed_point]), folder)
     return plan
 
 
@@ -83,27 +99,32 @@ def check_self_test(network: Network, spec: ModelSpec) -> None:
             )
 
 
-def _texts(
-    spec: ModelSpec, network: Network, steps: list[Step], plan: Plan, sizes: StreamSizes
-) -> dict[str, str]:
-    """The files that follow from the model, by name."""
+def _texts(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> dict[str, str]:
+    """Files that follow from the model, by name."""
+    probability = "float" if fixed is None else "uint32_t"
     return {
-        "model_config.h": _config(spec, network, steps, plan, sizes),
         "model_network.h": _HEAD
         + '#ifndef MODEL_NETWORK_H\n#define MODEL_NETWORK_H\n\n#include "model_config.h"\n'
         '#include "ts_network.h"\n\nextern const ts_network model_network;\n'
-        "extern const float model_probability[256];\n\n#endif\n",
-        "model_network.c": network_source(network, steps, plan),
-        "model_front_end.c": front_end_source(spec.frontend),
-        "model_tables.c": _tables(spec, network),
-        "model_self_test.c": _self_test(spec, network),
+        f"extern const {probability} model_probability[256];\n\n#endif\n",
+        "model_front_end.c": float_source(spec.frontend) if fixed is None else fixed_source(fixed),
+        "model_tables.c": _tables(spec, network, fixed),
+        "model_self_test.c": _self_test(spec, network, fixed),
         "model_spec.c": f'{_HEAD}#include "model_spec.h"\n\nconst char model_spec[] =\n{_literal(spec)};\n',
     }
 
 
-def _config(spec: ModelSpec, network: Network, steps: list[Step], plan: Plan, sizes: StreamSizes) -> str:
+def _config(
+    spec: ModelSpec,
+    network: Network,
+    steps: list[Step],
+    plan: Plan,
+    sizes: StreamSizes,
+    fixed: FixedFrontEnd | None,
+) -> str:
     convolutions = sum(len(getattr(step.operator, "convolutions", ())) for step in steps)
-    values = config_values(spec, sizes)
+    values = {"FIXED_POINT": str(int(fixed is not None))} | config_values(spec, sizes)
+    values |= fixed_values(fixed) if fixed else {}
     values |= {
         "INPUT_SCALE": real(network.log_mel.scale), "INPUT_ZERO": str(network.log_mel.zero),
         "OUTPUT_SCALE": real(network.logits.scale), "OUTPUT_ZERO": str(network.logits.zero),
@@ -143,36 +164,42 @@ _CONFIG_TAIL = """
 #define TS_SIDE_BY_SIDE (TS_SIMD ? 4 : 1)
 
 /* The front end works in the bytes that the network uses later. */
+#if MODEL_FIXED_POINT
+#define MODEL_FRONT_END_BYTES (8 * (MODEL_N_FFT + 2) + MODEL_N_MELS)
+#else
 #define MODEL_WORK_FLOATS                                                                                  \\
     (MODEL_WIN_LENGTH + MODEL_N_MELS + TS_SIDE_BY_SIDE * (MODEL_N_FFT / 2 + 16 + MODEL_N_MELS) +           \\
      2 * MODEL_N_FFT + 16 + 1024)
+#define MODEL_FRONT_END_BYTES (4 * MODEL_WORK_FLOATS)
+#endif
 /* What SIMD kernels like best; the rest takes what a float needs. */
 #if TS_SIMD
 #define MODEL_ALIGNMENT 64
 #define TS_ALIGNED __attribute__((aligned(64)))
 #else
-#define MODEL_ALIGNMENT 4
+#define MODEL_ALIGNMENT (MODEL_FIXED_POINT ? 8 : 4)
 #define TS_ALIGNED
 #endif
 
 #define MODEL_NETWORK_BYTES (MODEL_ARENA_BYTES + TS_SIMD_BYTES)
 #define MODEL_WORKSPACE                                                                                    \\
     (MODEL_ALIGNMENT +                                                                                     \\
-     (MODEL_NETWORK_BYTES > 4 * MODEL_WORK_FLOATS ? MODEL_NETWORK_BYTES : 4 * MODEL_WORK_FLOATS))
+     (MODEL_NETWORK_BYTES > MODEL_FRONT_END_BYTES ? MODEL_NETWORK_BYTES : MODEL_FRONT_END_BYTES))
 
 #endif
 """
 
 
-def _tables(spec: ModelSpec, network: Network) -> str:
+def _tables(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> str:
     labels = ",\n    ".join(string(label) for label in spec.labels)
     table = probability_table(spec, network.logits.scale, network.logits.zero)
+    integers = np.rint(table * 2.0**_PROBABILITY_BITS).astype(np.uint32)
     text = f'{_HEAD}#include "model.h"\n#include "model_network.h"\n\n'
     text += f"const char *const model_labels[MODEL_CLASSES] = {{\n    {labels}}};\n\n"
-    return text + array("model_probability", table).removeprefix("static ")
+    return text + exported_array("model_probability", integers if fixed else table.astype(np.float32))
 
 
-def _self_test(spec: ModelSpec, network: Network) -> str:
+def _self_test(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> str:
     """Inputs and logits of the self-test vectors, as the reference computes them."""
     vectors = spec.self_test_vectors or (SelfTestVector("patches", 1, (0.0,) * len(spec.labels)),)
     parts = [f'{_HEAD}#include "model_self_test.h"\n']
@@ -184,6 +211,8 @@ def _self_test(spec: ModelSpec, network: Network) -> str:
     entries = ", ".join(f"{{input{index}, expected{index}}}" for index in range(len(vectors)))
     parts.append(f"const model_self_test_vector model_self_test_vectors[] = {{{entries}}};")
     parts.append(f"const int model_self_test_count = {len(vectors)};\n")
+    if fixed is not None:
+        parts.append(fixed_self_test(fixed, spec, network))
     return "\n".join(parts)
 
 

@@ -40,6 +40,11 @@ def add_to(commands: Any) -> None:
         help="one folder with a Makefile and CMakeLists.txt, or a library of Arduino and PlatformIO "
         "(default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--fixed-point", action="store_true",
+        help="compute the log-mel in integers too, from 16-bit samples, for processors without an FPU: no "
+        "operation in float is left in a firmware; export/c/ARITHMETIC.md has the arithmetic and its error",
+    )  # fmt: skip
     parser.set_defaults(command=_run, needs=("onnx",), extra="native")
 
 
@@ -48,13 +53,20 @@ def _run(options: argparse.Namespace) -> int:
     from runtime.classifier import packaged_model
 
     if options.install:
-        return _install(options.model)
-    plan = write_library(options.model or packaged_model(), options.output, options.hop, options.layout)
-    print(f"{options.output}: C99, {plan.arena_bytes:,} bytes of tensors; {_NEXT[options.layout]}")
+        return _install(options.model, options.fixed_point)
+    plan = write_library(
+        options.model or packaged_model(),
+        options.output,
+        options.hop,
+        options.layout,
+        options.fixed_point,
+    )
+    log_mel = "a log-mel in integers, " if options.fixed_point else ""
+    print(f"{options.output}: C99, {log_mel}{plan.arena_bytes:,} bytes of tensors; {_NEXT[options.layout]}")
     return EXIT_OK
 
 
-def _install(model: Path | None) -> int:
+def _install(model: Path | None, fixed_point: bool) -> int:
     from export.c.install import install_library
     from runtime.classifier import packaged_model
 
@@ -62,6 +74,10 @@ def _install(model: Path | None) -> int:
         raise TinysceneError(
             "--install is for the packaged model: compile another one with -o DIR and make, and give the "
             "library's path to the runtime."
+        )
+    if fixed_point:
+        raise TinysceneError(
+            "--install is for this machine, which has an FPU: leave out --fixed-point, or give -o DIR."
         )
     session = install_library(packaged_model())
     print(

@@ -75,11 +75,20 @@ class LogMel:
         segments = np.lib.stride_tricks.sliding_window_view(padded[self.lead :], self.spec.win_length)
         return self._of_whole_clip(self.columns(segments[:: self.spec.hop_length][:frames]), frames)
 
-    def emphasize(self, waveform: Array) -> Array:
-        """Pre-emphasis: [samples] -> [samples - 1]; the waveform itself where it has none as a whole."""
+    def emphasize(self, waveform: Array, out: Array | None = None) -> Array:
+        """Pre-emphasis: [samples] -> [samples - 1]; the waveform itself where it has none as a whole.
+
+        Args:
+            waveform: float32 [samples].
+            out: written to and returned, where it is given.
+        """
         if not self.spec.preemphasis or self.spec.framing == "kaldi":
-            return waveform
-        emphasized: Array = waveform[1:] - np.float32(self.spec.preemphasis) * waveform[:-1]
+            if out is None:
+                return waveform
+            out[:] = waveform
+            return out
+        scaled = np.multiply(waveform[:-1], np.float32(self.spec.preemphasis), out=out)
+        emphasized: Array = np.subtract(waveform[1:], scaled, out=scaled)
         return emphasized
 
     def pad(self, emphasized: Array) -> Array:

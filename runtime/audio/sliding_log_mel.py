@@ -105,14 +105,12 @@ class SlidingLogMel:
         return self._columns
 
     def _fill(self, window: Array, *spans: slice) -> None:
-        """Pre-emphasis of spans, then padding, as `LogMel.emphasize` and `LogMel.pad`, in the buffer."""
+        """Pre-emphasis of spans, then padding as `LogMel.pad`, in the buffer."""
         inside, pad = self._inside, self._spec.pad
+        more = len(window) - len(inside)  # samples that pre-emphasis reads after a span
         for span in spans:
-            if self._spec.preemphasis and self._spec.framing == "stft":
-                np.multiply(window[:-1][span], np.float32(self._spec.preemphasis), out=inside[span])
-                np.subtract(window[1:][span], inside[span], out=inside[span])
-            else:
-                inside[span] = window[span]
+            stop = None if span.stop is None else span.stop + more
+            self._log_mel.emphasize(window[span.start : stop], out=inside[span])
         if pad and self._spec.pad_mode == "reflect":
             self._padded[:pad] = inside[pad:0:-1]
             self._padded[-pad:] = inside[-2 : -pad - 2 : -1]

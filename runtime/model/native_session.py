@@ -93,6 +93,9 @@ class NativeSession:
 class NativeLogMel(LogMel):
     """The front end of a shared library: `LogMel` whose columns are computed in C.
 
+    A library of ``export c --fixed-point`` rounds samples to 16 bits and computes the pre-emphasis too: then
+    the integers of the network's input are those of a firmware, which the columns give times their scale.
+
     Args:
         spec: of the model.
         library: the loaded library.
@@ -104,6 +107,19 @@ class NativeLogMel(LogMel):
         self.spec = spec
         self.lead = (spec.frame_samples - spec.win_length) // 2
         self._library, self._workspaces = library, workspaces
+        self._is_fixed_point = hasattr(library, "model_emphasize")
+
+    def emphasize(self, waveform: Array, out: Array | None = None) -> Array:
+        """Pre-emphasis; see `LogMel.emphasize`."""
+        if not self._is_fixed_point:
+            return super().emphasize(waveform, out)
+        emphasized = np.empty(self.spec.filtered_samples(len(waveform)), np.float32) if out is None else out
+        samples = np.ascontiguousarray(waveform, np.float32)
+        address = ctypes.c_void_p(emphasized.ctypes.data)
+        self._library.model_emphasize(
+            ctypes.c_void_p(samples.ctypes.data), ctypes.c_long(len(emphasized)), address
+        )
+        return emphasized
 
     def columns(self, *runs: Array, out: Array | None = None) -> Array:
         """Log-mel columns of framed samples; see `LogMel.columns`."""

@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#if MODEL_FIXED_POINT
+#include "ts_self_test.h"
+#endif
+
 extern uint32_t stack_bottom[];
 
 static float log_mel[MODEL_N_MELS * MODEL_FRAMES];
@@ -39,7 +43,7 @@ static uint32_t calibrate(void)
 {
     uint32_t left = CALIBRATION;
     count_from_here();
-    __asm__ volatile("1: subs %0, %0, #1\n\tbne 1b" : "+r"(left) : : "cc");
+    __asm__ volatile(".syntax unified\n1: subs %0, %0, #1\n\tbne 1b" : "+r"(left) : : "cc");
     return ticks();
 }
 
@@ -179,6 +183,9 @@ int main(void)
         right &= run_vector(i);
     run_column();
     run_stream();
+#if MODEL_FIXED_POINT
+    right &= ts_column_is_right((ts_bin *)(void *)workspace.bytes) && ts_window_is_right();
+#endif
     print(right ? "PASS\n" : "FAIL\n");
     leave(right ? 0 : 1);
     return 0;

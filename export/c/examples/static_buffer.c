@@ -22,10 +22,10 @@ int main(void)
             buffer[i] = next_sample();
         if (!model_push_int16(buffer, MODEL_HOP_LENGTH))
             continue; /* no window ended in these samples */
-        const float *scores = model_scores();
+        const uint8_t *logits = model_logits(); /* the greatest has the greatest probability, model_scores() */
         int best = 0;
         for (int i = 1; i < MODEL_CLASSES; i++)
-            best = scores[i] > scores[best] ? i : best;
+            best = logits[i] > logits[best] ? i : best;
         best_class = best;
     }
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 static const ts_kernels *kernels;
-static const ts_front_end *front_end;
 
 #if TS_SIMD
 #include "ts_simd.h"
@@ -15,20 +14,18 @@ static const ts_front_end *front_end;
 void model_init(void)
 {
     kernels = &ts_portable;
-    front_end = &ts_front_end_portable;
 #if TS_SIMD
-    ts_simd_choose(&kernels, &front_end, NULL);
+    ts_simd_choose(&kernels, NULL);
 #endif
 }
 
 int model_use(const char *name)
 {
     kernels = &ts_portable;
-    front_end = &ts_front_end_portable;
     if (!strcmp(name, kernels->name))
         return 1;
 #if TS_SIMD
-    ts_simd_choose(&kernels, &front_end, name);
+    ts_simd_choose(&kernels, name);
 #endif
     return !strcmp(name, kernels->name);
 }
@@ -44,6 +41,8 @@ static void *align(void *workspace)
     return (uint8_t *)workspace + (MODEL_ALIGNMENT - (uintptr_t)workspace % MODEL_ALIGNMENT) % MODEL_ALIGNMENT;
 }
 
+static void quantize(const float *log_mel, int32_t count, uint8_t *integers);
+
 static void dequantize(const uint8_t *integers, float *logits)
 {
     for (int i = 0; i < MODEL_CLASSES; i++)
@@ -53,23 +52,9 @@ static void dequantize(const uint8_t *integers, float *logits)
 void model_run(const float *log_mel, float *logits, void *workspace)
 {
     uint8_t *arena = align(workspace);
-    kernels->quantize(log_mel, MODEL_N_MELS * MODEL_FRAMES, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO,
-                      arena + MODEL_INPUT_OFFSET);
+    quantize(log_mel, MODEL_N_MELS * MODEL_FRAMES, arena + MODEL_INPUT_OFFSET);
     ts_run(&model_network, kernels, arena);
     dequantize(arena + MODEL_OUTPUT_OFFSET, logits);
-}
-
-void model_columns(const float *samples, long step, long count, float *log_mel, long row, void *workspace)
-{
-    float *power = align(workspace), *bands = power + TS_SIDE_BY_SIDE * TS_BINS;
-    float *work = bands + TS_SIDE_BY_SIDE * MODEL_N_MELS;
-    long side_by_side = front_end->side_by_side;
-    for (long first = 0; first < count; first += side_by_side) {
-        int frames = (int)(count - first < side_by_side ? count - first : side_by_side);
-        for (int frame = 0; frame < frames; frame++)
-            front_end->spectrum(samples + (first + frame) * step, power + frame * TS_BINS, work);
-        front_end->log_mel(power, frames, log_mel + first, row, bands);
-    }
 }
 
 #if MODEL_STREAM
@@ -81,19 +66,24 @@ static struct {
     uint64_t received;      /* samples since the start of the stream */
     uint64_t frame;         /* the next frame to compute */
     uint64_t begun, window; /* the windows whose first frames, and whose end, come next */
-    float last;             /* sample */
-    float samples[MODEL_RING]; /* the newest ones, after pre-emphasis */
+    ts_sample samples[MODEL_RING]; /* the newest ones */
     uint8_t inner[MODEL_FRAMES][MODEL_N_MELS];
     uint8_t first[MODEL_OPEN_WINDOWS][MODEL_FIRST_INNER + 1][MODEL_N_MELS];
-    float scores[MODEL_CLASSES];
+    ts_score scores[MODEL_CLASSES];
     uint8_t logits[MODEL_CLASSES];
 } stream;
 
 static union {
-    float work[MODEL_WORK_FLOATS];
+    ts_front_end_work front_end;
     uint8_t arena[MODEL_WORKSPACE];
     int64_t aligned;
 } workspace TS_ALIGNED;
+
+#endif
+
+#include "ts_stream.h"
+
+#if MODEL_STREAM
 
 void model_reset(void)
 {
@@ -104,7 +94,6 @@ void model_reset(void)
 /* Frame `index` of the window that starts at sample `start`; `edges` mirrors what lies outside the window. */
 static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
 {
-    float *frame = workspace.work, *log_mel = frame + MODEL_WIN_LENGTH;
     int64_t begin = index * MODEL_HOP_LENGTH + MODEL_LEAD;
     for (int32_t i = 0; i < MODEL_WIN_LENGTH; i++) {
         int64_t place = begin + i;
@@ -114,27 +103,9 @@ static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
             place = place < 0 ? -place : 2 * (MODEL_FILTERED - 1) - place;
         outside = 0;
 #endif
-        frame[i] = outside ? 0.0f : stream.samples[(start + (uint64_t)place) % MODEL_RING];
+        put_sample(i, outside ? 0 : sample_at(start + (uint64_t)place));
     }
-    model_columns(frame, 0, 1, log_mel, 1, log_mel + MODEL_N_MELS);
-    kernels->quantize(log_mel, MODEL_N_MELS, MODEL_INPUT_SCALE, MODEL_INPUT_ZERO, bands);
-}
-
-static void softmax(const uint8_t *logits, float *scores)
-{
-#if MODEL_MULTI_LABEL
-    for (int i = 0; i < MODEL_CLASSES; i++)
-        scores[i] = model_probability[logits[i]];
-#else
-    uint8_t greatest = 0;
-    float sum = 0.0f;
-    for (int i = 0; i < MODEL_CLASSES; i++)
-        greatest = logits[i] > greatest ? logits[i] : greatest;
-    for (int i = 0; i < MODEL_CLASSES; i++)
-        sum += scores[i] = model_probability[greatest - logits[i]];
-    for (int i = 0; i < MODEL_CLASSES; i++)
-        scores[i] /= sum;
-#endif
+    log_mel_column(bands);
 }
 
 static void classify(uint64_t window)
@@ -183,29 +154,13 @@ static uint64_t advance(int *windows)
     return (inner < end ? inner : end) - stream.received;
 }
 
-static float convert_float(const void *samples, size_t index)
-{
-    return ((const float *)samples)[index];
-}
-
-static float convert_int16(const void *samples, size_t index)
-{
-    return (float)((const int16_t *)samples)[index] / 32768.0f;
-}
-
-static int push(const void *samples, size_t count, float (*convert)(const void *, size_t))
+static int push(const void *samples, size_t count, ts_sample (*convert)(const void *, size_t))
 {
     int windows = 0;
     for (size_t index = 0; index < count;) {
         uint64_t due = advance(&windows);
         for (; due && index < count; due--, index++) {
-            float sample = convert(samples, index);
-#if MODEL_PREEMPHASIS
-            stream.samples[(stream.received - 1) % MODEL_RING] = sample - MODEL_PREEMPHASIS_FACTOR * stream.last;
-#else
-            stream.samples[stream.received % MODEL_RING] = sample;
-#endif
-            stream.last = sample;
+            take_sample(convert(samples, index));
             stream.received++;
         }
     }
@@ -221,11 +176,6 @@ int model_push(const float *samples, size_t count)
 int model_push_int16(const int16_t *samples, size_t count)
 {
     return push(samples, count, convert_int16);
-}
-
-const float *model_scores(void)
-{
-    return stream.scores;
 }
 
 const uint8_t *model_logits(void)

@@ -45,6 +45,11 @@ int model_push_int16(const int16_t *samples, size_t count);
 const float *model_scores(void);
 const uint8_t *model_logits(void);
 
+#if MODEL_FIXED_POINT
+/* The probabilities as integers, 31 bits after the point. */
+const uint32_t *model_scores_q31(void);
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 #include "model_library.h"
 
 #include "model.h"
+#include "ts_front_end.h"
 
 int model_interface(void)
 {
@@ -17,3 +18,12 @@ void model_run_batch(const float *log_mels, long count, float *logits, void *wor
     for (long i = 0; i < count; i++)
         model_run(log_mels + i * MODEL_N_MELS * MODEL_FRAMES, logits + i * MODEL_CLASSES, workspace);
 }
+
+#if MODEL_FIXED_POINT
+void model_emphasize(const float *samples, long count, float *out)
+{
+    for (long i = 0; i < count; i++)
+        out[i] = (float)ts_emphasize(ts_sample_of(samples[i]), ts_sample_of(samples[i + MODEL_PREEMPHASIS])) /
+                 (float)(1 << TS_SAMPLE_BITS);
+}
+#endif

@@ -2,6 +2,8 @@
 #ifndef MODEL_LIBRARY_H
 #define MODEL_LIBRARY_H
 
+#include "model_config.h"
+
 #include <stddef.h>
 
 /* Grows where a function here or in model.h changes its meaning. */
@@ -12,5 +14,11 @@ size_t model_workspace_bytes(void);
 
 /* `count` windows, one after the other; the rest as model_run. */
 void model_run_batch(const float *log_mels, long count, float *logits, void *workspace);
+
+#if MODEL_FIXED_POINT
+/* `count` samples after pre-emphasis, as model_columns takes them: rounded to 16 bits before it, with 21 bits
+   after the point. It reads one sample more where the front end has a pre-emphasis. */
+void model_emphasize(const float *samples, long count, float *out);
+#endif
 
 #endif

@@ -76,6 +76,7 @@ TS_TARGET static inline __m128i ts_transposed(void)
     (first = F_SORT(_mm256_shuffle_ps(a, b, 0x88)), second = F_SORT(_mm256_shuffle_ps(a, b, 0xdd)))
 #define F_SORT(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 
+#if !MODEL_FIXED_POINT
 TS_TARGET static void ts_transpose_avx2(const float *restrict from, float *restrict to)
 {
     for (int row = 0; row < 16; row += 8)
@@ -112,6 +113,7 @@ TS_TARGET static void ts_transpose_avx2(const float *restrict from, float *restr
 
 #include "ts_simd_mel.h"
 #include "ts_front_end_core.h"
+#endif
 #include "ts_simd_convolution.h"
 #include "ts_simd_kernels.h"
 

@@ -71,6 +71,7 @@ TS_TARGET static inline __m128i ts_transposed(void)
      second = _mm512_permutex2var_ps(                                                                      \
          a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b))
 
+#if !MODEL_FIXED_POINT
 TS_TARGET static void ts_transpose_avx512(const float *restrict from, float *restrict to)
 {
     __m512 a[16], b[16];
@@ -113,6 +114,7 @@ TS_TARGET static void ts_transpose_avx512(const float *restrict from, float *res
 
 #include "ts_simd_mel.h"
 #include "ts_front_end_core.h"
+#endif
 #include "ts_simd_convolution.h"
 #include "ts_simd_kernels.h"
 

@@ -95,6 +95,7 @@ static inline int32x4_t ts_dot(int32x4_t sum, int8x16_t a, int8x16_t b)
 #define Q_STORE(p, v) vst1q_f32(p, v)
 #define Q_PAIRS(a, b) vpaddq_f32(a, b) /* sums of neighbours: two of a, then two of b */
 
+#if !MODEL_FIXED_POINT
 static void ts_transpose_neon(const float *restrict from, float *restrict to)
 {
     for (int row = 0; row < 16; row += 4)
@@ -110,6 +111,7 @@ static void ts_transpose_neon(const float *restrict from, float *restrict to)
 
 #include "ts_simd_mel.h"
 #include "ts_front_end_core.h"
+#endif
 #include "ts_simd_convolution.h"
 #include "ts_simd_kernels.h"
 

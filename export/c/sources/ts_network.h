@@ -3,6 +3,8 @@
 #ifndef TS_NETWORK_H
 #define TS_NETWORK_H
 
+#include "model_config.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -132,11 +134,16 @@ typedef struct {
     void (*affine)(const ts_affine *, const uint8_t *first, const uint8_t *second, const uint8_t *offset,
                    uint8_t *out);
     void (*mean)(const ts_mean *, const uint8_t *in, uint8_t *out);
-    /* ONNX's QuantizeLinear: divide, round halves to even, add the zero point, clamp. */
+#if !MODEL_FIXED_POINT
     void (*quantize)(const float *values, int32_t count, float scale, int32_t zero, uint8_t *out);
+    const struct ts_front_end *front_end;
+#endif
 } ts_kernels;
 
 extern const ts_kernels ts_portable;
+
+/* ONNX's QuantizeLinear: divide, round halves to even, add the zero point, clamp. */
+void ts_quantize(const float *values, int32_t count, float scale, int32_t zero, uint8_t *out);
 
 /* Run a network whose input lies in the arena already. */
 void ts_run(const ts_network *network, const ts_kernels *kernels, uint8_t *arena);

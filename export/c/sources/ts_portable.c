@@ -178,7 +178,7 @@ static void portable_mean(const ts_mean *op, const uint8_t *in, uint8_t *out)
             }
 }
 
-static void portable_quantize(const float *values, int32_t count, float scale, int32_t zero, uint8_t *out)
+void ts_quantize(const float *values, int32_t count, float scale, int32_t zero, uint8_t *out)
 {
     for (int32_t i = 0; i < count; i++) {
         float steps = values[i] / scale;
@@ -194,7 +194,13 @@ static void portable_quantize(const float *values, int32_t count, float scale, i
     }
 }
 
+#if !MODEL_FIXED_POINT
+extern const struct ts_front_end ts_front_end_portable;
+#endif
+
 const ts_kernels ts_portable = {
-    TS_LABEL,   0,             portable_chain,    portable_add,
-    portable_affine, portable_mean, portable_quantize,
+    TS_LABEL, 0, portable_chain, portable_add, portable_affine, portable_mean,
+#if !MODEL_FIXED_POINT
+    ts_quantize, &ts_front_end_portable,
+#endif
 };

@@ -4,7 +4,6 @@
 #if TS_SIMD
 
 ts_packed ts_packed_of[MODEL_CONVOLUTIONS];
-float ts_turns[2 * TS_POINTS] TS_ALIGNED;
 
 static union {
     uint8_t bytes[MODEL_PACKED_BYTES];
@@ -89,12 +88,20 @@ static void pack(void)
     }
 }
 
+#if MODEL_FIXED_POINT
+static void turn(void)
+{
+}
+#else
+float ts_turns[2 * TS_POINTS] TS_ALIGNED;
+
 static void turn(void)
 {
     for (int32_t row = 0; row < TS_ROWS; row++)
         for (int32_t k = 0; k < 16; k++)
             ts_turn(row * k, &ts_turns[16 * row + k], &ts_turns[TS_POINTS + 16 * row + k]);
 }
+#endif
 
 static void prepare(void)
 {
@@ -108,12 +115,10 @@ static void prepare(void)
 
 #if TS_X86
 extern const ts_kernels ts_kernels_avx2, ts_kernels_avx512;
-extern const ts_front_end ts_front_end_avx2, ts_front_end_avx512;
 
-void ts_simd_choose(const ts_kernels **kernels, const ts_front_end **front_end, const char *name)
+void ts_simd_choose(const ts_kernels **kernels, const char *name)
 {
     const ts_kernels *kinds[2] = {&ts_kernels_avx2, &ts_kernels_avx512};
-    const ts_front_end *front_ends[2] = {&ts_front_end_avx2, &ts_front_end_avx512};
     int has[2];
     __builtin_cpu_init();
     has[0] = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -121,22 +126,17 @@ void ts_simd_choose(const ts_kernels **kernels, const ts_front_end **front_end, 
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     prepare();
     for (int kind = 0; kind < 2; kind++)
-        if (has[kind] && (!name || !strcmp(name, kinds[kind]->name))) {
+        if (has[kind] && (!name || !strcmp(name, kinds[kind]->name)))
             *kernels = kinds[kind];
-            *front_end = front_ends[kind];
-        }
 }
 #else
 extern const ts_kernels ts_kernels_neon;
-extern const ts_front_end ts_front_end_neon;
 
-void ts_simd_choose(const ts_kernels **kernels, const ts_front_end **front_end, const char *name)
+void ts_simd_choose(const ts_kernels **kernels, const char *name)
 {
     prepare();
-    if (!name || !strcmp(name, ts_kernels_neon.name)) {
+    if (!name || !strcmp(name, ts_kernels_neon.name))
         *kernels = &ts_kernels_neon;
-        *front_end = &ts_front_end_neon;
-    }
 }
 #endif
 

@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-/* The fastest kernels of this processor, or those of a name; both stay as they are where it has none. */
-void ts_simd_choose(const ts_kernels **kernels, const ts_front_end **front_end, const char *name);
+/* The fastest kernels of this processor, or those of a name; they stay as they are where it has none. */
+void ts_simd_choose(const ts_kernels **kernels, const char *name);
 
 /* Weights in the order of the kernels, written once. */
 typedef struct {
@@ -25,8 +25,10 @@ typedef struct {
 
 extern ts_packed ts_packed_of[MODEL_CONVOLUTIONS];
 
+#if !MODEL_FIXED_POINT
 /* exp(-2 pi i k row / points) of every row and k below 16: real parts, then imaginary ones. */
 extern float ts_turns[2 * TS_POINTS] TS_ALIGNED;
+#endif
 
 static inline float ts_float_of(int32_t multiplier, uint8_t shift)
 {

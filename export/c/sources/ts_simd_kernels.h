@@ -105,6 +105,7 @@ TS_TARGET static void TS_NAME(mean)(const ts_mean *op, const uint8_t *in, uint8_
     }
 }
 
+#if !MODEL_FIXED_POINT
 TS_TARGET static void TS_NAME(quantize)(const float *values, int32_t count, float scale, int32_t zero, uint8_t *out)
 {
     union {
@@ -134,7 +135,11 @@ TS_TARGET static void TS_NAME(quantize)(const float *values, int32_t count, floa
         TS_PUT_FOUR(out + i, LANES, bytes, 4, count - i, LANES);
     }
 }
+#endif
 
 const ts_kernels TS_NAME(kernels) = {
-    TS_LABEL, 1, TS_NAME(chain), TS_NAME(add), TS_NAME(affine), TS_NAME(mean), TS_NAME(quantize),
+    TS_LABEL, 1, TS_NAME(chain), TS_NAME(add), TS_NAME(affine), TS_NAME(mean),
+#if !MODEL_FIXED_POINT
+    TS_NAME(quantize), &TS_NAME(front_end),
+#endif
 };

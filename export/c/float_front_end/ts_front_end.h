@@ -21,8 +21,11 @@ extern const uint16_t model_mel_first[MODEL_N_MELS];      /* bin that a band beg
 extern const uint16_t model_mel_groups[MODEL_N_MELS];     /* bins of it, in groups of 4 */
 extern const float model_mel_weight[] TS_ALIGNED;
 
+typedef float ts_sample, ts_score;
+typedef float ts_front_end_work[MODEL_WORK_FLOATS];
+
 /* One kind of kernels for the front end. */
-typedef struct {
+typedef struct ts_front_end {
     /* MODEL_WIN_LENGTH samples to TS_BINS powers; work: TS_WORK_FLOATS. */
     void (*spectrum)(const float *samples, float *power, float *work);
     /* `frames` <= side_by_side spectra, TS_BINS apart, to normalised log-mels: band b of frame f at
