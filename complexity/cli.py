@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_target_arguments(check)
     compare = commands.add_parser("compare", help="models side by side; the same exit codes")
-    compare.set_defaults(show=_show_side_by_side, target=None, flash=None, ram=None)
+    compare.set_defaults(show=_show_side_by_side, target=None, flash=None, ram=None, fixed_point=False)
     for command in (check, compare):
         _add_shared_arguments(command)
     return parser
@@ -65,6 +65,11 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         choices=TARGETS,
         help="compile an INT8 .onnx for a microcontroller: flash, RAM, and instructions under QEMU",
+    )
+    parser.add_argument(
+        "--fixed-point",
+        action="store_true",
+        help="with --target: a log-mel in integers, as of `export c --fixed-point`, and no FPU",
     )
     for memory in ("flash", "ram"):
         parser.add_argument(
@@ -172,9 +177,12 @@ def _footprints(options: argparse.Namespace) -> list[Footprint]:
         for memory, size in (("flash", options.flash), ("ram", options.ram))
     }
     if options.target:
-        return [measure_footprint(path, TARGETS[options.target], **limits) for path in options.models]
-    if any(limits.values()):
-        raise ConfigError("--flash and --ram are of a microcontroller: name it, such as --target cortex-m4.")
+        target, fixed = TARGETS[options.target], options.fixed_point
+        return [measure_footprint(path, target, fixed_point=fixed, **limits) for path in options.models]
+    if any(limits.values()) or options.fixed_point:
+        raise ConfigError(
+            "--flash, --ram and --fixed-point are of a microcontroller: name it, such as --target cortex-m4."
+        )
     return []
 
 

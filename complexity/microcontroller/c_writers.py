@@ -17,8 +17,13 @@ from runtime.errors import ConfigError
 GROUP = "tinyscene.c_writers"
 
 
-def write_c(model: Path, folder: Path) -> None:
+def write_c(model: Path, folder: Path, *, fixed_point: bool = False) -> None:
     """Write a model as C into a folder.
+
+    Args:
+        model: a file of a suffix that a writer is registered for.
+        folder: written to.
+        fixed_point: compute the log-mel in integers.
 
     Raises:
         ConfigError: where no writer is registered for the file's suffix.
@@ -32,5 +37,5 @@ def write_c(model: Path, folder: Path) -> None:
             f"{model} cannot be compiled for --target: give an INT8 .onnx file, and have export installed."
         )
     require("onnx", extra="complexity")
-    writer: Callable[[Path, Path], Any] = writers[suffix].load()
-    writer(model, folder)
+    writer: Callable[..., Any] = writers[suffix].load()
+    writer(model, folder, fixed_point=fixed_point)

@@ -27,6 +27,7 @@ class Footprint:
         firmware: sizes of the example firmware with the model.
         instructions: None where there is no emulator.
         flash_limit, ram_limit: bytes that the microcontroller has; None where they were not given.
+        fixed_point: whether the log-mel is computed in integers.
     """
 
     target: Target
@@ -34,6 +35,7 @@ class Footprint:
     instructions: Instructions | None
     flash_limit: int | None = None
     ram_limit: int | None = None
+    fixed_point: bool = False
 
     @property
     def flash_bytes(self) -> int:
@@ -63,6 +65,7 @@ class Footprint:
 
         Keys:
             target: name of the processor.
+            fixed_point: whether the log-mel is computed in integers.
             flash_bytes, ram_bytes: the sums of the next four.
             code_bytes, constant_bytes, static_bytes, stack_bytes: see `Firmware`.
             instructions: see `Instructions`; null where there is no emulator.
@@ -73,6 +76,7 @@ class Footprint:
         instructions = self.instructions and dataclasses.asdict(self.instructions)
         return {
             "target": self.target.name,
+            "fixed_point": self.fixed_point,
             "flash_bytes": self.flash_bytes,
             "ram_bytes": self.ram_bytes,
             **dataclasses.asdict(self.firmware),
@@ -88,7 +92,7 @@ class Footprint:
         Args:
             macs: multiply-accumulates that the network executes.
         """
-        firmware, name = self.firmware, self.target.name
+        firmware, name = self.firmware, self.target.name + (", in fixed point" if self.fixed_point else "")
         lines = [
             f"On {name}: flash {self.flash_bytes:,} bytes ({firmware.code_bytes:,} code, "
             f"{firmware.constant_bytes:,} weights and tables), RAM {self.ram_bytes:,} bytes "
@@ -116,7 +120,12 @@ class Footprint:
 
 
 def measure_footprint(
-    model: Path, target: Target, *, flash_limit: int | None = None, ram_limit: int | None = None
+    model: Path,
+    target: Target,
+    *,
+    flash_limit: int | None = None,
+    ram_limit: int | None = None,
+    fixed_point: bool = False,
 ) -> Footprint:
     """Write a model as C, compile it for a target, and run it there under QEMU where that is installed.
 
@@ -125,6 +134,7 @@ def measure_footprint(
         target: the processor.
         flash_limit: bytes to compare with.
         ram_limit: bytes to compare with.
+        fixed_point: compute the log-mel in integers, and compile for a processor without an FPU.
 
     Raises:
         ConfigError: where no other package writes such a file as C.
@@ -133,6 +143,6 @@ def measure_footprint(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "c"
-        write_c(model, folder)
-        firmware = compile_firmware(folder, target)
-        return Footprint(target, firmware, count_instructions(folder, target), flash_limit, ram_limit)
+        write_c(model, folder, fixed_point=fixed_point)
+        firmware, instructions = compile_firmware(folder, target), count_instructions(folder, target)
+        return Footprint(target, firmware, instructions, flash_limit, ram_limit, fixed_point)
