@@ -45,6 +45,7 @@ COMMANDS = {
     "c-speed": Command("benchmarks.c_speed", "compiled C against ONNX Runtime"),
     "esc10": Command("benchmarks.esc10", "ESC-10 from its labels alone"),
     "esc10-distillation": Command("benchmarks.esc10_distillation", "ESC-10 with teachers"),
+    "fixed-point": Command("benchmarks.fixed_point", "the C export's integer log-mel against float32", True),
     "input-side": Command("benchmarks.input_side", "batches from files against a plain loader"),
     "int8-speed": Command("benchmarks.int8_speed", "INT8 against FP32 in ONNX Runtime"),
     "int8-unseen": Command("benchmarks.int8_unseen", "INT8 on sound that nothing was calibrated on"),

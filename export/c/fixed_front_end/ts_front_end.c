@@ -46,18 +46,18 @@ static void turn(int32_t index, int32_t *re, int32_t *im)
 /* Multiply by the window, and shift so that the greatest sample has 28 bits; returns the shift. */
 static TS_APART int32_t window(ts_bin *x)
 {
-    const uint16_t *weight = model_window;
+    const int32_t *weight = model_window;
     uint32_t bits = 1;
     int32_t shift, factor;
     for (ts_bin *pair = x; pair < x + MODEL_WIN_LENGTH / 2; pair++)
         for (int part = 0; part < 2; part++) {
-            int32_t value = (int32_t)(((int64_t)pair->part[part] * *weight++ + 512) >> 10);
+            int32_t value = (int32_t)(((int64_t)pair->part[part] * *weight++ + (1 << 26)) >> 27);
             bits |= (uint32_t)(value ^ value >> 31);
             pair->part[part] = value;
         }
 #if MODEL_WIN_LENGTH % 2
     ts_bin *last = x + MODEL_WIN_LENGTH / 2;
-    last->part[0] = (int32_t)(((int64_t)last->part[0] * *weight + 512) >> 10);
+    last->part[0] = (int32_t)(((int64_t)last->part[0] * *weight + (1 << 26)) >> 27);
     last->part[1] = 0;
     bits |= (uint32_t)(last->part[0] ^ last->part[0] >> 31);
 #endif

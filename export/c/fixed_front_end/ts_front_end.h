@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 #define TS_POINTS (MODEL_N_FFT / 2) /* of the complex FFT */
-#define TS_SAMPLE_BITS 21           /* after the point, of a sample after pre-emphasis */
+#define TS_SAMPLE_BITS 23           /* after the point, of a sample after pre-emphasis */
 
-extern const uint16_t model_window[MODEL_WIN_LENGTH];   /* 15 bits after the point */
+extern const int32_t model_window[MODEL_WIN_LENGTH];    /* 30 bits after the point */
 extern const int32_t model_cosine[MODEL_N_FFT / 4 + 1]; /* cos(2 pi k / n_fft), 31 bits after the point */
 extern const uint16_t model_mel_first[MODEL_N_MELS];    /* bin that a band begins with */
 extern const uint16_t model_mel_count[MODEL_N_MELS];    /* bins of it */
@@ -39,10 +39,10 @@ void ts_bands(ts_bin *work, uint8_t *bands);
 static inline int32_t ts_emphasize(int16_t sample, int16_t next)
 {
 #if MODEL_PREEMPHASIS
-    return (int32_t)next * 64 - ((MODEL_PREEMPHASIS_Q15 * (int32_t)sample + 256) >> 9);
+    return (int32_t)next * 256 - ((MODEL_PREEMPHASIS_Q15 * (int32_t)sample + 64) >> 7);
 #else
     (void)next;
-    return (int32_t)sample * 64;
+    return (int32_t)sample * 256;
 #endif
 }
 

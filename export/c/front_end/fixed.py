@@ -18,8 +18,8 @@ from runtime.audio.mel_filter_bank import analysis_window, mel_filters
 from runtime.errors import ModelFileError
 from runtime.spec import FrontEndSpec
 
-SAMPLE_BITS = 21  # after the point, of a sample after pre-emphasis: float32 holds such samples exactly
-WINDOW_BITS, WINDOWED_BITS = 15, 26
+SAMPLE_BITS = 23  # after the point, of a sample after pre-emphasis: float32 holds such samples exactly
+WINDOW_BITS, WINDOWED_BITS = 30, 26
 PEAK_BITS = 28  # of the greatest windowed sample: the sums of four complex points fit int32
 POWER_SHIFT = 14
 LOG_BITS, LOG_SEGMENTS = 16, 64
@@ -64,7 +64,7 @@ class FixedFrontEnd:
 
     @cached_property
     def window(self) -> Integers:
-        """The analysis window with 15 bits after the point: [win_length] of 0 to 32,768."""
+        """The analysis window with 30 bits after the point: [win_length] of 0 to 2^30."""
         return _nearest(analysis_window(self.spec) * 2.0**WINDOW_BITS)
 
     @cached_property
@@ -129,16 +129,20 @@ class FixedFrontEnd:
 
     def __call__(self, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
         """The network's input for a window: int16 [samples] -> uint8 [n_mels, frames]."""
+        return self.columns(self.frames(samples)).T
+
+    def frames(self, samples: npt.NDArray[np.int16]) -> Integers:
+        """The frames of a window's samples after pre-emphasis: [frames, win_length]."""
         spec = self.spec
         emphasized = self.emphasize(samples)
         if spec.pad:
             emphasized = np.pad(emphasized, spec.pad, mode=spec.pad_mode)
         lead = (spec.frame_samples - spec.win_length) // 2
         frames = np.lib.stride_tricks.sliding_window_view(emphasized[lead:], spec.win_length)
-        return self.columns(frames[:: spec.hop_length][: spec.frames(len(samples))]).T
+        return frames[:: spec.hop_length][: spec.frames(len(samples))]
 
     def emphasize(self, samples: npt.NDArray[np.int16]) -> Integers:
-        """Samples with 21 bits after the point: int16 [n] -> int64 [n], or [n - 1] after pre-emphasis."""
+        """Samples with 23 bits after the point: int16 [n] -> int64 [n], or [n - 1] after pre-emphasis."""
         x = samples.astype(np.int64)
         raised = x << (SAMPLE_BITS - _SAMPLE)
         if not self.spec.preemphasis:
@@ -148,6 +152,16 @@ class FixedFrontEnd:
 
     def columns(self, frames: Integers) -> npt.NDArray[np.uint8]:
         """Frames of emphasized samples, each by itself: int64 [n, win_length] -> uint8 [n, n_mels]."""
+        steps = (self.octaves(frames) * self.factor.multiplier + self.constant) >> self.factor.shift
+        integers: npt.NDArray[np.uint8] = np.clip(steps, LEAST, GREATEST).astype(np.uint8)
+        return integers
+
+    def natural_log(self, frames: Integers) -> npt.NDArray[np.float64]:
+        """The natural logarithm of the mel powers before quantization, for measurements: [n, n_mels]."""
+        return np.asarray(math.log(2) * (self.octaves(frames) / 2**LOG_BITS - self._band_exponent))
+
+    def octaves(self, frames: Integers) -> Integers:
+        """log2 of the integers of the bands at a shift of 0, with 16 bits after the point: [n, n_mels]."""
         re, im, shift = self._windowed(frames)
         for stride in self._strides():
             re, im = self._butterflies(re, im, stride)
@@ -155,10 +169,7 @@ class FixedFrontEnd:
         sums = np.stack([power[:, first : first + len(w)] @ w for first, w in self.bands], axis=1)
         offset = _rounded(np.array(self.offset, np.int64), 2 * (self.greatest_shift - shift)[:, None])
         sums = np.maximum(sums, offset) if self.spec.log_mode == "floor" else sums + offset
-        octaves = self._logarithm(np.maximum(sums, 1)) - (shift[:, None] << (LOG_BITS + 1))
-        steps = (octaves * self.factor.multiplier + self.constant) >> self.factor.shift
-        integers: npt.NDArray[np.uint8] = np.clip(steps, LEAST, GREATEST).astype(np.uint8)
-        return integers
+        return self._logarithm(np.maximum(sums, 1)) - (shift[:, None] << (LOG_BITS + 1))
 
     def _windowed(self, frames: Integers) -> tuple[Integers, Integers, Integers]:
         """Real and imaginary parts of the pairs of a frame's windowed samples, and its shift."""

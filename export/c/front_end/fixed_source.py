@@ -20,7 +20,7 @@ def fixed_source(front_end: FixedFrontEnd) -> str:
     """The file ``model_front_end.c``."""
     weights = [band for _, band in front_end.bands]
     tables: dict[str, npt.NDArray[Any]] = {
-        "model_window": front_end.window.astype(np.uint16),
+        "model_window": front_end.window.astype(np.int32),
         "model_cosine": front_end.cosine.astype(np.int32),
         "model_mel_first": np.array([first for first, _ in front_end.bands], np.uint16),
         "model_mel_count": np.array([len(band) for band in weights], np.uint16),
