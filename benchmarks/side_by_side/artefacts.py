@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+import complexity
 import export
 import runtime
 from benchmarks.side_by_side import convert, converter_graphs
@@ -81,10 +82,12 @@ def make(environments: Environments, model: Path | None = None) -> Artefacts:
 
 def _describe(checkpoint: model_pt.Checkpoint, model: Path | None) -> dict[str, Any]:
     trained = f"{STEPS} steps on synthetic scenes, seed {SEED}"
+    report = complexity.measure(checkpoint.build(), checkpoint.input_shape)
     return {
         "student": checkpoint.student,
         "arguments": checkpoint.arguments,
-        "parameters": sum(p.numel() for p in checkpoint.build().parameters()),
+        "parameters": report.params,
+        "macs": report.macs_deployed,
         "input_shape": checkpoint.input_shape,
         "weights": trained if model is None else model.name,
     }

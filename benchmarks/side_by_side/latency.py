@@ -12,21 +12,18 @@ The first run makes the peers' environments with pip, in the user's cache folder
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.result_files import results_folder, write_result
 from benchmarks.side_by_side import artefacts, parity
+from benchmarks.side_by_side.command import make_parser, measure_and_write
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.processes import Process, start_all
 from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS
 from benchmarks.side_by_side.worker import PARTS
-from runtime.entry_point import EXIT_OK, run
+from runtime.entry_point import run
 
 ROUNDS, REPEATS = 60, 4
 WARM_UP = 3  # rounds
@@ -34,24 +31,16 @@ WARM_UP = 3  # rounds
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks latency", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--model", type=Path, metavar="MODEL.PT", help="a CP-Mobile")
+    parser = make_parser("latency", __doc__, "rounds", ROUNDS)
     parser.add_argument(
         "--only", nargs="+", choices=[*ENTRIES, *PRODUCTS], metavar="NAME", help="of these alone"
     )
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
-    environments = Environments.default()
-    made = artefacts.make(environments, options.model)
     names = list(dict.fromkeys([parity.REFERENCE, *(options.only or [*ENTRIES, *PRODUCTS])]))
-    result = measure(names, made, environments, options.rounds)
-    write_result(options.output or results_folder() / "latency.json", result, {"waveforms": artefacts.SEED})
-    print(json.dumps(result["ratios"], indent=1))
-    return EXIT_OK
+    return measure_and_write(
+        "latency", options, lambda made, where: measure(names, made, where, options.rounds),
+        seeds={"waveforms": artefacts.SEED},
+    )  # fmt: skip
 
 
 def measure(

@@ -6,20 +6,18 @@ the packages that a way imports with all that those depend on, without Python it
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.result_files import results_folder, write_result
 from benchmarks.side_by_side import artefacts
+from benchmarks.side_by_side.command import make_parser, measure_and_write
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.startup import NAMES, Start, ratios_to_reference, start
 from benchmarks.side_by_side.ways.contestant import ENTRIES
-from runtime.entry_point import EXIT_OK, run
+from runtime.entry_point import run
 
 RUNS, MORE = 3, 50
 
@@ -45,16 +43,8 @@ print(sum(found.values()) / 1e6)
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="MODEL.PT", help="a CP-Mobile")
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
-    options = parser.parse_args(arguments)
-    environments = Environments.default()
-    result = measure(artefacts.make(environments, options.model), environments, options.runs)
-    write_result(options.output or results_folder() / "memory.json", result)
-    print(json.dumps(result["ratios"], indent=1))
-    return EXIT_OK
+    options = make_parser("memory", __doc__, "runs", RUNS).parse_args(arguments)
+    return measure_and_write("memory", options, lambda made, where: measure(made, where, options.runs))
 
 
 def measure(made: artefacts.Artefacts, environments: Environments, runs: int) -> dict[str, Any]:

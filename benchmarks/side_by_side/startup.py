@@ -6,8 +6,6 @@ this runtime's self-test is part of it. Files are in the page cache after the ru
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import tempfile
 import time
@@ -17,12 +15,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.result_files import results_folder, write_result
 from benchmarks.runtime_cost import spread
 from benchmarks.side_by_side import artefacts
+from benchmarks.side_by_side.command import make_parser, measure_and_write
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.ways.contestant import ENTRIES
-from runtime.entry_point import EXIT_OK, run
+from runtime.entry_point import run
 from runtime.errors import TinysceneError
 
 NAMES = ("native", "ort_int8", "torch_eager", "ort_torchaudio", "ort_librosa", "litert")
@@ -77,16 +75,8 @@ def start(name: str, folder: Path, environments: Environments, more: int = 0) ->
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks startup", description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="MODEL.PT", help="a CP-Mobile")
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
-    options = parser.parse_args(arguments)
-    environments = Environments.default()
-    result = measure(artefacts.make(environments, options.model), environments, options.runs)
-    write_result(options.output or results_folder() / "startup.json", result)
-    print(json.dumps(result["ratios"], indent=1))
-    return EXIT_OK
+    options = make_parser("startup", __doc__, "runs", RUNS).parse_args(arguments)
+    return measure_and_write("startup", options, lambda made, where: measure(made, where, options.runs))
 
 
 def measure(made: artefacts.Artefacts, environments: Environments, runs: int) -> dict[str, Any]:

@@ -6,19 +6,15 @@ whole window at every hop. ``python -m benchmarks runtime-cost`` takes this runt
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.result_files import results_folder, write_result
 from benchmarks.runtime_cost import in_turns, noise
 from benchmarks.side_by_side import artefacts
-from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.command import make_parser, measure_and_write
 from benchmarks.side_by_side.ways.contestant import load
 from runtime import load_model
-from runtime.entry_point import EXIT_OK, run
+from runtime.entry_point import run
 
 HOPS_S = (0.125, 0.25, 0.5, 1.0)
 ROUNDS = 100
@@ -27,16 +23,8 @@ REFERENCE = "torch_eager"
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks streaming", description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="MODEL.PT", help="a CP-Mobile")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
-    options = parser.parse_args(arguments)
-    made = artefacts.make(Environments.default(), options.model)
-    result = measure(made, options.rounds)
-    write_result(options.output or results_folder() / "streaming.json", result)
-    print(json.dumps(result, indent=1))
-    return EXIT_OK
+    options = make_parser("streaming", __doc__, "rounds", ROUNDS).parse_args(arguments)
+    return measure_and_write("streaming", options, lambda made, _: measure(made, options.rounds), shown=None)
 
 
 def measure(made: artefacts.Artefacts, rounds: int) -> dict[str, Any]:
