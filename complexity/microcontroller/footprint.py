@@ -115,7 +115,7 @@ class Footprint:
             f"A window takes {counts.window:,} instructions from samples to scores, "
             f"{counts.network:,} of them in the network ({counts.network / macs:.2f} a MAC), as QEMU counts; "
             f"at least about {(self.window_cycles or 0) / 1e6:,.0f} million cycles, by the "
-            f"{self.target.cycles_per_instruction} cycles an instruction of CoreMark."
+            f"{self.target.cycles_per_instruction:.2f} cycles an instruction of CoreMark."
         )
 
 

@@ -41,6 +41,11 @@ class Command(NamedTuple):
     module: str
     verb: str
 
+    def run(self, arguments: list[str]) -> int:
+        """Import the module and run the verb with the arguments behind it; returns its exit code."""
+        code: int = importlib.import_module(self.module).main([self.verb, *arguments])
+        return code
+
 
 _MAIN = "runtime.cli.main"
 COMMANDS = (
@@ -70,9 +75,7 @@ def dispatch(arguments: list[str]) -> int:
     if name not in commands:
         print(f"error: There is no command '{name}': {_nearest(name, commands)}", file=sys.stderr)
         return entry_point.EXIT_UNUSABLE
-    command = commands[name]
-    code: int = importlib.import_module(command.module).main([command.verb, *arguments[1:]])
-    return code
+    return commands[name].run(arguments[1:])
 
 
 def all_commands() -> dict[str, Command]:

@@ -82,8 +82,7 @@ def _run_registered(arguments: list[str]) -> int:
             f"`{arguments[0]}` is a command of the package export, which is not installed here: run "
             "`pip install 'tinyscene[train]'`."
         )
-    main_of: Callable[[list[str]], int] = importlib.import_module(command.module).main
-    return main_of([command.verb, *arguments[1:]])
+    return command.run(arguments[1:])
 
 
 def _run(arguments: list[str]) -> None:
