@@ -27,6 +27,7 @@ class Command:
 
 COMMANDS = {
     "latency": Command("benchmarks.side_by_side.latency", "a window's time against other engines", True),
+    "roofline": Command("benchmarks.roofline.command", "each engine's share of the core's peak", True),
     "streaming": Command(
         "benchmarks.side_by_side.streaming", "processor time of a second of audio by hop", True
     ),

@@ -1,12 +1,11 @@
 """What the compiled model is measured against beside ONNX Runtime.
 
-OpenVINO, the reference systems' way, and the multiplications that the core could do.
+OpenVINO and the reference systems' way.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,47 +45,6 @@ for line in sys.stdin:
         times.append(clock() - begin)
     print(json.dumps(times), flush=True)
 """
-
-_PEAK = """
-#include <stdio.h>
-#include <time.h>
-#define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define MULTIPLY(i) "vpdpbusd %%zmm13, %%zmm12, %%zmm" #i "\\n"
-int main(void)
-{
-    double best = 1e9;
-    for (int round = 0; round < 500; round++) {
-        struct timespec a, b;
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        for (int i = 0; i < 5000; i++)
-            __asm__ volatile(EACH(MULTIPLY) ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
-                             "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        double seconds = (b.tv_sec - a.tv_sec) + 1e-9 * (b.tv_nsec - a.tv_nsec);
-        best = seconds < best ? seconds : best;
-    }
-    printf("%.6g", 5000 * 12 * 64 / best);
-    return 0;
-}
-"""
-
-
-def vnni_peak() -> float | None:
-    """8-bit multiplications and additions a second that one core does in 512-bit registers, at its best.
-
-    None where there is no compiler or no such instruction.
-    """
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    with tempfile.TemporaryDirectory() as name:
-        source, program = Path(name) / "peak.c", Path(name) / "peak"
-        source.write_text(_PEAK)
-        for command in ([compiler, "-O2", str(source), "-o", str(program)], [str(program)]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                return None
-    return float(done.stdout)
 
 
 def reference_way(spec: ModelSpec) -> Callable[[Array], object]:

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.c_contestants import OpenVino, openvino, reference_way, vnni_peak
+from benchmarks.c_contestants import OpenVino, openvino, reference_way
 from benchmarks.int8_speed import _cpu
+from benchmarks.roofline.peak import peak
 from export.c.operators import Convolution
 from export.c.read_graph import read_network
 from runtime import load_model
@@ -192,9 +193,9 @@ def _efficiency(model: Path, milliseconds: float) -> dict[str, Any]:
     convolutions = [op for op in read_network(onnx.load(model)).operators if isinstance(op, Convolution)]
     macs = sum(op.result.height * op.result.width * op.weight.size for op in convolutions)
     found: dict[str, Any] = {"macs": macs, "gmacs_a_second": round(macs / milliseconds / 1e6, 1)}
-    if (peak := vnni_peak()) is not None:
-        found["vnni_peak_gmacs_a_second"] = round(peak / 1e9, 1)
-        found["share_of_vnni_peak"] = round(macs / milliseconds * 1e3 / peak, 3)
+    if (vnni := peak("vnni_512")) is not None:
+        found["vnni_peak_gmacs_a_second"] = round(vnni / 1e9, 1)
+        found["share_of_vnni_peak"] = round(macs / milliseconds * 1e3 / vnni, 3)
     return found
 
 

@@ -53,6 +53,28 @@ def latency() -> Any:
     return figure
 
 
+def roofline() -> Any:
+    """Multiply-accumulates a second of every way, below the peaks of one core."""
+    values = read_result("roofline")
+    if values is None:
+        return None
+    rows = sorted(values["contestants"].values(), key=lambda row: row["gmacs_a_second"])
+    titles = [f"{row['title']}, {row['arithmetic']}" for row in rows]
+    figure, axes = pyplot().subplots(figsize=(8, 0.32 * len(rows) + 1.6), layout="constrained")
+    colors = [OURS if row["ours"] else OTHERS for row in rows]
+    bars = axes.barh(titles, [row["gmacs_a_second"] for row in rows], color=colors)
+    shares = [f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else "" for row in rows]
+    axes.bar_label(bars, shares, padding=2)
+    for number, peak in enumerate(values["peaks"].values()):
+        x, label = peak["gmacs_a_second"], f"{peak['title']}: {peak['gmacs_a_second']:.0f}"
+        axes.axvline(
+            x, color=f"C{number + 1}", linestyle="--" if peak["arithmetic"] == "INT8" else "-", label=label
+        )
+    axes.set(xscale="log", xlabel="GMAC/s of the network, one thread; share of the peak of its arithmetic")
+    axes.legend(loc="lower right", fontsize=7)
+    return figure
+
+
 def footprint() -> Any:
     """Start, memory and installed size of every way."""
     starts, sizes = read_result("startup"), read_result("memory")
@@ -140,5 +162,6 @@ def _with_intervals(shares: list[dict[str, Any]]) -> tuple[list[float], list[lis
 
 
 PLOTS: dict[str, Callable[[], Any]] = {
-    "latency": latency, "footprint": footprint, "accuracy_size": accuracy_size, "robustness": robustness,
+    "latency": latency, "roofline": roofline, "footprint": footprint, "accuracy_size": accuracy_size,
+    "robustness": robustness,
 }  # fmt: skip

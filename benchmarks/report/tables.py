@@ -53,6 +53,25 @@ def latency(values: Values) -> str:
     return "\n\n".join(parts)
 
 
+def roofline(values: Values) -> str:
+    """Every way in the order of its share, and the peaks."""
+    peaks = "; ".join(f"{row['title']}: {row['gmacs_a_second']:.0f}" for row in values["peaks"].values())
+    timed = sorted(values["contestants"].values(), key=lambda row: -row.get("share_of_peak", 0))
+    rows = [
+        [_bold(row), row["arithmetic"], f"{row['ms']:.2f}", f"{row['gmacs_a_second']:.0f}",
+         f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else "no peak"]
+        for row in timed
+    ]  # fmt: skip
+    head = ["way", "numbers", "ms", "GMAC/s", "share of the peak"]
+    macs = f"{values['network']['macs']:,} MACs of the network alone."
+    intro = f"{macs} Peaks of one core, GMAC/s: {peaks}. {_conditions(values)}"
+    parts = [intro, table(head, rows)]
+    if values["not_timed"]:
+        reasons = "; ".join(f"`{name}` ({reason})" for name, reason in values["not_timed"].items())
+        parts.append(f"Not timed: {reasons}.")
+    return "\n\n".join(parts)
+
+
 def startup(values: Values) -> str:
     """Every way in the order of its time."""
     rows = sorted(values["contestants"].values(), key=lambda row: row["processor"]["median"])
@@ -129,7 +148,7 @@ def growth(values: Values) -> str:
 
 
 TABLES: dict[str, Callable[[Values], str]] = {
-    "latency": latency, "streaming": streaming, "startup": startup, "memory": memory,
+    "latency": latency, "roofline": roofline, "streaming": streaming, "startup": startup, "memory": memory,
     "training": training, "growth": growth,
 }  # fmt: skip
 

@@ -1,0 +1,55 @@
+"""Shares of what one core can multiply and add."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+
+import pytest
+
+from benchmarks.report import tables
+from benchmarks.result_files import provenance
+from benchmarks.roofline import peak
+from benchmarks.roofline.command import roofs, share
+
+MEASURED = {"fma_256": 60e9, "fma_512": 100e9, "vnni_512": 400e9, "avx2_int8": 120e9}
+
+
+def test_the_roof_is_the_greatest_peak_of_an_arithmetic():
+    assert roofs(MEASURED) == {"FP32": 100e9, "INT8": 400e9}
+
+
+def test_a_share_is_of_the_peak_of_its_own_arithmetic():
+    assert share("FP32", 1.0, 50_000_000, MEASURED) == {"gmacs_a_second": 50, "share_of_peak": 0.5}
+    assert share("INT8", 0.25, 50_000_000, MEASURED) == {"gmacs_a_second": 200, "share_of_peak": 0.5}
+    assert share("INT8", 0.25, 50_000_000, {"fma_256": 60e9}) == {"gmacs_a_second": 200}
+
+
+def test_peaks_of_this_processor():
+    if platform.machine() not in ("x86_64", "aarch64") or not (shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("no C compiler, or another processor")
+    found = peak.peaks()
+    assert found and all(value > 1e8 for value in found.values())
+    expected = {
+        name
+        for name, instruction in peak.INSTRUCTIONS.items()
+        if set(instruction.flags) <= peak._flags() and name in peak._MACHINES[platform.machine()][0]
+    }
+    assert set(found) == expected
+
+
+def test_an_instruction_that_the_processor_lacks_has_no_peak(monkeypatch):
+    monkeypatch.setattr(peak, "_flags", set)
+    assert peak.peaks() == {}
+
+
+def test_the_table_names_peaks_shares_and_what_has_none():
+    row = {"title": "a way", "arithmetic": "FP32", "ours": True, "ms": 1.0, "gmacs_a_second": 50.0}
+    values = {
+        "network": {"macs": 50_000_000}, "not_timed": {"ncnn": "no conversion"}, **provenance(),
+        "peaks": {"fma_512": {"title": "FP32 FMA", "arithmetic": "FP32", "gmacs_a_second": 100.0}},
+        "contestants": {"x": row, "y": {**row, "title": "another", "ours": False, "share_of_peak": 0.5}},
+    }  # fmt: skip
+    text = tables.roofline(values)
+    assert "FP32 FMA: 100" in text and "| another | FP32 | 1.00 | 50 | 50 % |" in text
+    assert "| **a way** | FP32 | 1.00 | 50 | no peak |" in text and "`ncnn` (no conversion)" in text
