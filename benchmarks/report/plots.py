@@ -60,7 +60,7 @@ def roofline() -> Any:
         return None
     rows = sorted(values["contestants"].values(), key=lambda row: row["gmacs_a_second"])
     titles = [f"{row['title']}, {row['arithmetic']}" for row in rows]
-    figure, axes = pyplot().subplots(figsize=(8, 0.32 * len(rows) + 1.6), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(9.5, 0.32 * len(rows) + 1.8), layout="constrained")
     colors = [OURS if row["ours"] else OTHERS for row in rows]
     bars = axes.barh(titles, [row["gmacs_a_second"] for row in rows], color=colors)
     shares = [f"{100 * row['share_of_peak']:.0f} %" if "share_of_peak" in row else "" for row in rows]
@@ -70,8 +70,8 @@ def roofline() -> Any:
         axes.axvline(
             x, color=f"C{number + 1}", linestyle="--" if peak["arithmetic"] == "INT8" else "-", label=label
         )
-    axes.set(xscale="log", xlabel="GMAC/s of the network, one thread; share of the peak of its arithmetic")
-    axes.legend(loc="lower right", fontsize=7)
+    axes.set_xlabel("GMAC/s of the network, one thread; beside it the share of its arithmetic's peak")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
