@@ -95,7 +95,9 @@ def _augmentation(prepared: Prepared) -> str:
         if prepared.material.responses
         else "no other microphones (set MIC_IR_DIR to a folder of their impulse responses)"
     )
-    return f"{scene}; level, noise, narrow bands; {microphones} (--set model.augmentation...)"
+    return (
+        f"{scene}; rooms, level, clipping, noise, narrow bands; {microphones} (--set model.augmentation...)"
+    )
 
 
 def _expectation(prepared: Prepared) -> str:
