@@ -187,6 +187,13 @@ PRESETS: dict[str, FrontEndSpec] = {
     "cp_mel": _CP_MEL,
     # the same with 512 bands up to Nyquist, as TF-SepNet takes it (Cai et al., arXiv 2309.08200)
     "cp_mel_512": dataclasses.replace(_CP_MEL, n_mels=512, f_max=16_000.0),
+    # cp_mel's windows, frames and width of bands, for sounds that hold nothing above: words, telephones
+    "cp_mel_16k": dataclasses.replace(
+        _CP_MEL, sample_rate=16_000, n_fft=2048, win_length=1536, hop_length=250, n_mels=208, f_max=7_750.0
+    ),
+    "cp_mel_8k": dataclasses.replace(
+        _CP_MEL, sample_rate=8_000, n_fft=1024, win_length=768, hop_length=125, n_mels=160, f_max=3_875.0
+    ),
     # DCASE 2024/25 Task 1 baseline: torchaudio's MelSpectrogram with its defaults
     "baseline_mel": FrontEndSpec(
         sample_rate=32_000, n_fft=4096, win_length=3072, hop_length=500,

@@ -83,7 +83,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--budget", default="dcase2024",
         help="size of the network: dcase2024 (128 K parameters, default), cortex-m4 (14 K) or tiny (6 K)",
     )  # fmt: skip
-    parser.add_argument("--frontend", metavar="NAME", help="a preset, such as cp_mel or passt_mel")
+    parser.add_argument(
+        "--frontend", metavar="NAME",
+        help="a preset, such as passt_mel (default: cp_mel, cp_mel_16k or cp_mel_8k, by the files' rate)",
+    )  # fmt: skip
     parser.add_argument("--steps", type=_count, metavar="N", help="of the training")
     parser.add_argument("--seed", type=int, default=0, help="of split and training (default 0)")
     parser.add_argument(

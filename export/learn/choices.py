@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from export.learn.preparation import Prepared
-from export.learn.recipe import NOISE
+from export.learn.recipe import NOISE, choose_frontend
+from runtime.spec import FrontEndSpec
 
 _FEW = 12  # files of the rarest class to train on
 _NAMED = 12  # classes that are listed
@@ -25,8 +26,7 @@ def describe(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if not material.in_memory:
         yield "memory", "the sounds do not fit, and are decoded anew for every window; `tinyscene pack` helps"
     of_earlier = ", as in the earlier model" if prepared.earlier else ""
-    files = f"most files have {prepared.rate:,} Hz"
-    yield "front end", f"{prepared.frontend}{of_earlier}; {files} (--frontend NAME)"
+    yield "front end", f"{prepared.frontend}{of_earlier}; {_band(prepared)} (--frontend NAME)"
     yield "network", _network(prepared)
     yield "other sounds", _negatives(prepared)
     yield "augmentation", _augmentation(prepared)
@@ -49,6 +49,17 @@ def _sounds(prepared: Prepared) -> str:
     more = ", ..." if len(prepared.sounds.labels) > _NAMED else ""
     minutes = prepared.examined.hours * 60
     return f"{len(prepared.sounds.labels)} classes, {minutes:,.0f} minutes, files: {named}{more}"
+
+
+def _band(prepared: Prepared) -> str:
+    """What of the sounds the front end takes in, and what of its band they leave empty."""
+    spec = FrontEndSpec.preset(prepared.frontend)
+    files = f"nine files of ten have {prepared.rate:,} Hz or more"
+    band = f"it takes in what lies below {spec.f_max:,.0f} Hz"
+    suited = choose_frontend(None, prepared.rate)
+    if 2 * spec.f_max <= prepared.rate or prepared.frontend == suited:
+        return f"{files}, and {band}"
+    return f"{files}, and {band}: they leave its upper bands empty, and microphones do not; {suited} fits"
 
 
 def _held_out(prepared: Prepared) -> str:

@@ -42,7 +42,7 @@ class Prepared:
         examined: what the check of the sounds found.
         earlier: the model to go on from.
         folder: of this run.
-        rate: of most files, Hz.
+        rate: of the files, Hz, see `Sounds.rate`.
         frontend: name of the front end.
         responses: folder of the impulse responses of microphones.
         arguments: of CP-Mobile.
@@ -150,7 +150,9 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     division = divide(sounds, test, options.group, earlier.splits if earlier else {}, options.seed)
     folders = [*([sounds.not_a_class] if sounds.not_a_class else []), *options.negatives]
     negatives = find_negatives(folders)
-    frontend = earlier.frontend if earlier and not options.frontend else choose_frontend(options.frontend)
+    rate = sounds.rate()
+    chosen = choose_frontend(options.frontend, rate)
+    frontend = earlier.frontend if earlier and not options.frontend else chosen
     if earlier is not None:
         arguments = earlier.arguments
         report = cost(arguments, frontend, len(sounds.labels))
@@ -166,11 +168,11 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     write_table(folder / TABLE, division)
     show(f"checking {len(division.clips)} files")
     corpus = Table(str(folder / TABLE), root=str(sounds.root))
-    rate = FrontEndSpec.preset(frontend).sample_rate
-    examined = check(corpus, rate, folder / "check.json", go_on=options.despite_findings)
+    samples_hz = FrontEndSpec.preset(frontend).sample_rate
+    examined = check(corpus, samples_hz, folder / "check.json", go_on=options.despite_findings)
     return Prepared(
-        options, sounds, division, negatives, examined, earlier, folder, sounds.rate(), frontend, responses,
-        arguments, report,
+        options, sounds, division, negatives, examined, earlier, folder, rate, frontend, responses, arguments,
+        report,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ BUDGETS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 RULES = "dcase2024"
 NOISE = 60  # clips of synthetic noise among the negatives
-_FRONT_END = "cp_mel"
+FRONT_ENDS = ("cp_mel", "cp_mel_16k", "cp_mel_8k")  # the widest band first
 _PASSES, _STEPS = 150, (2_000, 6_000)  # over the training windows, within these bounds
 _TEACHER_PASSES, _TEACHER_STEPS = 20, (200, 1_500)
 _BATCH = 32
@@ -108,11 +108,23 @@ class Plan:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_frontend(given: str | None) -> str:
-    """The front end that was given, or `_FRONT_END`. Raises ConfigError for an unknown one."""
+def choose_frontend(given: str | None, rate: int) -> str:
+    """The front end that was given, or the widest of `FRONT_ENDS` whose band the sounds fill.
+
+    A network whose upper bands were always empty would meet them filled at a microphone of a higher rate.
+
+    Args:
+        given: by the user.
+        rate: of the sounds, Hz.
+
+    Raises:
+        ConfigError: for an unknown one.
+    """
     if given is not None:
         FrontEndSpec.preset(given)
-    return given or _FRONT_END
+        return given
+    filled = (name for name in FRONT_ENDS if 2 * FrontEndSpec.preset(name).f_max <= rate)
+    return next(filled, FRONT_ENDS[-1])
 
 
 def choose_steps(windows: int, share: float = 1.0) -> int:

@@ -21,6 +21,7 @@ from export.learn.options import Options
 from export.learn.trainings import fit
 from runtime import load_model
 from runtime.errors import ConfigError, DataError
+from runtime.spec import FrontEndSpec
 from tests.export.learn.sounds import write_sounds, write_tone
 from train.checkpoints import model_pt
 from train.cli.main import main as train_main
@@ -89,6 +90,19 @@ def test_every_choice_is_printed_with_its_option(learned):
     ):
         assert option in err
     assert "MIC_IR_DIR" in err and "few" in err and "--teacher" in err  # six recordings train
+
+
+def test_the_front_end_is_chosen_by_the_rate_of_the_files(learned):
+    assert "front end     cp_mel_16k; nine files of ten have 16,000 Hz or more" in learned[2]
+    assert load_model(learned[0]).spec.frontend == FrontEndSpec.preset("cp_mel_16k")
+    assert "8 kHz device" in learned[1] and "16 kHz device" not in learned[1]
+
+
+def test_a_front_end_above_the_rate_of_the_files_is_remarked_on(sounds, run, tmp_path):
+    command = ["learn", str(sounds), "-o", str(tmp_path / "x.onnx"), "--frontend", "cp_mel", "--print-recipe"]
+    code, out, err = run(command)
+    assert code == 0 and "frontend: cp_mel\n" in out
+    assert "leave its upper bands empty, and microphones do not; cp_mel_16k fits" in err
 
 
 def test_the_page_says_how_good_it_is_and_what_to_do(learned):

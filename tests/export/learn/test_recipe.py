@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
-from export.learn.recipe import Material, Plan, student_recipe
+from export.learn.recipe import Material, Plan, choose_frontend, student_recipe
 
 RECIPES = Path(__file__).parents[3] / "train/recipes"
 
@@ -32,3 +33,20 @@ def test_a_change_stays_in_its_recipe():
     changed = recipe_of(changes={"model.augmentation.scene.mix_p": "0.5"}, short=True)
     assert changed["model"]["augmentation"]["scene"]["mix_p"] == 0.5
     assert recipe_of(short=True)["model"]["augmentation"]["scene"]["mix_p"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "frontend"),
+    [
+        (48_000, "cp_mel"),
+        (32_000, "cp_mel"),
+        (22_050, "cp_mel_16k"),
+        (16_000, "cp_mel_16k"),
+        (11_025, "cp_mel_8k"),
+        (8_000, "cp_mel_8k"),
+        (4_000, "cp_mel_8k"),
+    ],
+)
+def test_the_front_end_is_the_widest_that_the_sounds_fill(rate, frontend):
+    assert choose_frontend(None, rate) == frontend
+    assert choose_frontend("passt_mel", rate) == "passt_mel"
