@@ -61,6 +61,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="sounds of none of the classes, beside SOUNDS/not_a_class; repeatable",
     )  # fmt: skip
     parser.add_argument(
+        "--background", action="append", default=[], metavar="quiet|DIR",
+        help="the class background: the quiet parts of the recordings, or the files of a folder; repeatable "
+        "(default: the quiet parts where SOUNDS has a single class)",
+    )  # fmt: skip
+    parser.add_argument(
         "--also", type=Path, action="append", default=[], metavar="DIR",
         help="unlabelled sounds, which the teacher labels; repeatable",
     )  # fmt: skip
@@ -108,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     values: dict[str, Any] = {n: value for n, value in vars(arguments).items() if n != "command"}
     values["changes"] = tuple(_pair(text) for text in values["changes"])
-    values |= {name: tuple(values[name]) for name in ("negatives", "also")}
+    values |= {name: tuple(values[name]) for name in ("negatives", "background", "also")}
     options = Options(**values)
     learned = learn(options, lambda line: print(line, file=sys.stderr, flush=True))
     print(learned.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from export.learn.data.background import LABEL, QUIET_DB
 from export.learn.preparation import Prepared
 from export.learn.recipe import NOISE, choose_frontend
 from runtime.spec import FrontEndSpec
@@ -29,6 +30,8 @@ def describe(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "front end", f"{prepared.frontend}{of_earlier}; {_band(prepared)} (--frontend NAME)"
     yield "network", _network(prepared)
     yield "other sounds", _negatives(prepared)
+    if background := _background(prepared):
+        yield "background", background
     yield "augmentation", _augmentation(prepared)
     if options.teacher:
         yield "teacher", f"{options.teacher.name}, with a head for your classes (--teacher FILE)"
@@ -95,6 +98,21 @@ def _negatives(prepared: Prepared) -> str:
     return (
         f"{negatives.files} files, {len(negatives.held_out)} of them to test, and {noise} (--negatives DIR)"
     )
+
+
+def _background(prepared: Prepared) -> str:
+    """Where the class comes from; how to have one, where there is none."""
+    if prepared.quiet:
+        parts = sum(label == LABEL for label in prepared.division.label_of.values())
+        return (
+            f"{parts} quiet parts of your recordings are a class, {QUIET_DB:.0f} dB below the loudest second "
+            "of each; the other classes do without them (--background DIR for sounds of yours)"
+        )
+    if prepared.options.background:
+        return "the files of " + ", ".join(prepared.options.background)
+    if LABEL in prepared.sounds.labels:
+        return ""
+    return "no class of its own (--background quiet cuts one out of your recordings, --background DIR)"
 
 
 def _augmentation(prepared: Prepared) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.learn.data.background import QUIET
 from train.checkpoints.identity import describe_file
 
 _NOT_OF_A_MODEL = ("output", "report", "print_recipe", "run", "tolerance")  # the same model whatever they are
@@ -21,6 +22,7 @@ class Options:
         test: class folders, or a table, to test on; then nothing of ``sounds`` is held out.
         group: what makes files one recording, see `export.learn.data.recordings`.
         negatives: folders of sounds of none of the classes, beside ``not_a_class`` in ``sounds``.
+        background: folders of sounds of the class ``background``; ``quiet``: the quiet parts of ``sounds``.
         also: folders of unlabelled sounds that the teacher labels.
         teacher: EfficientAT's state_dict, or a model.pt.
         start: the .onnx or model.pt of an earlier run, to go on from.
@@ -41,6 +43,7 @@ class Options:
     test: Path | None = None
     group: str | None = None
     negatives: tuple[Path, ...] = ()
+    background: tuple[str, ...] = ()
     also: tuple[Path, ...] = ()
     teacher: Path | None = None
     start: Path | None = None
@@ -60,6 +63,11 @@ class Options:
         """Folder of the runs of this output, one below it for each state of sounds and choices."""
         return self.run or self.output.with_name(f"{self.output.stem}_run")
 
+    @property
+    def background_folders(self) -> tuple[Path, ...]:
+        """Those of ``background`` that are folders."""
+        return tuple(Path(given) for given in self.background if given != QUIET)
+
     def values(self) -> dict[str, Any]:
         """What a model depends on, as JSON values; files by their checksums."""
         values = {key: value for key, value in asdict(self).items() if key not in _NOT_OF_A_MODEL}
@@ -71,4 +79,5 @@ class Options:
         return {
             **values,
             **{key: [str(p.resolve()) for p in getattr(self, key)] for key in ("negatives", "also")},
+            "background": [p if p == QUIET else str(Path(p).resolve()) for p in self.background],
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import complexity
+from export.learn.data.background import LABEL, QUIET, QUIET_DB, with_folders, with_quiet_parts
 from export.learn.data.check import Examined, check
 from export.learn.data.negatives import Negatives, find_negatives
 from export.learn.data.sounds import Sounds, folder_facts, read_sounds
@@ -42,6 +43,7 @@ class Prepared:
         examined: what the check of the sounds found.
         earlier: the model to go on from.
         folder: of this run.
+        quiet: whether quiet parts of the sounds are a class.
         rate: of the files, Hz, see `Sounds.rate`.
         frontend: name of the front end.
         responses: folder of the impulse responses of microphones.
@@ -56,6 +58,7 @@ class Prepared:
     examined: Examined
     earlier: Earlier | None
     folder: Path
+    quiet: bool
     rate: int
     frontend: str
     responses: str | None
@@ -96,6 +99,7 @@ class Prepared:
             responses=len(self._response_names) > 1,
             held_out_responses=self.held_out_responses,
             in_memory=self._fits_memory,
+            quiet_db=QUIET_DB if self.quiet else None,
         )
 
     @property
@@ -127,7 +131,7 @@ class Prepared:
         """The held-out recordings as the validation split, at the rate of a front end (this run's)."""
         spec = FrontEndSpec.preset(frontend or self.frontend)
         table = Table(str(self.table), root=str(self.sounds.root))
-        data = ClipData(table, sample_rate=spec.sample_rate)
+        data = ClipData(table, sample_rate=spec.sample_rate, quiet_db=self.material.quiet_db)
         data.setup("validate")
         return data
 
@@ -145,19 +149,20 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     """
     _check_options(options)
     earlier = find_earlier(options)
-    sounds = read_sounds(options.sounds)
+    sounds = with_folders(read_sounds(options.sounds), options.background_folders)
     test = read_sounds(options.test) if options.test else None
     division = divide(sounds, test, options.group, earlier.splits if earlier else {}, options.seed)
-    folders = [*([sounds.not_a_class] if sounds.not_a_class else []), *options.negatives]
-    negatives = find_negatives(folders)
+    negatives = find_negatives(_negative_folders(options, sounds))
     rate = sounds.rate()
     chosen = choose_frontend(options.frontend, rate)
     frontend = earlier.frontend if earlier and not options.frontend else chosen
+    quiet = QUIET in options.background or len(sounds.labels) == 1
+    classes = len({*sounds.labels, *([LABEL] if quiet else [])})
     if earlier is not None:
         arguments = earlier.arguments
-        report = cost(arguments, frontend, len(sounds.labels))
+        report = cost(arguments, frontend, classes)
     else:
-        arguments, report = choose_width(options.budget, frontend, len(sounds.labels))
+        arguments, report = choose_width(options.budget, frontend, classes)
     responses = os.environ.get("MIC_IR_DIR") or None
     others = [*negatives.folders, *options.also]
     if responses and Path(responses).is_dir():
@@ -165,15 +170,25 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     folder = options.all_runs / _fingerprint(options, sounds, test, others)
     _refuse_other_output(options, folder)
     _make(folder)
+    if quiet:
+        show("looking for quiet parts")
+        sounds, division = with_quiet_parts(sounds, division, folder / "quiet", rate)
     write_table(folder / TABLE, division)
     show(f"checking {len(division.clips)} files")
     corpus = Table(str(folder / TABLE), root=str(sounds.root))
     samples_hz = FrontEndSpec.preset(frontend).sample_rate
     examined = check(corpus, samples_hz, folder / "check.json", go_on=options.despite_findings)
     return Prepared(
-        options, sounds, division, negatives, examined, earlier, folder, rate, frontend, responses, arguments,
-        report,
+        options, sounds, division, negatives, examined, earlier, folder, quiet, rate, frontend, responses,
+        arguments, report,
     )  # fmt: skip
+
+
+def _negative_folders(options: Options, sounds: Sounds) -> list[Path]:
+    """Sounds of none of the classes, unless a class is made of them."""
+    background = {folder.resolve() for folder in options.background_folders}
+    folders = [*([sounds.not_a_class] if sounds.not_a_class else []), *options.negatives]
+    return [folder for folder in folders if folder.resolve() not in background]
 
 
 def _check_options(options: Options) -> None:

@@ -68,6 +68,7 @@ class Material:
         responses: whether there are impulse responses of microphones.
         held_out_responses: names of the files of those that are left for the test.
         in_memory: whether all waveforms fit into memory.
+        quiet_db: see `train.data.ClipData`.
     """
 
     labels: Sequence[str]
@@ -81,6 +82,7 @@ class Material:
     responses: bool = False
     held_out_responses: Sequence[str] = ()
     in_memory: bool = True
+    quiet_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ def _data(material: Material, folders: Sequence[Path]) -> dict[str, Any]:
         "batch_size": _batch(material),
         "jitter": True,
         **({} if material.in_memory else {"in_memory": False}),
+        **({} if material.quiet_db is None else {"quiet_db": material.quiet_db}),
     }
 
 

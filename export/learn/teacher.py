@@ -117,6 +117,7 @@ def _held_out_right(model: Path, material: Material) -> Share:
     data = ClipData(
         Table(str(material.table), root=str(material.root)),
         sample_rate=checkpoint.frontend.sample_rate, clip_s=min(checkpoint.clip_s, 1.0),
+        quiet_db=material.quiet_db,
     )  # fmt: skip
     data.setup("validate")
     waveform, target = windows_of(data, "val")

@@ -56,6 +56,8 @@ class ClipData(lightning.LightningDataModule):
             others, which the seed chooses, are withheld, and only a teacher's logits are learned from them.
         negative_share: share of negatives (see `train.data.WithNegatives`) among the training windows of an
             epoch, in [0, 1); each epoch draws others. Null takes all of them.
+        quiet_db: leave out windows that lie further below the loudest one of their clip than this: what
+            sounds between barks is no bark. Null takes all that are not silent.
         only_labelled: leave those others out, to measure what the remaining labels alone are worth.
         skip_corrupt: leave out clips that cannot be read, with a warning; otherwise the first one stops the
             run. A class of which nothing can be read stops it all the same.
@@ -84,6 +86,7 @@ class ClipData(lightning.LightningDataModule):
         labelled: float = 1.0,
         only_labelled: bool = False,
         negative_share: float | None = None,
+        quiet_db: float | None = None,
         skip_corrupt: bool = False,
         in_memory: bool = True,
         num_workers: int = 0,
@@ -105,6 +108,8 @@ class ClipData(lightning.LightningDataModule):
                 "data.negative_share is a share of the training windows, from 0 to below 1, not "
                 f"{negative_share}."
             )
+        if quiet_db is not None and not quiet_db > 0:
+            raise DataError(f"data.quiet_db is a number of dB above 0, not {quiet_db}.")
         if batch_size < 1:
             raise DataError(f"data.batch_size is a number of windows, 1 or more, not {batch_size}.")
         if num_workers < 0:
@@ -112,7 +117,7 @@ class ClipData(lightning.LightningDataModule):
         if persistent_workers and not num_workers:
             raise DataError("data.persistent_workers needs workers: set data.num_workers to 1 or more.")
         self.labelled, self.only_labelled = labelled, only_labelled
-        self.negative_share = negative_share
+        self.negative_share, self.quiet_db = negative_share, quiet_db
         self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
         self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
         self.sample_rate, self.clip_s = sample_rate, clip_s
@@ -167,6 +172,7 @@ class ClipData(lightning.LightningDataModule):
             seed=self.seed,
             unlabelled=self._withheld if training else (),
             negative_share=self.negative_share if training else None,
+            quiet_db=self.quiet_db,
         )
         padded = sum(n < length for n in dataset.lengths)
         if padded:

@@ -70,6 +70,7 @@ class ClipWindows(Dataset[Batch]):
         seed: of the jitter.
         unlabelled: ids of clips whose labels are withheld.
         negative_share: share of negatives among the windows of an epoch; null takes all windows once.
+        quiet_db: see `windows_with_signal`.
 
     Raises:
         DataError: where there are no negatives to take a share of.
@@ -86,6 +87,7 @@ class ClipWindows(Dataset[Batch]):
         seed: int = 0,
         unlabelled: Container[str] = (),
         negative_share: float | None = None,
+        quiet_db: float | None = None,
     ) -> None:
         self.clips, self.samples, self.length = clips, samples, length
         self.labelled = np.array(
@@ -99,7 +101,8 @@ class ClipWindows(Dataset[Batch]):
         cut = tqdm(samples, desc="cutting windows", unit="clip", disable=None, leave=False)
         for clip, wave in enumerate(cut):
             self.lengths.append(len(wave))
-            self.windows += [WindowPosition(clip, start) for start in windows_with_signal(wave, length)]
+            starts = windows_with_signal(wave, length, quiet_db)
+            self.windows += [WindowPosition(clip, start) for start in starts]
         self.negative_share = negative_share
         if negative_share and not len(self.negatives):
             raise DataError(
@@ -177,12 +180,20 @@ def negatives_beside(others: int, share: float) -> int:
     return round(others * share / (1 - share))
 
 
-def windows_with_signal(wave: Samples, length: int) -> list[int]:
+def windows_with_signal(wave: Samples, length: int, quiet_db: float | None = None) -> list[int]:
     """Starts of the windows that are not silent; the loudest one where all are.
 
     Corpora pad short recordings with digital silence, which belongs to no class.
+
+    Args:
+        wave: of a clip [samples].
+        length: samples of a window.
+        quiet_db: leave out windows that lie further below the clip's loudest one, too.
     """
     starts = window_starts(len(wave), length, length)
     levels = [level_dbfs(as_float(wave[start : start + length])) for start in starts]
-    with_signal = [start for start, level in zip(starts, levels, strict=True) if level >= NO_SIGNAL_DBFS]
+    least = NO_SIGNAL_DBFS
+    if quiet_db is not None:
+        least = max(least, max(levels, default=least) - quiet_db)
+    with_signal = [start for start, level in zip(starts, levels, strict=True) if level >= least]
     return with_signal or [starts[int(np.argmax(levels))]]

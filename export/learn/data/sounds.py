@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.audio.decode import AudioFile
 from runtime.capture.sorting import NOT_A_CLASS
 from runtime.errors import AudioError, DataError
 from train.data import Clip, Folder, Table
-from train.data.audio_files import class_folders, find_audio
-from train.data.corpus import SPLITS, FileCorpus, Split
+from train.data.audio_files import find_audio
+from train.data.corpus import SPLITS, Split
 
 _HEADERS = 200  # files whose sample rate is read
 _MOST = 0.9  # share of them that have the rate of the sounds or a higher one
@@ -21,25 +22,20 @@ class Sounds:
     """The user's sounds.
 
     Attributes:
-        corpus: reads them; its own splits are not used.
-        clips: all of them; the ids are paths below ``root``.
+        labels: class names in the order of the targets.
+        clips: all of them; the ids are paths from ``root``.
         root: the folder that the paths are relative to.
         grouped: whether a table says which clips are of one recording.
         splits: clip id to split, where a table says so.
         not_a_class: the folder of sounds of none of the classes, where there is one.
     """
 
-    corpus: FileCorpus
+    labels: tuple[str, ...]
     clips: tuple[Clip, ...]
     root: Path
     grouped: bool
     splits: dict[str, Split]
     not_a_class: Path | None = None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the targets."""
-        return self.corpus.labels
 
     def label(self, clip: Clip) -> str:
         """The class of a clip."""
@@ -52,9 +48,21 @@ class Sounds:
             DataError: where a file is missing.
         """
         return [
-            (clip.id, self.label(clip), clip.group, *_size_and_time(self.corpus.path(clip), clip.id))
+            (clip.id, self.label(clip), clip.group, *_size_and_time(self.root / clip.id, clip.id))
             for clip in self.clips
         ]
+
+    def with_class(self, label: str, names: Sequence[str]) -> Sounds:
+        """The same with more files of a class, which may be new; each is a recording of its own.
+
+        Args:
+            label: of the class.
+            names: paths from ``root``.
+        """
+        labels = tuple(sorted({*self.labels, label}))
+        clips = [replace(clip, targets=(labels.index(self.label(clip)),)) for clip in self.clips]
+        clips += [Clip(id=name, targets=(labels.index(label),), group=name) for name in names]
+        return replace(self, labels=labels, clips=tuple(clips))
 
     def rate(self) -> int:
         """The sample rate, Hz, that nine files of ten have or exceed, by the headers of some of them.
@@ -65,7 +73,7 @@ class Sounds:
         rates: list[int] = []
         for clip in self.clips[:: max(len(self.clips) // _HEADERS, 1)]:
             try:
-                file = AudioFile(self.corpus.path(clip))
+                file = AudioFile(self.root / clip.id)
             except AudioError:  # the check names it
                 continue
             rates.append(file.sample_rate)
@@ -98,7 +106,7 @@ def read_sounds(path: Path) -> Sounds:
     """The clips of a folder of class folders, or of a table (see `train.data.Folder` and `train.data.Table`).
 
     Raises:
-        DataError: where it is neither, or has fewer than two classes.
+        DataError: where it is neither.
     """
     if not path.exists():
         raise DataError(
@@ -112,17 +120,18 @@ def read_sounds(path: Path) -> Sounds:
     columns = set(table.columns)
     splits = {clip.id: split for split, clips in of_split.items() for clip in clips}
     clips = tuple(table.all_clips())
-    return Sounds(table, clips, table.root, "group" in columns, splits if "split" in columns else {})
+    return Sounds(table.labels, clips, table.root, "group" in columns, splits if "split" in columns else {})
+
+
+class _Folder(Folder):
+    """Of one class or more."""
+
+    least_classes = 1
 
 
 def _folder(path: Path) -> Sounds:
-    names = [folder.name for folder in class_folders(path) if folder.name != NOT_A_CLASS]
-    if len(names) == 1:
-        raise DataError(
-            f"{path} has one class, '{names[0]}', and a classifier chooses between two or more: add a folder "
-            "of other sounds, such as background."
-        )
-    corpus = Folder(str(path), no_groups=True, exclude=(NOT_A_CLASS,))
+    corpus = _Folder(str(path), no_groups=True, exclude=(NOT_A_CLASS,))
     negatives = path / NOT_A_CLASS
     filled = negatives.is_dir() and bool(find_audio(negatives, negatives).files)
-    return Sounds(corpus, tuple(corpus.all_clips()), path, False, {}, negatives if filled else None)
+    clips = tuple(corpus.all_clips())
+    return Sounds(corpus.labels, clips, path, False, {}, negatives if filled else None)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch.utilities import rank_zero_warn
 
@@ -33,6 +33,8 @@ class Folder(HeldOut):
         exclude: names of folders in ``root`` that are no classes, such as one of negatives.
     """
 
+    least_classes: ClassVar[int] = 2
+
     def __init__(
         self,
         root: str,
@@ -47,7 +49,7 @@ class Folder(HeldOut):
         super().__init__(Path(root), f"folder {Path(root).name}", val_share, test_share, seed, licence)
         self.group, self._group_of = group, group_finder(group, no_groups)
         folders = [folder for folder in class_folders(self.root) if folder.name not in exclude]
-        if len(folders) < 2:
+        if len(folders) < self.least_classes:
             raise DataError(
                 f"{root} is not a folder of class folders: it holds one folder of audio files for each "
                 "label, two or more."
