@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.errors import TinysceneError
+from runtime.errors import ConfigError, TinysceneError
 
 
 @contextmanager
@@ -38,6 +38,30 @@ def write_beside(path: str | Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path, remedy: str = "name another folder") -> None:
+    """Make a folder, and those that it lies in, where there are none.
+
+    Args:
+        path: of the folder.
+        remedy: what the user can do where that fails, as a clause.
+
+    Raises:
+        ConfigError: where it cannot be made.
+
+    Example:
+        >>> make_folder(folder / "a" / "b")
+        >>> make_folder(wav_path / "b", "give another -o")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        runtime.errors.ConfigError: Cannot make the folder ... (Not a directory): give another -o.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot make the folder {printable(path)} ({error.strerror}): {remedy}."
+        ) from error
 
 
 def printable(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from export.c.library import write_library
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.model.native_library import library_path
 from runtime.model.native_session import NativeSession
 
@@ -39,12 +39,7 @@ def install_library(model: Path) -> NativeSession:
         _make(folder, compiler)
         NativeSession(folder / "libmodel.so")  # its self-test, before the library takes its place
         path = library_path(model)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TinysceneError(
-                f"Cannot write {path.parent}: {error.strerror}; set XDG_CACHE_HOME to a folder of yours."
-            ) from error
+        make_folder(path.parent, "set XDG_CACHE_HOME to a folder of yours")
         with write_beside(path) as partial:
             shutil.copyfile(folder / "libmodel.so", partial)
         path.chmod(0o644)  # whatever the umask: `installed_library` refuses what others may write to

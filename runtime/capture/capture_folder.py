@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.capture.capture_name import CaptureName
 from runtime.errors import ConfigError, TinysceneError
+from runtime.files import make_folder
 from runtime.live.takes import Pcm, write_wav
 
 _QUEUE = 32  # captures that wait for the disk: some 200 kB each
@@ -59,12 +60,7 @@ class CaptureFolder:
         self.path, self._limit = Path(path), limit_bytes
         if not limit_bytes > _HEADER_BYTES:  # nan fails, too
             raise ConfigError(f"Captures of at most {limit_bytes:.0f} bytes hold nothing: allow more.")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"Cannot store captures in {path}: {error.strerror}; name another folder."
-            ) from error
+        make_folder(path)
         self._queue: queue.Queue[Capture | None] = queue.Queue(_QUEUE)
         self._warned: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="captures", daemon=True)

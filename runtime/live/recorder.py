@@ -17,6 +17,7 @@ import numpy as np
 from runtime.audio.samples import Array
 from runtime.devices.source import Chunk, Source
 from runtime.errors import ConfigError
+from runtime.files import make_folder
 
 _FILE_S = 60.0
 _FLUSH_S = 0.5  # what is lost where the process is killed
@@ -139,12 +140,7 @@ class Recorder:
         self._on_write = on_write
         if not limit_bytes > _HEADER_BYTES:  # nan fails too
             raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes holds nothing: allow more.")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"Cannot record into {folder}: {error.strerror}; name another folder."
-            ) from error
+        make_folder(self._folder)
 
     def poll(self) -> Chunk | None:
         """The chunk of the source, recorded on the way."""

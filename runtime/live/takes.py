@@ -15,7 +15,7 @@ from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.samples import Array
 from runtime.devices.source import Source
 from runtime.errors import ConfigError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 
 _POLL_S = 0.02
 MAX_LABEL = 100  # characters: a file's name has the label, the session and the number within 255 bytes
@@ -107,12 +107,7 @@ class ClassFolder:
     def __init__(self, root: str | Path, label: str, now: float | None = None) -> None:
         self.label = checked_label(label)
         self.path = Path(root) / label
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"Cannot record into {self.path}: {error.strerror}; name another folder with --into."
-            ) from error
+        make_folder(self.path, "name another with --into")
         names = [path.name for path in self.path.iterdir()]
         start, self.takes = time.time() if now is None else now, 0
         while any(name.startswith(f"{self.label}_{_session(start)}_") for name in names):

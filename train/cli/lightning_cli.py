@@ -25,7 +25,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import complexity
 from runtime.errors import ConfigError, DataError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.spec import FrontEndSpec
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
@@ -198,13 +198,7 @@ class TrainCLI(LightningCLI):
 
     def _make_root(self) -> None:
         """Make the run's folder now: hours later it would be too late to name another."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"The folder trainer.default_root_dir={self.root} cannot be made ({error.strerror}): name "
-                "another."
-            ) from error
+        make_folder(self.root, "name another trainer.default_root_dir")
 
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or label agreement where the split is not labelled."""

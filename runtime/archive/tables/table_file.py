@@ -12,7 +12,7 @@ from runtime.archive.tables.parquet_table import ParquetTable
 from runtime.archive.tables.text_tables import CsvTable, JsonTable, Table
 from runtime.entry_point import require
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.spec import FrontEndSpec
 
 
@@ -58,9 +58,4 @@ def check_output(output: Output) -> None:
         if os.path.isdir(output.table):  # noqa: PTH112 - it is False for names that are too long
             raise TinysceneError(f"{output.table} is a folder: name a file to write.")
         return
-    try:
-        output.table.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TinysceneError(
-            f"Cannot make the folder {output.table}: {error.strerror}; name another."
-        ) from error
+    make_folder(output.table)
