@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from runtime.audio.level import level_dbfs
 from runtime.audio.samples import to_int16
@@ -74,10 +75,12 @@ class _Dialog:
         self._classes = self.sorting.classes()
         self._show_classes()
         for number, path in enumerate(paths, 1):
-            print(f"\n{number}/{len(paths)}  {_describe(path)}")
-            self._play(path)
+            capture = _read(path)
+            print(f"\n{number}/{len(paths)}  {capture.heading}")
+            if len(capture.mono) and not self.muted:
+                self._play(capture)
             try:
-                while not self._answer(input("> ").strip(), path):
+                while not self._answer(input("> ").strip(), capture):
                     pass
             except EOFError:
                 return
@@ -90,13 +93,14 @@ class _Dialog:
     def _show_classes(self) -> None:
         print("  ".join(f"{place} {on_one_line(label)}" for place, label in enumerate(self._classes, 1)))
 
-    def _answer(self, answer: str, path: Path) -> bool:
+    def _answer(self, answer: str, capture: _Capture) -> bool:
         """Do as the answer says; whether the capture is dealt with. EOFError ends the dialog."""
+        path = capture.path
         name = CaptureName.parse(path.name)
         if answer == "q":
             raise EOFError
         if answer == "p":
-            self._play(path, again=True)
+            self._play(capture)
             return False
         if answer == "s":
             return True
@@ -132,23 +136,32 @@ class _Dialog:
             self._show_classes()
         return True
 
-    def _play(self, path: Path, *, again: bool = False) -> None:
-        if self.muted and not again:
-            return
+    def _play(self, capture: _Capture) -> None:
         try:
-            source = FileSource(path)
-            mono = np.concatenate([to_int16(block.mean(axis=1)) for block in source.blocks()])
-            source.close()
-            loudspeaker.play(mono, source.sample_rate)
+            loudspeaker.play(capture.mono, capture.sample_rate)
         except DeviceError as error:
             self.muted = True  # say so once, and again where it is asked for
             print(f"not played: {error}")
-        except TinysceneError as error:
-            print(f"not played: {error}")
 
 
-def _describe(path: Path) -> str:
-    """Label, score, time, length and level of a capture on one line."""
+@dataclass(frozen=True)
+class _Capture:
+    """A capture as it was read; without samples where it cannot be.
+
+    Attributes:
+        path: of the file.
+        mono: int16 [samples].
+        sample_rate: Hz.
+        heading: label, score, time, length and level on one line.
+    """
+
+    path: Path
+    mono: npt.NDArray[np.int16]
+    sample_rate: int
+    heading: str
+
+
+def _read(path: Path) -> _Capture:
     name = CaptureName.parse(path.name)
     about = path.name if name is None else f"{name.label}  {name.described}  {_clock(name)}"
     try:
@@ -156,9 +169,10 @@ def _describe(path: Path) -> str:
         samples = np.concatenate([block.mean(axis=1) for block in source.blocks()])
         source.close()
     except TinysceneError as error:
-        return on_one_line(f"{about}  ({error})")
-    seconds = len(samples) / source.sample_rate
-    return on_one_line(f"{about}  {seconds:.1f} s  {max(level_dbfs(samples), -99.0):.0f} dBFS")
+        return _Capture(path, np.empty(0, np.int16), 0, on_one_line(f"{about}  ({error})"))
+    seconds, level = len(samples) / source.sample_rate, max(level_dbfs(samples), -99.0)
+    heading = on_one_line(f"{about}  {seconds:.1f} s  {level:.0f} dBFS")
+    return _Capture(path, to_int16(samples), source.sample_rate, heading)
 
 
 def _clock(name: CaptureName) -> str:
