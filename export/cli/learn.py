@@ -85,7 +85,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "the same held-out recordings",
     )  # fmt: skip
     parser.add_argument(
-        "--budget", default="dcase2024",
+        "--budget", default=argparse.SUPPRESS,
         help="size of the network: dcase2024 (128 K parameters, default), cortex-m4 (14 K) or tiny (6 K)",
     )  # fmt: skip
     parser.add_argument(
@@ -93,7 +93,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="a preset, such as passt_mel (default: cp_mel, cp_mel_16k or cp_mel_8k, by the files' rate)",
     )  # fmt: skip
     parser.add_argument("--steps", type=_count, metavar="N", help="of the training")
-    parser.add_argument("--seed", type=int, default=0, help="of split and training (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=argparse.SUPPRESS, help="of split and training (default 0)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], dest="changes", metavar="KEY=VALUE",
         help="any value of the recipe, such as model.lr=1e-3; repeatable",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from export.learn.data.background import LABEL, QUIET_DB
 from export.learn.preparation import Prepared
-from export.learn.recipe import NOISE, choose_frontend
+from export.learn.recipe import choose_frontend
 from runtime.spec import FrontEndSpec
+from train.cli.sounds import NOISE
 
 _FEW = 12  # files of the rarest class to train on
 _NAMED = 12  # classes that are listed

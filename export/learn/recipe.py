@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 
 import complexity
+from complexity.budget import UNITS
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train import networks
+from train.cli.sounds import NEGATIVE_SHARE, NOISE
 from train.suggestions import nearest
 
 # Arguments of CP-Mobile, the widest first; with ten labels and cp_mel:
@@ -30,13 +32,12 @@ BUDGETS: dict[str, tuple[dict[str, Any], ...]] = {
     "tiny": ({"base_channels": 8, "channels_multiplier": 1.5, "expansion_rate": 2.0},),
 }
 RULES = "dcase2024"
-NOISE = 60  # clips of synthetic noise among the negatives
 FRONT_ENDS = ("cp_mel", "cp_mel_16k", "cp_mel_8k")  # the widest band first
 _PASSES, _STEPS = 150, (2_000, 6_000)  # over the training windows, within these bounds
 _TEACHER_PASSES, _TEACHER_STEPS = 20, (200, 1_500)
 _BATCH = 32
 _VALIDATIONS, _TEACHER_VALIDATIONS = 12, 3  # in a training; each stores a checkpoint to resume from
-_NEGATIVE_SHARE, _NOISE_SHARE = 0.3, 0.1  # of the windows; the second where noise is all there is
+_NOISE_SHARE = 0.1  # of the windows, where synthetic noise is all there is beside the classes
 # What rooms and microphones do, and worse than by default (`train.augmentation.capture.Capture`), with which
 # two windows of three were right in reverberation. Those of train/recipes/esc10_cp_mobile_capture.yaml.
 _CAPTURE: dict[str, Any] = {
@@ -210,9 +211,12 @@ def choose_width(budget: str, frontend: str, n_classes: int) -> tuple[dict[str, 
         report = cost(arguments, frontend, n_classes)
         if report.within:
             return dict(arguments), report
+    limits = " and ".join(
+        f"{limit:,} {UNITS[quantity]}" for quantity, limit in complexity.Budget.named(RULES).limits.items()
+    )
     raise ConfigError(
-        f"No network of the budget '{budget}' has {n_classes} labels within 128,000 bytes and 30 million "
-        f"MACs with the front end {frontend}: give a --frontend of fewer bands or frames, or fewer classes."
+        f"No network of the budget '{budget}' has {n_classes} labels within {limits} ({RULES}) with the "
+        f"front end {frontend}: give a --frontend of fewer bands or frames, or fewer classes."
     )
 
 
@@ -252,7 +256,7 @@ def _data(material: Material, folders: Sequence[Path]) -> dict[str, Any]:
     arguments = {"corpus": table, "folders": [str(f) for f in folders], "exclude": exclude, "noise": NOISE}
     return {
         "corpus": {"class_path": "train.data.WithNegatives", "init_args": arguments},
-        "negative_share": _NEGATIVE_SHARE if folders else _NOISE_SHARE,
+        "negative_share": NEGATIVE_SHARE if folders else _NOISE_SHARE,
         "batch_size": _batch(material),
         "jitter": True,
         **({} if material.in_memory else {"in_memory": False}),

@@ -44,6 +44,20 @@ def test_it_trains_and_tests_without_a_recipe(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "my sounds" / "test_report.json").is_file()
 
 
+def test_sounds_of_no_class_are_negatives(tmp_path, monkeypatch):
+    folder = write_sounds(tmp_path / "sounds", *NAMES)
+    (folder / "not_a_class").mkdir()
+    assert "--data.corpus=train.data.Folder" in expand(["fit", "--sounds", str(folder)])
+    write_sounds(tmp_path / "others", "speech 1.wav", "speech 2.wav")
+    (tmp_path / "others" / "cat").rename(folder / "not_a_class" / "of the kitchen")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train"])  # Lightning reads it
+    assert main(["fit", "--sounds", "sounds", *SHORT]) == 0
+    checkpoint = model_pt.load(tmp_path / "runs" / "sounds" / "model.pt")
+    assert checkpoint.labels == ("cat", "dog")
+    assert checkpoint.provenance["data"]["negatives"]["folders"] == ["not_a_class"]
+
+
 def test_names_that_are_shared_are_refused_with_the_remedy(tmp_path):
     folder = write_sounds(tmp_path / "sounds", "garden_1.wav", "garden_2.wav", *NAMES)
     with pytest.raises(DataError) as refused:

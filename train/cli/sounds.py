@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from runtime.capture.sorting import NOT_A_CLASS
 from runtime.errors import DataError
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "sounds.yaml"
+NOISE = 60  # clips of synthetic noise among the negatives
+NEGATIVE_SHARE = 0.3  # of the windows
 # Of `train.data.Folder`: what finds the name of the recording in the path of a file.
 GROUPS = {
     # street_1.wav and street_2.wav, 30226-A.wav and 30226-B.wav; a short number alone is no name
@@ -20,6 +24,8 @@ GROUPS = {
 
 def expand(arguments: list[str]) -> list[str]:
     """Replace ``--sounds DIR``, ``--group`` and ``--no-groups`` by the options of the recipe.
+
+    The sounds in ``DIR/not_a_class``, where there are any, are negatives.
 
     Args:
         arguments: of ``python -m train``, the command first.
@@ -48,17 +54,41 @@ def expand(arguments: list[str]) -> list[str]:
         else [f"--config={RECIPE}"]
     )
     return [
-        arguments[0], *recipe, "--data.corpus=train.data.Folder", f"--data.corpus.root={root}",
-        f"--data.corpus.group={group}" if group else "--data.corpus.no_groups=true",
+        arguments[0], *recipe, *_corpus(root, group),
         f"--trainer.default_root_dir=runs/{root.resolve().name}", *others,
     ]  # fmt: skip
+
+
+def _corpus(root: Path, group: str | None) -> list[str]:
+    """The options of a folder of class folders, of which one may hold sounds of none of the classes."""
+    from train.data.audio_files import find_audio
+
+    negatives = root / NOT_A_CLASS
+    filled = negatives.is_dir() and bool(find_audio(negatives, negatives).files)
+    folder = "--data.corpus.corpus" if filled else "--data.corpus"
+    options = [
+        f"{folder}=train.data.Folder",
+        f"{folder}.root={root}",
+        f"{folder}.group={group}" if group else f"{folder}.no_groups=true",
+        f"{folder}.exclude=[{NOT_A_CLASS}]",
+    ]
+    if not filled:
+        return options
+    return [
+        "--data.corpus=train.data.WithNegatives",
+        *options,
+        f"--data.corpus.folders=[{json.dumps(str(negatives))}]",
+        f"--data.corpus.noise={NOISE}",
+        f"--data.negative_share={NEGATIVE_SHARE}",
+    ]
 
 
 def _refuse_shared_names(root: Path) -> None:
     """Raise DataError where two files of a class may be parts of one recording."""
     from train.data import Folder
 
-    found = shared_name([clip.id for clip in Folder(str(root), no_groups=True).all_clips()])
+    folder = Folder(str(root), no_groups=True, exclude=(NOT_A_CLASS,))
+    found = shared_name([clip.id for clip in folder.all_clips()])
     if found:
         first, second, name = found
         raise DataError(
