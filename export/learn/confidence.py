@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from export.learn.data.negatives import Negatives
-from export.verification.window_scores import Array, float_scores_of, has_signal, windows_of
+from export.verification.window_scores import (
+    Array,
+    float_scores_of,
+    float_scores_of_parts,
+    has_signal,
+    parts_of,
+    targets_of,
+)
 from runtime.audio.window_grid import window_starts
 from runtime.streaming.events import EventRules
 from train.checkpoints.model_pt import Checkpoint
@@ -24,6 +31,7 @@ from train.training.confidence import (
 )
 
 _FALSE_ALARMS = 0.05  # share of windows of negatives
+_WINDOWS = 2_000  # of negatives, about: 256 MB
 
 
 def with_confidence(checkpoint: Checkpoint, data: ClipData, negatives: Negatives) -> Checkpoint:
@@ -35,8 +43,7 @@ def with_confidence(checkpoint: Checkpoint, data: ClipData, negatives: Negatives
         negatives: the sounds of none of the classes.
     """
     at_one = replace(checkpoint, temperature=1.0)
-    waveform, target = windows_of(data, "val")
-    scores = float_scores_of(at_one, waveform.numpy())
+    scores, target = float_scores_of_parts(at_one, parts_of(data, "val")), targets_of(data, "val")
     others = negative_windows(negatives, checkpoint.frontend.sample_rate, checkpoint.clip_samples)
     if checkpoint.task != "single_label" or not len(others):
         return replace(checkpoint, **fit_confidence(scores, target, checkpoint.labels, checkpoint.task))
@@ -67,11 +74,20 @@ def thresholds_by_negatives(scores: npt.NDArray[Any], labels: Sequence[str]) -> 
 
 
 def negative_windows(negatives: Negatives, sample_rate: int, length: int) -> Array:
-    """The windows [windows, samples] of the negatives that are held out, those without signal left out."""
+    """The windows [windows, samples] of the negatives that are held out, those without signal left out.
+
+    Of each sound some, evenly apart, where it is so long that all of them were too many.
+    """
+    most = max(_WINDOWS // negatives.count, 1)
     found = [
         np.pad(cut := wave[start : start + length], (0, length - len(cut)))
         for wave in negatives.sounds(sample_rate)
-        for start in window_starts(len(wave), length, length)
+        for start in _some(window_starts(len(wave), length, length), most)
     ]
     windows = np.stack(found).astype(np.float32)
     return windows[has_signal(windows)]
+
+
+def _some(starts: list[int], most: int) -> list[int]:
+    chosen = np.linspace(0, len(starts) - 1, min(len(starts), most)).astype(int)
+    return [starts[place] for place in chosen]

@@ -21,8 +21,8 @@ from export.learn.teacher import make_teacher
 from export.learn.trainings import fit
 from export.pipeline import Exported, export_model
 from export.verification import TOLERANCE
-from runtime.errors import ConfigError, DataError, TinysceneError
-from runtime.files import write_beside
+from runtime.errors import ConfigError, TinysceneError
+from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
 from train.data import ClipData
 from train.quantization.verification_windows import split_windows
@@ -208,12 +208,7 @@ def _page(
 
 
 def _write_report(page: Page, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"Cannot make the folder {folder} ({error.strerror}): name another --report."
-        ) from error
+    make_folder(folder, "name another --report")
     pictures = draw(page.measured, folder)
     with write_beside(folder / "report.md") as partial:
         partial.write_text(page.to_markdown(pictures), encoding="utf-8")

@@ -21,6 +21,7 @@ from export.learn.earlier import TABLE, Earlier, find_earlier, latest_run
 from export.learn.options import Options
 from export.learn.recipe import Material, Plan, choose_frontend, choose_steps, choose_width, cost
 from runtime.errors import ConfigError
+from runtime.files import make_folder
 from runtime.spec import FrontEndSpec
 from train.data import ClipData, Table
 
@@ -131,7 +132,10 @@ class Prepared:
         """The held-out recordings as the validation split, at the rate of a front end (this run's)."""
         spec = FrontEndSpec.preset(frontend or self.frontend)
         table = Table(str(self.table), root=str(self.sounds.root))
-        data = ClipData(table, sample_rate=spec.sample_rate, quiet_db=self.material.quiet_db)
+        data = ClipData(
+            table, sample_rate=spec.sample_rate, quiet_db=self.material.quiet_db,
+            in_memory=self.material.in_memory,
+        )  # fmt: skip
         data.setup("validate")
         return data
 
@@ -169,7 +173,7 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
         others.append(Path(responses))
     folder = options.all_runs / _fingerprint(options, sounds, test, others)
     _refuse_other_output(options, folder)
-    _make(folder)
+    make_folder(folder, "name another -o")
     if quiet:
         show("looking for quiet parts")
         sounds, division = with_quiet_parts(sounds, division, folder / "quiet", rate)
@@ -220,13 +224,6 @@ def _refuse_other_output(options: Options, folder: Path) -> None:
             f"{options.output} exists and was made from other sounds or with other choices: go on from it "
             f"with --from {options.output}, or name another -o."
         )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"Cannot make the folder {folder} ({error.strerror}): name another -o.") from error
 
 
 def _fingerprint(options: Options, sounds: Sounds, test: Sounds | None, others: Sequence[Path]) -> str:

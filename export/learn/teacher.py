@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.learn.recipe import Material, teacher_recipe
 from export.learn.trainings import fit
-from export.verification.window_scores import float_scores_of, windows_of
+from export.verification.window_scores import float_scores_of_parts, parts_of, targets_of
 from runtime.errors import ConfigError, ModelFileError
 from train.checkpoints import model_pt
 from train.checkpoints.published import import_weights
@@ -117,13 +117,12 @@ def _held_out_right(model: Path, material: Material) -> Share:
     data = ClipData(
         Table(str(material.table), root=str(material.root)),
         sample_rate=checkpoint.frontend.sample_rate, clip_s=min(checkpoint.clip_s, 1.0),
-        quiet_db=material.quiet_db,
+        quiet_db=material.quiet_db, in_memory=material.in_memory,
     )  # fmt: skip
     data.setup("validate")
-    waveform, target = windows_of(data, "val")
-    scores = float_scores_of(checkpoint, waveform.numpy())
+    scores = float_scores_of_parts(checkpoint, parts_of(data, "val"))
     order = _order(checkpoint.labels, data.labels)
-    right = scores[:, order].argmax(axis=1) == target.argmax(axis=1)
+    right = scores[:, order].argmax(axis=1) == targets_of(data, "val").argmax(axis=1)
     return Share(int(right.sum()), len(right))
 
 

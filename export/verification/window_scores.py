@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,11 +22,24 @@ _BATCH = 32
 
 
 def windows_of(data: ClipData, split: Split = "test") -> tuple[torch.Tensor, Array]:
-    """The windows [windows, samples] of a split, and their labels [windows, classes]."""
+    """The windows [windows, samples] of a split, and their labels [windows, classes].
+
+    All at once, 128 kB each at 32 kHz: see `parts_of` for splits of any size.
+    """
+    return torch.from_numpy(np.concatenate(list(parts_of(data, split)))), targets_of(data, split)
+
+
+def parts_of(data: ClipData, split: Split) -> Iterator[Array]:
+    """The windows of a split in their order, a few [windows, samples] at a time."""
     dataset = data.datasets[split]
-    starts = range(0, len(dataset), _BATCH)
-    batches = [dataset.at_rest(range(i, min(i + _BATCH, len(dataset)))) for i in starts]
-    return torch.cat([b.waveform for b in batches]), torch.cat([b.target for b in batches]).numpy()
+    for start in range(0, len(dataset), _BATCH):
+        yield dataset.at_rest(range(start, min(start + _BATCH, len(dataset)))).waveform.numpy()
+
+
+def targets_of(data: ClipData, split: Split) -> Array:
+    """The labels of the windows of a split, [windows, classes]."""
+    dataset = data.datasets[split]
+    return np.asarray(dataset.targets[[window.clip for window in dataset.windows]], np.float32)
 
 
 def under(condition: Condition, waveform: torch.Tensor, rate: int) -> Array:
@@ -47,10 +62,15 @@ def scores_of(model: Model, waveform: Array) -> Array:
 
 def float_scores_of(checkpoint: model_pt.Checkpoint, waveform: Array) -> Array:
     """The same of the float network, in torch."""
+    return float_scores_of_parts(checkpoint, [waveform])
+
+
+def float_scores_of_parts(checkpoint: model_pt.Checkpoint, parts: Iterable[Array]) -> Array:
+    """The same of windows that come a few at a time."""
     network, log_mel = checkpoint.build(), LogMel(checkpoint.frontend)
-    parts = torch.split(torch.from_numpy(waveform), _BATCH)
+    batches = (batch for part in parts for batch in torch.split(torch.from_numpy(part), _BATCH))
     with torch.inference_mode():
         scores: Array = torch.cat(
-            [soften(network(log_mel(part)), checkpoint.temperature, checkpoint.task) for part in parts]
+            [soften(network(log_mel(batch)), checkpoint.temperature, checkpoint.task) for batch in batches]
         ).numpy()
     return scores

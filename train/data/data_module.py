@@ -26,7 +26,7 @@ _NEEDED: dict[str, tuple[Split, ...]] = {  # by a stage; the first may not be em
 
 
 class OnDemand(Sequence[Samples]):
-    """The waveforms of clips, read anew at every access.
+    """The waveforms of clips, read anew at every access except that to the same clip again.
 
     Args:
         corpus: that reads them.
@@ -36,12 +36,16 @@ class OnDemand(Sequence[Samples]):
 
     def __init__(self, corpus: Corpus, clips: Sequence[Clip], sample_rate: int) -> None:
         self.corpus, self.clips, self.sample_rate = corpus, clips, sample_rate
+        self._last: tuple[int, Samples] | None = None  # the windows of one long clip follow each other
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, index: int) -> Samples:  # type: ignore[override]
-        return self.corpus.read(self.clips[index], self.sample_rate)
+        last = self._last
+        if last is None or last[0] != index:
+            last = self._last = (index, self.corpus.read(self.clips[index], self.sample_rate))
+        return last[1]
 
 
 class ClipData(lightning.LightningDataModule):

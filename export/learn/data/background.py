@@ -18,7 +18,7 @@ from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.samples import as_float, to_int16
 from runtime.audio.window_grid import window_starts
 from runtime.errors import AudioError, ConfigError, DataError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.live.takes import write_wav
 from train.data import Clip
 from train.data.audio_files import find_audio
@@ -107,7 +107,7 @@ def _too_few(sounds: Sounds, recordings: int) -> str:
 
 def _cut(sounds: Sounds, division: Division, folder: Path, rate: int) -> dict[str, str]:
     """Write the parts; the names of their files to the clips that they are of."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder, "name another -o")
     found: dict[str, str] = {}
     for clip in _in_any_order(division):
         try:

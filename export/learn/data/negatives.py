@@ -39,6 +39,11 @@ class Negatives:
         """Their names; a name that two folders share is left out of both."""
         return tuple(sorted({name for _, name in self.held_out}))
 
+    @property
+    def count(self) -> int:
+        """Number of `sounds`."""
+        return len(self.held_out) + len(_NOISE)
+
     def sounds(self, sample_rate: int) -> Iterator[npt.NDArray[np.float32]]:
         """The samples of what is held out, and synthetic noise."""
         for folder, name in self.held_out:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tqdm import tqdm
 
 from export.learn.confidence import negative_windows
 from export.learn.data.negatives import Negatives
 from export.verification.conditions import RATES_HZ, conditions
-from export.verification.window_scores import Array, has_signal, scores_of, under, windows_of
+from export.verification.window_scores import Array, has_signal, parts_of, scores_of, targets_of, under
 from runtime import load_model
 from runtime.classifier import Model
 from runtime.streaming.events import EventRules
@@ -26,7 +25,6 @@ _CONDITIONS = (
     "level -20 dB", "level -30 dB", "white noise 20 dB", "white noise 10 dB", "16 kHz device",
     "8 kHz device", "reverberation 0.4 s", "other microphones",
 )  # fmt: skip
-_PART = 50  # windows between two updates of the bar
 _MOST_WINDOWS = 400  # that are measured under each condition
 
 
@@ -85,9 +83,9 @@ def measure(
         learned: those that the training used.
     """
     model = load_model(path)
-    waveform, target = windows_of(data, "val")
-    expected = np.array([model.labels.index(data.labels[best]) for best in target.argmax(axis=1)])
-    scores = _scores(model, waveform.numpy(), "held-out windows")
+    best = targets_of(data, "val").argmax(axis=1)
+    expected = np.array([model.labels.index(label) for label in data.labels])[best]
+    scores = _held_out_scores(model, data, "held-out windows")
     dataset = data.datasets["val"]
     present, index, of_clips = clip_means(scores, np.array([window.clip for window in dataset.windows]))
     truth = np.zeros(len(present), int)
@@ -104,7 +102,7 @@ def measure(
         },
         confusion=confusion,
         wrong=_wrong([dataset.clips[clip].id for clip in present], of_clips, truth, model.labels),
-        conditions=_under_conditions(model, waveform, expected, responses, learned),
+        conditions=_under_conditions(model, data, expected, responses, learned),
         false_alarms=_false_alarms(model, negatives),
     )
 
@@ -112,9 +110,8 @@ def measure(
 def clips_right(path: Path, data: ClipData) -> dict[str, bool]:
     """Id of every held-out clip to whether a file labels it right; a class that the file lacks is wrong."""
     model = load_model(path)
-    waveform, _ = windows_of(data, "val")
     dataset = data.datasets["val"]
-    scores = _scores(model, waveform.numpy(), f"windows, {path.name}")
+    scores = _held_out_scores(model, data, f"windows, {path.name}")
     present, _, of_clips = clip_means(scores, np.array([window.clip for window in dataset.windows]))
     clips = [dataset.clips[clip] for clip in present]
     return {
@@ -123,13 +120,22 @@ def clips_right(path: Path, data: ClipData) -> dict[str, bool]:
     }
 
 
-def _scores(model: Model, waveform: Array, what: str) -> Array:
+def _held_out_scores(model: Model, data: ClipData, what: str) -> Array:
+    """Scores [windows, classes], with a bar on a terminal."""
+    bar = tqdm(total=len(data.datasets["val"]), desc=what, unit="window", disable=None, leave=False)
+    found = []
+    with bar:
+        for part in parts_of(data, "val"):
+            found.append(_scores(model, part))
+            bar.update(len(part))
+    return np.concatenate(found)
+
+
+def _scores(model: Model, waveform: Array) -> Array:
     """Scores [windows, classes]; equal ones where a window has no signal."""
-    audible = has_signal(waveform)
     scores = np.full((len(waveform), len(model.labels)), 1 / len(model.labels), np.float32)
-    rows = np.flatnonzero(audible)
-    for part in tqdm(np.array_split(rows, len(rows) // _PART + 1), desc=what, disable=None, leave=False):
-        scores[part] = scores_of(model, waveform[part])
+    audible = has_signal(waveform)
+    scores[audible] = scores_of(model, waveform[audible])
     return scores
 
 
@@ -150,14 +156,14 @@ def _wrong(
 
 def _under_conditions(
     model: Model,
-    waveform: torch.Tensor,
+    data: ClipData,
     expected: npt.NDArray[np.int64],
     responses: str | None,
     learned: Sequence[str],
 ) -> dict[str, Share]:
     """The clean windows and `_CONDITIONS`, on the windows that still have a signal."""
     chosen = np.unique(np.linspace(0, len(expected) - 1, min(len(expected), _MOST_WINDOWS)).astype(int))
-    waveform, expected = waveform[torch.from_numpy(chosen)], expected[chosen]
+    waveform, expected = data.datasets["val"].at_rest(chosen.tolist()).waveform, expected[chosen]
     rate = model.spec.frontend.sample_rate
     every = conditions(responses, tuple(learned))
     above = {f"{hz / 1000:g} kHz device" for hz in RATES_HZ if hz >= rate}  # they would lose nothing
@@ -176,5 +182,5 @@ def _false_alarms(model: Model, negatives: Negatives) -> Share:
     windows = negative_windows(negatives, model.spec.frontend.sample_rate, model.spec.clip_samples)
     rules = EventRules.of(model.spec)
     thresholds = np.array([rules.threshold(label) for label in model.labels])
-    reached = (_scores(model, windows, "negatives") >= thresholds).any(axis=1)
+    reached = (_scores(model, windows) >= thresholds).any(axis=1)
     return _share(np.asarray(reached))
