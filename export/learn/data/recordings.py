@@ -26,6 +26,8 @@ _DATE_AND_TIME = re.compile(
     r"(?<![0-9])((?:19|20)[0-9]{2})[-_.]?([01][0-9])[-_.]?([0-3][0-9])"
     r"[-_. T]{0,3}([0-2][0-9])[-_.:h]?([0-5][0-9])(?:[-_.:m]?([0-5][0-9]))?(?![0-9])"
 )
+# of `runtime.capture.sorting`: the start of the session, and the time of the capture
+_CAPTURE = re.compile(r"_[0-9]{8}T[0-9]{6}_[0-9]{6}(?:-[0-9]+)?$")
 
 Files = Mapping[str, str]  # path to label
 
@@ -132,12 +134,31 @@ def _by_time(files: Files) -> Recordings | None:
             if time != before if same else time - before > _NEW_SESSION:
                 start = time
             names[file], before = f"{label} {start:%Y-%m-%d %H:%M:%S}", time
+    names = _of_sessions(names, times)
     rule = (
         "files of one class with the same date and time are one recording"
         if same
         else "files of one class that begin within ten minutes of the one before are one recording"
     )
     return Recordings("time", names, rule)
+
+
+def _of_sessions(names: Mapping[str, str], times: Mapping[str, datetime]) -> dict[str, str]:
+    """The captures of one session of `listen` are one recording, whatever classes they were sorted into."""
+    joined: dict[str, str] = {}  # a recording to one that it is a part of
+
+    def whole(name: str) -> str:
+        while name in joined:
+            name = joined[name]
+        return name
+
+    first: dict[datetime, str] = {}
+    for file, time in times.items():
+        if _CAPTURE.search(PurePosixPath(file).stem):
+            one, other = whole(first.setdefault(time, names[file])), whole(names[file])
+            if one != other:
+                joined[other] = one
+    return {file: whole(name) for file, name in names.items()}
 
 
 def _time(stem: str) -> datetime | None:

@@ -40,6 +40,19 @@ def test_names_show_recordings(files, kind, count):
     assert set(recordings.of_file) == set(files)
 
 
+def test_captures_of_one_session_are_one_recording_in_every_class():
+    recordings = found(
+        "cat/cat_20261126T230000_231742.wav",
+        "cat/cat_20261126T230000_231742-2.wav",
+        "dog/dog_20261126T230000_232000.wav",
+        "dog/dog_20261127T080000_081500.wav",
+        "dog/dog_20261127T080000_001.wav",  # a take of `record`, by chance of the same second
+        "cat/cat_20261127T080000_001.wav",
+    )
+    assert recordings.kind == "time" and recordings.count == 3
+    assert len({recordings.of_file[file] for file in recordings.of_file if "1126" in file}) == 1
+
+
 def test_speakers_of_all_classes_are_one_recording_each():
     of_file = found(*DIGITS).of_file
     assert of_file["0/0_ann_1.wav"] == of_file["2/2_ann_3.wav"] != of_file["0/0_bob_1.wav"]
