@@ -29,7 +29,12 @@ Measurements = Mapping[str, ClipMeasurement]
 
 
 def examine(
-    corpus: Corpus, sample_rate: int, *, workers: int = 1, city_disjoint: bool = False
+    corpus: Corpus,
+    sample_rate: int,
+    *,
+    workers: int = 1,
+    city_disjoint: bool = False,
+    compared: int | None = None,
 ) -> CorpusReport:
     """Measure every clip and compare the splits with each other.
 
@@ -38,13 +43,17 @@ def examine(
         sample_rate: Hz that clips are resampled to, as in training.
         workers: threads.
         city_disjoint: whether a city in two splits is a fault; official splits of scenes share them.
+        compared: clips among which near-duplicates are looked for, at most; the time grows with their square.
+            Those of a larger corpus are spread over it, and a note says so. None compares all.
     """
     with warnings.catch_warnings():  # here, as threads share the filters
         warnings.simplefilter("ignore", AudioWarning)  # what it warns of is a finding, with the clip's name
-        return _examine(corpus, sample_rate, workers, city_disjoint)
+        return _examine(corpus, sample_rate, workers, city_disjoint, compared)
 
 
-def _examine(corpus: Corpus, sample_rate: int, workers: int, city_disjoint: bool) -> CorpusReport:
+def _examine(
+    corpus: Corpus, sample_rate: int, workers: int, city_disjoint: bool, compared: int | None
+) -> CorpusReport:
     splits = {split: corpus.clips(split) for split in SPLITS}
     clips = [clip for members in splits.values() for clip in members]
     with ThreadPoolExecutor(workers) as pool:
@@ -54,10 +63,14 @@ def _examine(corpus: Corpus, sample_rate: int, workers: int, city_disjoint: bool
     readable = [result for result in measured if not result.problem]
     rates = Counter(result.file.sample_rate for result in readable if result.file.sample_rate)
     findings = _of_clips(of_clip, rates) | _of_splits(splits, of_clip)
+    some = _some(splits, compared)
     findings |= _similar(
-        splits, of_clip, lambda clip: read_int16(corpus, clip, sample_rate), sample_rate, workers
+        some, of_clip, lambda clip: read_int16(corpus, clip, sample_rate), sample_rate, workers
     )
     notes = _of_classes(corpus, splits, of_clip, findings)
+    if some is not splits:
+        count = sum(map(len, some.values()))
+        notes["near-duplicates"] = [f"looked for among {count:,} of the {len(clips):,} clips"]
     cities = _shared(splits, lambda clip: clip.city)
     (findings if city_disjoint else notes)[f"{'leak: ' * city_disjoint}city in two splits"] = cities
     return CorpusReport(
@@ -125,6 +138,15 @@ def _of_splits(splits: Splits, measured: Measurements) -> Findings:
 
 def _named(equal: Iterable[Sequence[tuple[Split, str]]]) -> list[str]:
     return [" = ".join(f"{name} ({split})" for split, name in members) for members in equal]
+
+
+def _some(splits: Splits, most: int | None) -> Splits:
+    """The same splits where they have no more clips, or clips of them, evenly apart."""
+    every = sum(map(len, splits.values()))
+    if most is None or every <= most:
+        return splits
+    step = -(-every // most)
+    return {split: members[::step] for split, members in splits.items()}
 
 
 def _similar(

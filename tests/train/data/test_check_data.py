@@ -109,3 +109,16 @@ def test_esc10_is_sound_but_for_its_loud_clips(esc10_dir):
     assert found["near-duplicate"] == [
         "2-28314-A-12.ogg (train) ~ 2-30322-A-12.ogg (train), correlation 0.96"
     ]
+
+
+def test_near_duplicates_of_a_large_corpus_are_looked_for_among_some_clips(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        soundfile.write(tmp_path / f"{number:02}.wav", 0.1 * rng.standard_normal(RATE), RATE)
+    rows = [f"{number:02}.wav,{'ab'[number % 2]},{number},train" for number in range(30)]
+    (tmp_path / "t.csv").write_text("path,label,group,split\n" + "\n".join(rows) + "\n")
+    corpus = Table(str(tmp_path / "t.csv"))
+    assert examine(corpus, RATE, compared=7).notes["near-duplicates"] == [
+        "looked for among 6 of the 30 clips"
+    ]
+    assert "near-duplicates" not in examine(corpus, RATE, compared=30).notes
