@@ -18,7 +18,8 @@ EXIT_OK = 0
 EXIT_NEGATIVE = 1  # the command worked and its answer is no: over the limits, not verified
 EXIT_UNUSABLE = 2  # the input cannot be used; argparse uses the same code
 _EXIT_SIGNAL = 128
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # the second is not everywhere
+# The second is not everywhere; the third is of a limit of the process
+FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
 def run(command: Callable[[list[str]], int]) -> None:
@@ -44,7 +45,7 @@ def run(command: Callable[[list[str]], int]) -> None:
         _discard_stdout()
         code = EXIT_OK
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL_DISK:
             raise
         print(f"error: Nothing more can be written ({error.strerror}): make room.", file=sys.stderr)
         _discard_stdout()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from export.cli.convert import share
-from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
-from runtime.errors import ConfigError
+from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, FULL_DISK
+from runtime.errors import ConfigError, TinysceneError
 
 _DESCRIPTION = """
 SOUNDS holds a folder of recordings for each class (SOUNDS/dog/barn.wav), or is a table with the columns
@@ -117,9 +117,24 @@ def _run(arguments: argparse.Namespace) -> int:
     values["changes"] = tuple(_pair(text) for text in values["changes"])
     values |= {name: tuple(values[name]) for name in ("negatives", "background", "also")}
     options = Options(**values)
-    learned = learn(options, lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        learned = learn(options, lambda line: print(line, file=sys.stderr, flush=True))
+    except (OSError, RuntimeError) as error:
+        if not _is_of_a_full_disk(error):
+            raise
+        raise TinysceneError(
+            f"Cannot write into {options.all_runs}: the disk is full, or it was taken away; make room, and "
+            "give the same command again."
+        ) from error
     print(learned.text)
     return EXIT_OK if learned.replaced else EXIT_NEGATIVE
+
+
+def _is_of_a_full_disk(error: OSError | RuntimeError) -> bool:
+    """Whether nothing more could be written; torch.save says so in no other way."""
+    if isinstance(error, OSError):
+        return error.errno in FULL_DISK
+    return any(name in str(error) for name in ("PytorchStreamWriter", "inline_container.cc"))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from export.learn.recipe import to_yaml
-from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from train.cli.main import main
 
@@ -27,6 +26,7 @@ def fit(recipe: Mapping[str, Any], path: Path, comment: str, *options: str) -> P
 
     Raises:
         TinysceneError: where the recipe or the data cannot be used.
+        OSError, RuntimeError: where nothing more can be written; the latter is of torch.save.
         KeyboardInterrupt: where the user interrupts it.
     """
     folder = Path(recipe["trainer"]["default_root_dir"])
@@ -41,13 +41,6 @@ def fit(recipe: Mapping[str, Any], path: Path, comment: str, *options: str) -> P
         main(["fit", "--config", str(path), *more])
     except SystemExit as stopped:  # Lightning leaves the process at Ctrl-C and SIGTERM
         raise KeyboardInterrupt from stopped
-    except RuntimeError as error:  # of torch.save, which says no more where the disk is full
-        if "PytorchStreamWriter" not in str(error):
-            raise
-        raise TinysceneError(
-            f"Cannot write into {folder}: the disk is full, or it was taken away; make room, and give the "
-            "same command again."
-        ) from error
     finally:
         sys.argv = given  # Lightning's command line sets it
     return model

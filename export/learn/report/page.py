@@ -97,7 +97,7 @@ class Page:
         lines = [f"{name:{width}}  {share}" for name, share in rows]
         for label, share in sorted(self.measured.per_class.items(), key=lambda item: item[1].value):
             trained, held_out = self.recordings[label]
-            lines.append(f"{label:{width}}  {share}; {held_out} recordings, {trained} to train on")
+            lines.append(f"{label:{width}}  {share}; {_count(held_out, 'recording')}, {trained} to train on")
         alarms = self.measured.false_alarms
         lines.append(f"other sounds taken for a class: {alarms} windows; the thresholds were fitted on them")
         return [*lines, *self.cautions]
