@@ -88,6 +88,7 @@ def test_a_table_with_splits_takes_no_folder_of_background(tmp_path):
         with_folders(read_sounds(tmp_path / "t.csv"), [tmp_path / "dog"])
 
 
+@pytest.mark.slow  # a whole `learn`
 def test_one_class_is_learned_against_the_quiet_parts_of_its_recordings(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MIC_IR_DIR", raising=False)
     sounds, output = barks(tmp_path / "sounds", 8), tmp_path / "my.onnx"

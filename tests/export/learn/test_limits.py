@@ -60,6 +60,7 @@ def test_what_a_full_disk_ended_goes_on_when_there_is_room(tmp_path):
     assert load_model(output).labels == ("bell", "dog")
 
 
+@pytest.mark.slow  # a whole `learn`
 def test_three_clips_a_class_are_enough(tmp_path, capsys):
     output = tmp_path / "my.onnx"
     assert main(["learn", str(write_sounds(tmp_path / "sounds", 3)), "-o", str(output), *SHORT]) == 0
