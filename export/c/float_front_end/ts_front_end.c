@@ -21,8 +21,19 @@ void ts_turn(int32_t index, float *re, float *im)
     *im = quarter == 0 ? s : quarter == 1 ? -c : quarter == 2 ? -s : c;
 }
 
+void ts_rotations_of(int32_t index, float *w)
+{
+    w[0] = model_twiddle[16 * index];
+    w[1] = model_twiddle[TS_POINTS / 4 + 16 * index];
+    w[2] = w[0] * w[0] - w[1] * w[1];
+    w[3] = 2.0f * w[0] * w[1];
+    w[4] = w[0] * w[2] - w[1] * w[3];
+    w[5] = w[0] * w[3] + w[1] * w[2];
+}
+
 #define TS_TARGET
 #define TS_NAME(name) ts_##name##_portable
+#define TS_NARROW_TARGET
 #define TS_UNROLL
 #define TS_REAL float
 #define TS_LANES 1
@@ -32,6 +43,7 @@ void ts_turn(int32_t index, float *re, float *im)
 #define F_SET(x) (x)
 #define F_REVERSE(v) (v)
 #define F_PAIRS(a, b, first, second) (first = (a), second = (b))
+#define F_ROTATIONS(w, index) float w[6]; ts_rotations_of(index, w)
 #define F_TURN(row, i, re, im) ts_turn((row) * (i), &re, &im)
 
 static void ts_transpose_portable(const float *restrict from, float *restrict to)

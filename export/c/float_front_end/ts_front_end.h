@@ -11,6 +11,7 @@
 
 #define TS_POINTS (MODEL_N_FFT / 2)     /* of the complex FFT */
 #define TS_ROWS (TS_POINTS / 16)        /* of it, as [rows][16] */
+#define TS_ROWS_ARE_POWER_OF_FOUR ((TS_ROWS & 0x5555) != 0)
 #define TS_BINS (TS_POINTS + 16)        /* of a spectrum, with padding for the last group of a band */
 #define TS_WORK_FLOATS (4 * TS_POINTS + 16 + 1024)
 
@@ -41,5 +42,8 @@ extern const float ts_sixteenths[3][6];
 
 /* exp(-2 pi i index / points) for an index below points. */
 void ts_turn(int32_t index, float *re, float *im);
+
+/* Of radix-4 butterflies: exp(-2 pi i k index / rows) for k = 1, 2 and 3, real and imaginary parts in turn. */
+void ts_rotations_of(int32_t index, float *w);
 
 #endif

@@ -1,40 +1,31 @@
 /* The front end, once for each instruction set. The including file defines TS_NAME and TS_TARGET; a vector
    TS_REAL of TS_LANES floats with F_LOAD, F_STORE, F_SET, F_REVERSE and F_PAIRS (two vectors of pairs to their
-   first and second members); and, beside TS_NAME, transpose() of 16 x 16 floats and mel().
+   first and second members); F_ROTATIONS and F_TURN; TS_NARROW_TARGET for what runs in 256 bits at most; and,
+   beside TS_NAME, transpose() of 16 x 16 floats and mel().
 
    The complex FFT of TS_POINTS = ROWS * 16 points: 16 transforms of ROWS points side by side, a rotation, and
    ROWS transforms of 16 points; between them 16 x 16 points are transposed, so that vectors hold neighbours. */
 
-#define TS_LAST_QUARTER_IS_ZERO (4 * MODEL_WIN_LENGTH <= 3 * MODEL_N_FFT && TS_ROWS >= 4)
-#define TS_STORED (TS_LAST_QUARTER_IS_ZERO ? 3 * TS_POINTS / 4 : TS_POINTS)
+#define TS_LAST_QUARTER_IS_ZERO (4 * MODEL_WIN_LENGTH <= 3 * MODEL_N_FFT)
 #define TS_EACH for (int i = 0; i < 16; i += TS_LANES)
 
-/* Two floats a step apart become the real and the imaginary part of a complex number. */
-TS_TARGET static void TS_NAME(window)(const float *restrict samples, float *restrict re, float *restrict im)
+/* Windowed samples of TS_LANES points from `point` on: two neighbours become the real and the imaginary part. */
+TS_TARGET static inline __attribute__((always_inline)) void
+TS_NAME(framed)(const float *samples, int point, TS_REAL *re, TS_REAL *im)
 {
-    enum { PAIRS = MODEL_WIN_LENGTH / 2, WHOLE = PAIRS / TS_LANES * TS_LANES };
-    for (int i = 0; i < WHOLE; i += TS_LANES) {
-        TS_REAL a = F_LOAD(samples + 2 * i) * F_LOAD(model_window + 2 * i);
-        TS_REAL b = F_LOAD(samples + 2 * i + TS_LANES) * F_LOAD(model_window + 2 * i + TS_LANES);
-        TS_REAL first, second;
-        F_PAIRS(a, b, first, second);
-        F_STORE(re + i, first);
-        F_STORE(im + i, second);
+    const float *from = samples + 2 * point, *window = model_window + 2 * point;
+    if (2 * (point + TS_LANES) <= MODEL_WIN_LENGTH) {
+        TS_REAL a = F_LOAD(from) * F_LOAD(window), b = F_LOAD(from + TS_LANES) * F_LOAD(window + TS_LANES);
+        F_PAIRS(a, b, *re, *im);
+        return;
     }
-    for (int i = WHOLE; i < PAIRS; i++) {
-        re[i] = samples[2 * i] * model_window[2 * i];
-        im[i] = samples[2 * i + 1] * model_window[2 * i + 1];
-    }
-    if (TS_STORED > PAIRS) {
-        memset(re + PAIRS, 0, (TS_STORED - PAIRS) * sizeof *re);
-        memset(im + PAIRS, 0, (TS_STORED - PAIRS) * sizeof *im);
-    }
-#if MODEL_WIN_LENGTH % 2
-    re[MODEL_WIN_LENGTH / 2] = samples[MODEL_WIN_LENGTH - 1] * model_window[MODEL_WIN_LENGTH - 1];
-#endif
+    float pairs[2 * TS_LANES] = {0.0f};
+    for (int i = 2 * point; i < MODEL_WIN_LENGTH; i++)
+        pairs[i - 2 * point] = samples[i] * model_window[i];
+    F_PAIRS(F_LOAD(pairs), F_LOAD(pairs + TS_LANES), *re, *im);
 }
 
-/* A radix-4 butterfly of a, b, c and d; `d_is_zero` where d was not even stored. */
+/* The sums of a radix-4 butterfly of a, b, c and d; `d_is_zero` where d was not even computed. */
 #define TS_SUMS(d_is_zero)                                                                                 \
     TS_REAL sum_re = a_re + c_re, sum_im = a_im + c_im, dif_re = a_re - c_re, dif_im = a_im - c_im;        \
     TS_REAL odd_re = b_re, odd_im = b_im, rot_re = b_im, rot_im = -b_re;                                   \
@@ -47,158 +38,212 @@ TS_TARGET static void TS_NAME(window)(const float *restrict samples, float *rest
     to_re = (re) * (w_re) - (im) * (w_im);                                                                 \
     to_im = (re) * (w_im) + (im) * (w_re)
 
-/* One radix-4 butterfly of 16 neighbours: rows a, a + quarter, ... to rows y, y + step, ... */
+/* A radix-4 butterfly of vectors, in place; w: the rotations of three of its results. */
 TS_TARGET static inline __attribute__((always_inline)) void
-TS_NAME(butterfly)(const float *restrict xr, const float *restrict xi, float *restrict yr, float *restrict yi,
-                   int a, int y, const int quarter, const int step, const float *w, const int turned,
-                   const int d_is_zero)
+TS_NAME(butterfly)(TS_REAL *re, TS_REAL *im, const float *w, const int turned, const int d_is_zero)
 {
-    TS_EACH
-    {
-        const float *fr = xr + 16 * a + i, *fi = xi + 16 * a + i;
-        float *tr = yr + 16 * y + i, *ti = yi + 16 * y + i;
-        TS_REAL a_re = F_LOAD(fr), a_im = F_LOAD(fi);
-        TS_REAL b_re = F_LOAD(fr + 16 * quarter), b_im = F_LOAD(fi + 16 * quarter);
-        TS_REAL c_re = F_LOAD(fr + 32 * quarter), c_im = F_LOAD(fi + 32 * quarter);
-        TS_REAL d_re = d_is_zero ? a_re : F_LOAD(fr + 48 * quarter), d_im = d_is_zero ? a_im : F_LOAD(fi + 48 * quarter);
-        TS_SUMS(d_is_zero)
-        TS_REAL u_re = dif_re + rot_re, u_im = dif_im + rot_im, v_re = sum_re - odd_re, v_im = sum_im - odd_im;
-        TS_REAL w_re = dif_re - rot_re, w_im = dif_im - rot_im;
-        F_STORE(tr, sum_re + odd_re);
-        F_STORE(ti, sum_im + odd_im);
-        if (turned) {
-            TS_REAL re, im;
-            TS_ROTATE(u_re, u_im, F_SET(w[0]), F_SET(w[1]), re, im);
-            u_re = re, u_im = im;
-            TS_ROTATE(v_re, v_im, F_SET(w[2]), F_SET(w[3]), re, im);
-            v_re = re, v_im = im;
-            TS_ROTATE(w_re, w_im, F_SET(w[4]), F_SET(w[5]), re, im);
-            w_re = re, w_im = im;
+    TS_REAL a_re = re[0], a_im = im[0], b_re = re[1], b_im = im[1];
+    TS_REAL c_re = re[2], c_im = im[2], d_re = re[3], d_im = im[3];
+    TS_SUMS(d_is_zero)
+    re[0] = sum_re + odd_re, im[0] = sum_im + odd_im;
+    re[1] = dif_re + rot_re, im[1] = dif_im + rot_im;
+    re[2] = sum_re - odd_re, im[2] = sum_im - odd_im;
+    re[3] = dif_re - rot_re, im[3] = dif_im - rot_im;
+    if (turned)
+        for (int k = 1; k < 4; k++) {
+            TS_REAL w_re = F_SET(w[2 * k - 2]), w_im = F_SET(w[2 * k - 1]), to_re, to_im;
+            TS_ROTATE(re[k], im[k], w_re, w_im, to_re, to_im);
+            re[k] = to_re, im[k] = to_im;
         }
-        F_STORE(tr + 16 * step, u_re);
-        F_STORE(ti + 16 * step, u_im);
-        F_STORE(tr + 32 * step, v_re);
-        F_STORE(ti + 32 * step, v_im);
-        F_STORE(tr + 48 * step, w_re);
-        F_STORE(ti + 48 * step, w_im);
-    }
 }
+
+/* Rows `row`, row + step, ... from `i` on, to and from vectors. */
+#define TS_GET(xr, xi, row, step, i, re, im, count)                                                        \
+    TS_UNROLL                                                                                              \
+    for (int k = 0; k < (count); k++) {                                                                    \
+        (re)[k] = F_LOAD((xr) + 16 * ((row) + k * (step)) + (i));                                          \
+        (im)[k] = F_LOAD((xi) + 16 * ((row) + k * (step)) + (i));                                          \
+    }
+#define TS_SET(yr, yi, row, step, i, re, im, count)                                                        \
+    TS_UNROLL                                                                                              \
+    for (int k = 0; k < (count); k++) {                                                                    \
+        F_STORE((yr) + 16 * ((row) + k * (step)) + (i), (re)[k]);                                          \
+        F_STORE((yi) + 16 * ((row) + k * (step)) + (i), (im)[k]);                                          \
+    }
 
 /* A stage of the transforms of ROWS points, in Stockham's order. */
 TS_TARGET static inline __attribute__((always_inline)) void
-TS_NAME(stage_of)(const float *restrict xr, const float *restrict xi, float *restrict yr, float *restrict yi,
-                  const int stride, const int d_is_zero)
+TS_NAME(stage)(const float *restrict xr, const float *restrict xi, float *restrict yr, float *restrict yi,
+               const int stride)
 {
     const int quarter = TS_ROWS / 4;
-    float w[6];
-    for (int q = 0; q < stride; q++)
-        TS_NAME(butterfly)(xr, xi, yr, yi, q, q, quarter, stride, w, 0, d_is_zero);
-    for (int p = 1; p < quarter / stride; p++) {
-        w[0] = model_twiddle[16 * p * stride];
-        w[1] = model_twiddle[TS_POINTS / 4 + 16 * p * stride];
-        w[2] = w[0] * w[0] - w[1] * w[1];
-        w[3] = 2.0f * w[0] * w[1];
-        w[4] = w[0] * w[2] - w[1] * w[3];
-        w[5] = w[0] * w[3] + w[1] * w[2];
+    for (int p = 0; p < quarter / stride; p++) {
+        F_ROTATIONS(w, p * stride);
         for (int q = 0; q < stride; q++)
-            TS_NAME(butterfly)(xr, xi, yr, yi, p * stride + q, 4 * p * stride + q, quarter, stride, w, 1, d_is_zero);
+            TS_EACH
+            {
+                TS_REAL re[4], im[4];
+                TS_GET(xr, xi, p * stride + q, quarter, i, re, im, 4)
+                if (p)
+                    TS_NAME(butterfly)(re, im, w, 1, 0);
+                else
+                    TS_NAME(butterfly)(re, im, w, 0, 0);
+                TS_SET(yr, yi, 4 * p * stride + q, stride, i, re, im, 4)
+            }
     }
 }
 
-/* With constant strides the compiler can plan ahead. */
-TS_TARGET static void TS_NAME(stage)(const float *restrict xr, const float *restrict xi,
-                                     float *restrict yr, float *restrict yi, int stride)
+/* Rotate rows between the transforms of ROWS points and those of 16. */
+#define TS_TURN(row, step, i, re, im, count)                                                               \
+    TS_UNROLL                                                                                              \
+    for (int k = 0; k < (count); k++) {                                                                    \
+        TS_REAL w_re, w_im, to_re, to_im;                                                                  \
+        F_TURN((row) + k * (step), i, w_re, w_im);                                                         \
+        TS_ROTATE((re)[k], (im)[k], w_re, w_im, to_re, to_im);                                             \
+        (re)[k] = to_re, (im)[k] = to_im;                                                                  \
+    }
+
+#if TS_ROWS >= 16
+/* The first stage, of windowed samples. */
+TS_TARGET static void TS_NAME(first_stage)(const float *samples, float *restrict yr, float *restrict yi)
 {
-    switch (stride) {
-    case 1: TS_NAME(stage_of)(xr, xi, yr, yi, 1, TS_LAST_QUARTER_IS_ZERO); break;
-    case 4: TS_NAME(stage_of)(xr, xi, yr, yi, 4, 0); break;
-    case 16: TS_NAME(stage_of)(xr, xi, yr, yi, 16, 0); break;
-    default: TS_NAME(stage_of)(xr, xi, yr, yi, stride, 0); break;
+    const int quarter = TS_ROWS / 4;
+    for (int p = 0; p < quarter; p++) {
+        F_ROTATIONS(w, p);
+        TS_EACH
+        {
+            TS_REAL re[4], im[4];
+            TS_UNROLL
+            for (int k = 0; k < (TS_LAST_QUARTER_IS_ZERO ? 3 : 4); k++)
+                TS_NAME(framed)(samples, 16 * (p + k * quarter) + i, &re[k], &im[k]);
+            if (TS_LAST_QUARTER_IS_ZERO)
+                re[3] = re[0], im[3] = im[0]; /* not used */
+            if (p)
+                TS_NAME(butterfly)(re, im, w, 1, TS_LAST_QUARTER_IS_ZERO);
+            else
+                TS_NAME(butterfly)(re, im, w, 0, TS_LAST_QUARTER_IS_ZERO);
+            TS_SET(yr, yi, 4 * p, 1, i, re, im, 4)
+        }
     }
 }
 
+#if TS_ROWS_ARE_POWER_OF_FOUR
+/* The last stage, of radix 4, and the rotation. */
 TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float *restrict xi,
                                           float *restrict yr, float *restrict yi)
 {
-    const int half = TS_POINTS / 2;
-    for (int i = 0; i < half; i += TS_LANES) {
-        TS_REAL a_re = F_LOAD(xr + i), a_im = F_LOAD(xi + i);
-        TS_REAL b_re = F_LOAD(xr + half + i), b_im = F_LOAD(xi + half + i);
-        F_STORE(yr + i, a_re + b_re);
-        F_STORE(yi + i, a_im + b_im);
-        F_STORE(yr + half + i, a_re - b_re);
-        F_STORE(yi + half + i, a_im - b_im);
-    }
+    const int quarter = TS_ROWS / 4;
+    for (int q = 0; q < quarter; q++)
+        TS_EACH
+        {
+            TS_REAL re[4], im[4];
+            TS_GET(xr, xi, q, quarter, i, re, im, 4)
+            TS_NAME(butterfly)(re, im, NULL, 0, 0);
+            TS_TURN(q, quarter, i, re, im, 4)
+            TS_SET(yr, yi, q, quarter, i, re, im, 4)
+        }
 }
+
+#else
+/* The last two stages, of radix 4 and of radix 2, and the rotation. */
+TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float *restrict xi,
+                                          float *restrict yr, float *restrict yi)
+{
+    const int stride = TS_ROWS / 8;
+    F_ROTATIONS(w, stride);
+    for (int q = 0; q < stride; q++)
+        TS_EACH
+        {
+            TS_REAL re[4], im[4], other_re[4], other_im[4];
+            TS_GET(xr, xi, q, 2 * stride, i, re, im, 4)
+            TS_GET(xr, xi, stride + q, 2 * stride, i, other_re, other_im, 4)
+            TS_NAME(butterfly)(re, im, w, 0, 0);
+            TS_NAME(butterfly)(other_re, other_im, w, 1, 0);
+            TS_UNROLL
+            for (int k = 0; k < 4; k++) {
+                TS_REAL a_re = re[k], a_im = im[k], b_re = other_re[k], b_im = other_im[k];
+                re[k] = a_re + b_re, im[k] = a_im + b_im;
+                other_re[k] = a_re - b_re, other_im[k] = a_im - b_im;
+            }
+            TS_TURN(q, stride, i, re, im, 4)
+            TS_TURN(4 * stride + q, stride, i, other_re, other_im, 4)
+            TS_SET(yr, yi, q, stride, i, re, im, 4)
+            TS_SET(yr, yi, 4 * stride + q, stride, i, other_re, other_im, 4)
+        }
+}
+#endif
+#endif
 
 /* The transforms of 16 points, of `count` rows side by side: [16][16] to rows of the result. */
 TS_TARGET static void TS_NAME(sixteen)(const float *restrict xr, const float *restrict xi,
                                        float *restrict yr, float *restrict yi, const int count)
 {
     for (int i = 0; i < count; i += TS_LANES) {
-        TS_REAL mr[16], mi[16];
+        TS_REAL re[4][4], im[4][4];
         TS_UNROLL
         for (int p = 0; p < 4; p++) {
-            const float *fr = xr + 16 * p + i, *fi = xi + 16 * p + i;
-            TS_REAL a_re = F_LOAD(fr), a_im = F_LOAD(fi), b_re = F_LOAD(fr + 64), b_im = F_LOAD(fi + 64);
-            TS_REAL c_re = F_LOAD(fr + 128), c_im = F_LOAD(fi + 128);
-            TS_REAL d_re = F_LOAD(fr + 192), d_im = F_LOAD(fi + 192);
-            TS_SUMS(0)
-            TS_REAL u_re = dif_re + rot_re, u_im = dif_im + rot_im;
-            TS_REAL v_re = sum_re - odd_re, v_im = sum_im - odd_im;
-            TS_REAL w_re = dif_re - rot_re, w_im = dif_im - rot_im;
-            mr[4 * p] = sum_re + odd_re;
-            mi[4 * p] = sum_im + odd_im;
-            mr[4 * p + 1] = u_re, mi[4 * p + 1] = u_im;
-            mr[4 * p + 2] = v_re, mi[4 * p + 2] = v_im;
-            mr[4 * p + 3] = w_re, mi[4 * p + 3] = w_im;
-            if (p) {
-                const float *w = ts_sixteenths[p - 1];
-                TS_ROTATE(u_re, u_im, F_SET(w[0]), F_SET(w[1]), mr[4 * p + 1], mi[4 * p + 1]);
-                TS_ROTATE(v_re, v_im, F_SET(w[2]), F_SET(w[3]), mr[4 * p + 2], mi[4 * p + 2]);
-                TS_ROTATE(w_re, w_im, F_SET(w[4]), F_SET(w[5]), mr[4 * p + 3], mi[4 * p + 3]);
-            }
+            TS_GET(xr, xi, p, 4, i, re[p], im[p], 4)
+            if (p)
+                TS_NAME(butterfly)(re[p], im[p], ts_sixteenths[p - 1], 1, 0);
+            else
+                TS_NAME(butterfly)(re[p], im[p], NULL, 0, 0);
         }
         TS_UNROLL
         for (int q = 0; q < 4; q++) {
-            TS_REAL a_re = mr[q], a_im = mi[q], b_re = mr[q + 4], b_im = mi[q + 4];
-            TS_REAL c_re = mr[q + 8], c_im = mi[q + 8], d_re = mr[q + 12], d_im = mi[q + 12];
-            TS_SUMS(0)
-            float *tr = yr + TS_ROWS * q + i, *ti = yi + TS_ROWS * q + i;
-            F_STORE(tr, sum_re + odd_re);
-            F_STORE(ti, sum_im + odd_im);
-            F_STORE(tr + 4 * TS_ROWS, dif_re + rot_re);
-            F_STORE(ti + 4 * TS_ROWS, dif_im + rot_im);
-            F_STORE(tr + 8 * TS_ROWS, sum_re - odd_re);
-            F_STORE(ti + 8 * TS_ROWS, sum_im - odd_im);
-            F_STORE(tr + 12 * TS_ROWS, dif_re - rot_re);
-            F_STORE(ti + 12 * TS_ROWS, dif_im - rot_im);
+            TS_REAL of_re[4] = {re[0][q], re[1][q], re[2][q], re[3][q]};
+            TS_REAL of_im[4] = {im[0][q], im[1][q], im[2][q], im[3][q]};
+            TS_NAME(butterfly)(of_re, of_im, NULL, 0, 0);
+            TS_UNROLL
+            for (int k = 0; k < 4; k++) {
+                F_STORE(yr + TS_ROWS * (q + 4 * k) + i, of_re[k]);
+                F_STORE(yi + TS_ROWS * (q + 4 * k) + i, of_im[k]);
+            }
         }
     }
 }
 
-/* Rotate, transpose, and transform by 16 points: [ROWS][16] to the spectrum in its natural order. */
+/* Transpose, and transform by 16 points: [ROWS][16] to the spectrum in its natural order. */
 TS_TARGET static void TS_NAME(across)(const float *restrict xr, const float *restrict xi, float *restrict yr,
                                       float *restrict yi, float *restrict block)
 {
     const int count = TS_ROWS < 16 ? TS_ROWS : 16;
-    float *turned = block, *re = block + 512, *im = block + 768;
     for (int row = 0; row < TS_ROWS; row += count) {
-        for (int k = 0; k < count; k++)
-            TS_EACH
-            {
-                TS_REAL x_re = F_LOAD(xr + 16 * (row + k) + i), x_im = F_LOAD(xi + 16 * (row + k) + i), w_re, w_im;
-                F_TURN(row + k, i, w_re, w_im);
-                TS_REAL t_re, t_im;
-                TS_ROTATE(x_re, x_im, w_re, w_im, t_re, t_im);
-                F_STORE(turned + 16 * k + i, t_re);
-                F_STORE(turned + 256 + 16 * k + i, t_im);
-            }
-        TS_NAME(transpose)(turned, re);
-        TS_NAME(transpose)(turned + 256, im);
-        TS_NAME(sixteen)(re, im, yr + row, yi + row, count);
+        TS_NAME(transpose)(xr + 16 * row, block);
+        TS_NAME(transpose)(xi + 16 * row, block + 256);
+        TS_NAME(sixteen)(block, block + 256, yr + row, yi + row, count);
     }
 }
+
+#if TS_ROWS < 16
+/* All stages where there are few rows, and the rotation; the result lies in y. */
+TS_TARGET static void TS_NAME(few_rows)(const float *samples, float *xr, float *xi, float *yr, float *yi)
+{
+    const int apart = TS_ROWS_ARE_POWER_OF_FOUR ? TS_ROWS : TS_ROWS / 2; /* rows of a radix-2 butterfly */
+    TS_REAL re[2], im[2];
+    for (int row = 0; row < TS_ROWS; row++)
+        TS_EACH
+        {
+            TS_NAME(framed)(samples, 16 * row + i, re, im);
+            TS_SET(xr, xi, row, 1, i, re, im, 1)
+        }
+    if (TS_ROWS >= 4)
+        TS_NAME(stage)(xr, xi, yr, yi, 1);
+    else
+        memcpy(yr, xr, 16 * TS_ROWS * sizeof *xr), memcpy(yi, xi, 16 * TS_ROWS * sizeof *xi);
+    for (int row = 0; row < apart; row++)
+        TS_EACH
+        {
+            TS_GET(yr, yi, row, apart, i, re, im, TS_ROWS / apart)
+            if (apart < TS_ROWS) {
+                TS_REAL a_re = re[0], a_im = im[0];
+                re[0] = a_re + re[1], im[0] = a_im + im[1];
+                re[1] = a_re - re[1], im[1] = a_im - im[1];
+            }
+            TS_TURN(row, apart, i, re, im, TS_ROWS / apart)
+            TS_SET(yr, yi, row, apart, i, re, im, TS_ROWS / apart)
+        }
+}
+#endif
 
 /* The power of every bin from 0 to n_fft / 2 of a real signal, from the FFT of its pairs. The window is half
    of what it should be, which saves the halves of the sums and differences here. */
@@ -227,7 +272,7 @@ TS_TARGET static void TS_NAME(power)(const float *restrict re, const float *rest
 }
 
 /* Natural logarithm of a positive number: 2 artanh(s) of its mantissa, s = f / (2 + f), and its exponent. */
-TS_TARGET static void TS_NAME(logarithm)(float *bands, int count)
+TS_NARROW_TARGET static void TS_NAME(logarithm)(float *bands, int count)
 {
     for (int band = 0; band < count; band++) {
         union {
@@ -250,28 +295,39 @@ TS_TARGET static void TS_NAME(logarithm)(float *bands, int count)
 
 TS_TARGET static void TS_NAME(spectrum)(const float *samples, float *power, float *work)
 {
-    float *xr = work, *xi = xr + TS_POINTS, *yr = xi + TS_POINTS, *yi = yr + TS_POINTS, *other;
+    /* Were they whole pages apart, a processor would take a store to one for a store to what it reads next. */
+    enum { APART = TS_POINTS + 80 };
+    float *xr = work, *xi = xr + APART, *yr = xi + APART, *yi = yr + APART;
     float *block = yi + TS_POINTS + 16; /* a vector of bin 0 reads past the end of y */
-    int stride = 1;
-    TS_NAME(window)(samples, xr, xi);
-    for (; 4 * stride <= TS_ROWS; stride *= 4) {
-        TS_NAME(stage)(xr, xi, yr, yi, stride);
-        other = xr, xr = yr, yr = other;
+#if TS_ROWS >= 16
+    TS_NAME(first_stage)(samples, xr, xi);
+    for (int stride = 4; 8 * stride < TS_ROWS; stride *= 4) {
+        if (stride == 4) /* the compiler can plan ahead */
+            TS_NAME(stage)(xr, xi, yr, yi, 4);
+        else
+            TS_NAME(stage)(xr, xi, yr, yi, stride);
+        float *other = xr;
+        xr = yr, yr = other;
         other = xi, xi = yi, yi = other;
     }
-    if (stride < TS_ROWS) {
-        TS_NAME(last_stage)(xr, xi, yr, yi);
-        other = xr, xr = yr, yr = other;
-        other = xi, xi = yi, yi = other;
-    }
-    TS_NAME(across)(xr, xi, yr, yi, block);
-    TS_NAME(power)(yr, yi, power);
+    TS_NAME(last_stage)(xr, xi, yr, yi);
+#else
+    TS_NAME(few_rows)(samples, xr, xi, yr, yi);
+#endif
+    TS_NAME(across)(yr, yi, xr, xi, block);
+    TS_NAME(power)(xr, xi, power);
 }
 
-TS_TARGET static void TS_NAME(log_mel)(const float *power, int frames, float *log_mel, long row, float *bands)
+TS_NARROW_TARGET static void TS_NAME(log_mel)(const float *power, int frames, float *log_mel, long row,
+                                              float *bands)
 {
     TS_NAME(mel)(power, frames, bands);
     TS_NAME(logarithm)(bands, MODEL_N_MELS * TS_TOGETHER);
+    if (frames == TS_TOGETHER) {
+        for (long band = 0; band < MODEL_N_MELS; band++)
+            memcpy(log_mel + band * row, bands + band * TS_TOGETHER, TS_TOGETHER * sizeof *bands);
+        return;
+    }
     for (long band = 0; band < MODEL_N_MELS; band++)
         for (int frame = 0; frame < frames; frame++)
             log_mel[band * row + frame] = bands[band * TS_TOGETHER + frame];
@@ -283,4 +339,6 @@ const ts_front_end TS_NAME(front_end) = {TS_NAME(spectrum), TS_NAME(log_mel), TS
 #undef TS_SUMS
 #undef TS_ROTATE
 #undef TS_LAST_QUARTER_IS_ZERO
-#undef TS_STORED
+#undef TS_GET
+#undef TS_SET
+#undef TS_TURN

@@ -65,6 +65,8 @@ TS_TARGET static inline __m128i ts_transposed(void)
     return _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 }
 
+#if TS_VECTOR_FRONT_END
+#define TS_NARROW_TARGET TS_TARGET
 #define TS_REAL __m256
 #define TS_LANES 8
 #define TS_TOGETHER 4
@@ -76,7 +78,6 @@ TS_TARGET static inline __m128i ts_transposed(void)
     (first = F_SORT(_mm256_shuffle_ps(a, b, 0x88)), second = F_SORT(_mm256_shuffle_ps(a, b, 0xdd)))
 #define F_SORT(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
 
-#if !MODEL_FIXED_POINT
 TS_TARGET static void ts_transpose_avx2(const float *restrict from, float *restrict to)
 {
     for (int row = 0; row < 16; row += 8)
@@ -105,15 +106,20 @@ TS_TARGET static void ts_transpose_avx2(const float *restrict from, float *restr
         }
 }
 
-#define QUAD __m128
-#define Q_ZERO _mm_setzero_ps()
-#define Q_LOAD(p) _mm_loadu_ps(p)
+#define PAIR __m256
+#define P_ZERO _mm256_setzero_ps()
+#define P_LOAD(p, q) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1)
+#define P_TWICE(p) _mm256_broadcast_ps((const __m128 *)(const void *)(p))
+#define P_ADD_PRODUCT(sum, a, b) ((sum) + (a) * (b))
+#define P_FIRST(v) _mm256_castps256_ps128(v)
+#define P_SECOND(v) _mm256_extractf128_ps(v, 1)
 #define Q_STORE(p, v) _mm_storeu_ps(p, v)
 #define Q_PAIRS(a, b) _mm_hadd_ps(a, b) /* sums of neighbours: two of a, then two of b */
 
 #include "ts_simd_mel.h"
 #include "ts_front_end_core.h"
 #endif
+
 #include "ts_simd_convolution.h"
 #include "ts_simd_kernels.h"
 

@@ -81,6 +81,8 @@ static inline int32x4_t ts_dot(int32x4_t sum, int8x16_t a, int8x16_t b)
 }
 #endif
 
+#if TS_VECTOR_FRONT_END
+#define TS_NARROW_TARGET
 #define TS_REAL float32x4_t
 #define TS_LANES 4
 #define TS_TOGETHER 4
@@ -89,13 +91,27 @@ static inline int32x4_t ts_dot(int32x4_t sum, int8x16_t a, int8x16_t b)
 #define F_SET(x) vdupq_n_f32(x)
 #define F_REVERSE(v) vextq_f32(vrev64q_f32(v), vrev64q_f32(v), 2)
 #define F_PAIRS(a, b, first, second) (first = vuzp1q_f32(a, b), second = vuzp2q_f32(a, b))
-#define QUAD float32x4_t
-#define Q_ZERO vdupq_n_f32(0.0f)
-#define Q_LOAD(p) vld1q_f32(p)
+#define PAIR float32x4x2_t
+#define P_ZERO ts_pair(vdupq_n_f32(0.0f), vdupq_n_f32(0.0f))
+#define P_LOAD(p, q) ts_pair(vld1q_f32(p), vld1q_f32(q))
+#define P_TWICE(p) ts_pair(vld1q_f32(p), vld1q_f32(p))
+#define P_ADD_PRODUCT(sum, a, b) ts_add_product(sum, a, b)
+#define P_FIRST(v) ((v).val[0])
+#define P_SECOND(v) ((v).val[1])
 #define Q_STORE(p, v) vst1q_f32(p, v)
 #define Q_PAIRS(a, b) vpaddq_f32(a, b) /* sums of neighbours: two of a, then two of b */
 
-#if !MODEL_FIXED_POINT
+static inline float32x4x2_t ts_pair(float32x4_t first, float32x4_t second)
+{
+    float32x4x2_t pair = {{first, second}};
+    return pair;
+}
+
+static inline float32x4x2_t ts_add_product(float32x4x2_t sum, float32x4x2_t a, float32x4x2_t b)
+{
+    return ts_pair(sum.val[0] + a.val[0] * b.val[0], sum.val[1] + a.val[1] * b.val[1]);
+}
+
 static void ts_transpose_neon(const float *restrict from, float *restrict to)
 {
     for (int row = 0; row < 16; row += 4)
@@ -112,6 +128,7 @@ static void ts_transpose_neon(const float *restrict from, float *restrict to)
 #include "ts_simd_mel.h"
 #include "ts_front_end_core.h"
 #endif
+
 #include "ts_simd_convolution.h"
 #include "ts_simd_kernels.h"
 

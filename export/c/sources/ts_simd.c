@@ -94,12 +94,15 @@ static void turn(void)
 }
 #else
 float ts_turns[2 * TS_POINTS] TS_ALIGNED;
+float ts_rotations[6 * (TS_ROWS / 4 + 1)];
 
 static void turn(void)
 {
     for (int32_t row = 0; row < TS_ROWS; row++)
         for (int32_t k = 0; k < 16; k++)
             ts_turn(row * k, &ts_turns[16 * row + k], &ts_turns[TS_POINTS + 16 * row + k]);
+    for (int32_t index = 0; index < TS_ROWS / 4; index++)
+        ts_rotations_of(index, ts_rotations + 6 * index);
 }
 #endif
 

@@ -28,6 +28,18 @@ extern ts_packed ts_packed_of[MODEL_CONVOLUTIONS];
 #if !MODEL_FIXED_POINT
 /* exp(-2 pi i k row / points) of every row and k below 16: real parts, then imaginary ones. */
 extern float ts_turns[2 * TS_POINTS] TS_ALIGNED;
+
+/* What ts_rotations_of gives for every index below TS_ROWS / 4. */
+extern float ts_rotations[6 * (TS_ROWS / 4 + 1)];
+#endif
+
+/* A front end whose rows are shorter than a vector runs in portable C. */
+#if !MODEL_FIXED_POINT && TS_ROWS >= 16
+#define TS_VECTOR_FRONT_END 1
+#define TS_OWN_FRONT_END TS_NAME(front_end)
+#else
+#define TS_VECTOR_FRONT_END 0
+#define TS_OWN_FRONT_END ts_front_end_portable
 #endif
 
 static inline float ts_float_of(int32_t multiplier, uint8_t shift)
@@ -53,7 +65,8 @@ static inline int32_t ts_four_bytes(const uint8_t *bytes)
 /* The compiler takes the value as it is, instead of deriving it from others in every pass of a loop. */
 #define TS_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 
-/* The rotation of 16 neighbours of a row, for ts_front_end_core.h. */
+/* The rotations of a butterfly, and of 16 neighbours of a row, for ts_front_end_core.h. */
+#define F_ROTATIONS(w, index) const float *w = ts_rotations + 6 * (index)
 #define F_TURN(row, i, re, im)                                                                             \
     (re = F_LOAD(ts_turns + 16 * (row) + (i)), im = F_LOAD(ts_turns + TS_POINTS + 16 * (row) + (i)))
 

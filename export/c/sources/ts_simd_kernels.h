@@ -140,6 +140,6 @@ TS_TARGET static void TS_NAME(quantize)(const float *values, int32_t count, floa
 const ts_kernels TS_NAME(kernels) = {
     TS_LABEL, 1, TS_NAME(chain), TS_NAME(add), TS_NAME(affine), TS_NAME(mean),
 #if !MODEL_FIXED_POINT
-    TS_NAME(quantize), &TS_NAME(front_end),
+    TS_NAME(quantize), &TS_OWN_FRONT_END,
 #endif
 };

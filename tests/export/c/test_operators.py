@@ -72,7 +72,8 @@ class Builder:
         return Network(self.log_mel, self.tensor, tuple(self.operators))
 
 
-def _build(seed: int, weight_range: int) -> Network:
+def random_network(seed: int, weight_range: int) -> Network:
+    """A network of random operators."""
     builder = Builder(seed, weight_range)
     builder.convolution(13, (3, 2), (2, 1), (1, 1, 1, 0))
     builder.convolution(37)
@@ -102,7 +103,7 @@ def test_random_operators_give_the_bytes_of_the_reference(compiler, tmp_path, se
 
 def write_random_network(seed: int, weight_range: int, folder: Path) -> Network:
     """Write the C of a network of random operators, with one self-test vector."""
-    network = _build(seed, weight_range)
+    network = random_network(seed, weight_range)
     logits = reference.logits(network, make_input("patches", 1, SHAPE))[0]
     spec = ModelSpec(
         labels=("a", "b", "c"), frontend=FRONTEND,
