@@ -120,8 +120,8 @@ class Cases:
         write_network(self.network, ModelSpec(labels=labels, frontend=FRONTEND), folder)
 
 
-def make_cases(seed: int) -> Cases:
-    """All cases, with weights, factors and zero points of a seed."""
+def make_cases(seed: int, only_convolutions: bool = False) -> Cases:
+    """All cases, with weights, factors and zero points of a seed; or as many as a small memory holds."""
     maker = _Maker(seed)
     for number, (height, width, inputs, outputs, kernel, strides, pads, limit) in enumerate(_ANY):
         maker.convolution(
@@ -135,6 +135,8 @@ def make_cases(seed: int) -> Cases:
     for name in _FACTORS:
         for bias in (0, 2**31 - 2**20):
             maker.requantization(name, bias)
+    if only_convolutions:
+        return maker.cases()
     maker.additions()
     maker.means()
     maker.products()
