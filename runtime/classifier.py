@@ -73,7 +73,10 @@ class Model:
                 or the layout is another, such as [channels, samples].
             TypeError: for samples of another dtype.
         """
-        return clip_mean(self.windows(waveform, sample_rate))
+        predictions = self.windows(waveform, sample_rate)
+        if len(predictions) == 1 and predictions[0].scores:
+            return predictions[0]  # its own mean
+        return clip_mean(predictions)
 
     def windows(
         self, waveform: npt.NDArray[Any], sample_rate: int, hop_s: float | None = None

@@ -110,6 +110,8 @@ class Streams:
         active = {index: iter(queue) for index, queue in queues.items()}
         while active:
             due = {index: window for index, queue in active.items() if (window := next(queue, None))}
+            if not due:
+                break
             active = {index: active[index] for index in due}
             for index, prediction in self._round(due).items():
                 predictions[index].append(prediction)
