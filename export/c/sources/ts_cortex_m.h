@@ -200,11 +200,69 @@ TS_INLINE void four_channels(const ts_convolution *conv, const uint8_t *const *r
     store(results, channel + 3, d, out);
 }
 
+#if TS_HELIUM
+/* scale() of four accumulators whose shifts are above 32, as ts_scale_high: the halving addition rounds. */
+TS_INLINE int32x4_t scale_four(int32x4_t accumulators, int32x4_t multipliers, uint32x4_t shifts)
+{
+    int32x4_t high = vmulhq_s32(accumulators, multipliers);
+    high = vshlq_s32(high, vsubq_s32(vdupq_n_s32(33), (int32x4_t)shifts));
+    return vrhaddq_s32(high, vdupq_n_s32(0));
+}
+
+/* Up to eight channels of one position of a depthwise convolution, whose shifts are all above 32. */
+TS_INLINE void eight_channels(const ts_convolution *conv, const uint8_t *const *rows, int32_t offset,
+                              int32_t channel, int32x4x2_t bias, int32x4x2_t multipliers, uint16x8_t shifts,
+                              mve_pred16_t inside, uint8_t *out)
+{
+    const int32_t channels = conv->out.channels;
+    const int8_t *weight = conv->weight + channel;
+    int32x4_t even_sums = bias.val[0], odd_sums = bias.val[1];
+    for (int32_t row = 0; row < conv->kernel_height; row++) {
+        const uint8_t *in = rows[row] + offset + channel;
+        for (int32_t column = 0; column < conv->kernel_width; column++, in += channels, weight += channels) {
+            int16x8_t x = (int16x8_t)vldrbq_z_u16(in, inside), w = vldrbq_z_s16(weight, inside);
+            even_sums = vaddq_s32(even_sums, vmullbq_int_s16(x, w));
+            odd_sums = vaddq_s32(odd_sums, vmulltq_int_s16(x, w));
+        }
+    }
+    int32x4_t even = scale_four(even_sums, multipliers.val[0], vmovlbq_u16(shifts));
+    int32x4_t odd = scale_four(odd_sums, multipliers.val[1], vmovltq_u16(shifts));
+    int16x8_t values = vqmovntq_s32(vqmovnbq_s32(vdupq_n_s16(0), even), odd);
+    values = vqaddq_n_s16(values, conv->zero_out);
+    values = vminq_s16(vmaxq_s16(values, vdupq_n_s16(conv->low)), vdupq_n_s16(conv->high));
+    vstrbq_p_s16((int8_t *)out + channel, values, inside);
+}
+
+/* One row of a depthwise convolution, eight channels after the other; 0 where a shift is 32 or less. */
+static int depthwise_vectors(const ts_convolution *conv, const uint8_t *const *rows, uint8_t *out)
+{
+    const int32_t channels = conv->out.channels, step = conv->along * channels;
+    for (int32_t c = 0; c < channels; c++)
+        if (conv->shift[c] <= 32)
+            return 0;
+    for (int32_t c = 0; c < channels; c += 8) {
+        int32_t bias[8] = {0}, multiplier[8] = {0}, count = channels - c < 8 ? channels - c : 8;
+        mve_pred16_t inside = vctp16q((uint32_t)count);
+        memcpy(bias, conv->bias + c, (size_t)count * sizeof *bias);
+        memcpy(multiplier, conv->multiplier + c, (size_t)count * sizeof *multiplier);
+        int32x4x2_t biases = vld2q_s32(bias), multipliers = vld2q_s32(multiplier);
+        uint16x8_t shifts = vldrbq_z_u16(conv->shift + c, inside);
+        for (int32_t x = 0; x < conv->out.width; x++)
+            eight_channels(conv, rows, x * step, c, biases, multipliers, shifts, inside, out + x * channels);
+    }
+    return 1;
+}
+#endif
+
 /* One row of a depthwise convolution from padded rows. */
 static void depthwise_row(const ts_convolution *conv, const uint8_t *const *rows, uint8_t *out)
 {
     int32_t channels = conv->out.channels, whole = channels & ~3;
     ts_results results = results_of(conv);
+#if TS_HELIUM
+    if (depthwise_vectors(conv, rows, out))
+        return;
+#endif
     for (int32_t x = 0; x < conv->out.width; x++, out += channels) {
         int32_t offset = x * conv->along * channels;
         for (int32_t c = 0; c < whole; c += 4)
