@@ -49,12 +49,14 @@ TS_NAME(butterfly)(TS_REAL *re, TS_REAL *im, const float *w, const int turned, c
     re[1] = dif_re + rot_re, im[1] = dif_im + rot_im;
     re[2] = sum_re - odd_re, im[2] = sum_im - odd_im;
     re[3] = dif_re - rot_re, im[3] = dif_im - rot_im;
-    if (turned)
-        for (int k = 1; k < 4; k++) {
-            TS_REAL w_re = F_SET(w[2 * k - 2]), w_im = F_SET(w[2 * k - 1]), to_re, to_im;
-            TS_ROTATE(re[k], im[k], w_re, w_im, to_re, to_im);
-            re[k] = to_re, im[k] = to_im;
-        }
+    if (!turned)
+        return;
+    TS_UNROLL
+    for (int k = 1; k < 4; k++) {
+        TS_REAL w_re = F_SET(w[2 * k - 2]), w_im = F_SET(w[2 * k - 1]), to_re, to_im;
+        TS_ROTATE(re[k], im[k], w_re, w_im, to_re, to_im);
+        re[k] = to_re, im[k] = to_im;
+    }
 }
 
 /* Rows `row`, row + step, ... from `i` on, to and from vectors. */
