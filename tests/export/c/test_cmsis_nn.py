@@ -27,6 +27,7 @@ BOARDS = {  # options of the compiler, machine of QEMU, where the memories for c
     "cortex-m4": ("-mcpu=cortex-m4 -mfpu=fpv4-sp-d16", "mps2-an386", "0x00000000", "0x20000000"),
     "cortex-m55": ("-mcpu=cortex-m55", "mps3-an547", "0x10000000", "0x30000000"),
 }
+OURS = ("model_network.c", "ts_network.c", "ts_portable.c", "ts_front_end.c", "model_front_end.c")
 PAIRS = np.indices((256, 256), np.uint8).reshape(2, -1)
 
 
@@ -105,9 +106,7 @@ def test_its_kernels_for_microcontrollers_have_the_same_bytes(cmsis_nn, sources,
             pytest.skip(f"{tool} is not installed")
     cases, (options, machine, code, data) = make_cases(seed=1, only_convolutions=True), BOARDS[target]
     cases.write(tmp_path)
-    ours = [
-        tmp_path / name for name in ("model_network.c", "ts_network.c", "ts_portable.c", "cortex_m/boot.c")
-    ]
+    ours = [tmp_path / name for name in (*OURS, "cortex_m/boot.c")]
     folders = [f"-I{folder}" for folder in (tmp_path, tmp_path / "cortex_m", cmsis_nn / "Include")]
     firmware = tmp_path / "probe.elf"
     command = [
