@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,10 @@ def learn_with(limit_bytes: int | None, sounds: Path, output: Path) -> subproces
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     command = [sys.executable, "-m", "export", "learn", str(sounds), "-o", str(output), *SHORT]
-    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # Python would store cut .pyc files for good
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=limit, env=environment
+    )
 
 
 def is_of_a_full_disk(done: subprocess.CompletedProcess[str]) -> bool:

@@ -24,7 +24,7 @@ SMALL = [*TINY, "--data.corpus.train_clips=20", "--data.batch_size=10"]
         ("--trainer.accelerator=quantum", "quantum"),
         ("--trainer.strategy=telepathy", "telepathy"),
         ("--trainer.devices=0", "devices='0'"),
-        ("--trainer.default_root_dir=/proc/x", "default_root_dir=/proc/x"),
+        ("--trainer.default_root_dir=/proc/x", "name another trainer.default_root_dir"),
         ("--trainer.limit_train_batches=2.5", "limit_train_batches"),
         ("--data.batch_size=0", "data.batch_size"),
         ("--data.batch_size=-1", "data.batch_size"),
