@@ -16,6 +16,7 @@ from benchmarks.box_model.measurement import measure_fold
 from benchmarks.box_model.summary import summarise
 from benchmarks.box_model.trainings import FOLDS, STUDENT, TEACHER, Trainings
 from benchmarks.esc10 import machine
+from benchmarks.report import tables
 from export.pipeline import default_method, export_model
 from runtime import entry_point
 from runtime.errors import TinysceneError
@@ -79,12 +80,12 @@ def ablate(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
     found = ablation.ablate(trainings, chosen, responses)
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by models that were trained on the others of 1 to 4",
-        "recipe": str(STUDENT[1]), "batch_size": ablation.BATCH, "seed": 0, "runs": len(chosen),
-        "kind": "FP32", "without": found, "machine": machine(),
+        "recipe": str(STUDENT[1]), "batch_size": ablation.BATCH, "seed": ablation.SEED, "runs": len(chosen),
+        "kind": ablation.KIND.upper(), "without": found, "machine": machine(),
         "command": f"python -m benchmarks.box_model ablate --folds {' '.join(map(str, chosen))}",
     }  # fmt: skip
     _write_json(ABLATION, result)
-    print(ablation.table(found))
+    print(tables.ablation(result))
     return entry_point.EXIT_OK
 
 

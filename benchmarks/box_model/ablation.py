@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from benchmarks.box_model.measurement import Arrays, under_conditions
+from benchmarks.box_model.summary import accuracy, clips_right
 from benchmarks.box_model.trainings import STUDENT, Trainings
 from benchmarks.esc10 import held_out_windows
 from export.verification.conditions import conditions
-from export.verification.window_scores import float_scores_of, has_signal, under, windows_of
+from export.verification.window_scores import float_scores_of
 from train.checkpoints import model_pt
 
-STEPS, BATCH = 1_049, 128
+STEPS, BATCH, SEED = 1_049, 128, 0
+KIND = "fp32"
 REFERENCE, LONGER = "nothing", "nothing, four times the steps"
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     REFERENCE: (),
@@ -32,7 +34,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 }
 CONDITIONS = ("clean", "level -30 dB", "level +20 dB")
 _COMMON = (
-    "--seed_everything=0",
+    f"--seed_everything={SEED}",
     "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging",
     "--trainer.callbacks.decay=0.999",
 )
@@ -55,13 +57,14 @@ def ablate(trainings: Trainings, folds: Sequence[int], responses: Path) -> dict[
         paths = {
             fold: trainings.single(f"without_{name}/fold{fold}", STUDENT[1], fold, more) for fold in folds
         }
-        rows = [
-            _measure(path, fold, responses) for fold, path in tqdm(paths.items(), desc=lacking, disable=None)
-        ]
+        measured = [_measure(path, fold, responses) for fold, path in paths.items()]
         found[lacking] = {
             "steps": length,
-            "windows": {condition: [row[condition] for row in rows] for condition in CONDITIONS},
-            "clips": [row["clips"] for row in rows],
+            "windows": {
+                condition: [accuracy([arrays], condition, KIND).value for arrays in measured]
+                for condition in CONDITIONS
+            },
+            "clips": [float(clips_right(arrays, KIND).mean()) for arrays in measured],
         }
     reference = found[REFERENCE]
     for lacking, values in found.items():
@@ -89,39 +92,12 @@ def gain(reference: Sequence[float], other: Sequence[float]) -> list[float]:
     return [mean, mean - half, mean + half]
 
 
-def _measure(path: Path, fold: int, responses: Path) -> dict[str, float]:
-    """The shares of windows that FP32 has right by condition, and of clips."""
+def _measure(path: Path, fold: int, responses: Path) -> Arrays:
+    """What FP32 gives on the windows of the fold; see `under_conditions`."""
     checkpoint = model_pt.load(path)
-    data = held_out_windows(checkpoint, fold)
-    waveform, target = windows_of(data)
-    right: dict[str, float] = {}
-    label = target.argmax(axis=1)
-    named = conditions(str(responses), ())
-    for name in CONDITIONS:
-        changed = under(named[name], waveform, data.sample_rate)
-        answered = has_signal(changed)
-        scores = float_scores_of(checkpoint, changed[answered])
-        right[name] = float((scores.argmax(axis=1) == label[answered]).mean())
-        if name == "clean":
-            clip = np.array([window.clip for window in data.datasets["test"].windows])[answered]
-            of_clip = [np.flatnonzero(clip == number) for number in np.unique(clip)]
-            good = [scores[rows].mean(0).argmax() == label[answered][rows[0]] for rows in of_clip]
-            right["clips"] = float(np.mean(good))
-    return right
-
-
-def table(found: Mapping[str, Any]) -> str:
-    """The results as a Markdown table."""
-    lines = [
-        "| without | steps | windows | at -30 dB | at +20 dB, clipped | clips "
-        "| windows that it costs, points | clips, points |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for lacking, values in found.items():
-        shares = [*values["windows"].values(), values["clips"]]
-        cells = [f"{100 * float(np.mean(folds)):.1f} %" for folds in shares]
-        more = ["", ""]
-        if gains := values.get("gain"):
-            more = ["{:+.1f} ({:+.1f} to {:+.1f})".format(*gains[kind]) for kind in ("windows", "clips")]
-        lines.append(f"| {lacking} | {values['steps']:,} | {' | '.join((*cells, *more))} |")
-    return "\n".join(lines)
+    every = conditions(str(responses), ())
+    return under_conditions(
+        held_out_windows(checkpoint, fold),
+        {name: every[name] for name in CONDITIONS},
+        {KIND: lambda windows: float_scores_of(checkpoint, windows)},
+    )

@@ -6,7 +6,7 @@ All scores are probabilities at temperature 1, so that one temperature can be fi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.esc10 import held_out_windows
 from export.pipeline import default_method, export_model
-from export.verification.conditions import conditions
+from export.verification.conditions import Condition, conditions
 from export.verification.window_scores import float_scores_of, has_signal, scores_of, under, windows_of
 from runtime import load_model
 from runtime.audio.samples import as_float
@@ -30,6 +30,7 @@ from train.data.corpus import read_audio
 from train.data.datasets.with_negatives import synthetic_noise
 
 Arrays = dict[str, npt.NDArray[Any]]
+Scorer = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 
 HOP_S = 0.25  # of the streams that events are detected in, as in `listen`
 # names of sounds to patterns of the files that the recipe leaves out of the training, to be tested here
@@ -91,20 +92,37 @@ def _held_out(checkpoint: model_pt.Checkpoint, fold: int) -> ClipData:
 def _under_conditions(
     model: Model, checkpoint: model_pt.Checkpoint, data: ClipData, responses: Path
 ) -> Arrays:
+    learned = {file.name for file in responses.glob("*.wav")} - set(MICROPHONES)
+    scorers: dict[str, Scorer] = {
+        "int8": lambda windows: scores_of(model, windows),
+        "fp32": lambda windows: float_scores_of(checkpoint, windows),
+    }
+    return under_conditions(data, conditions(str(responses), tuple(sorted(learned))), scorers)
+
+
+def under_conditions(data: ClipData, named: Mapping[str, Condition], scorers: Mapping[str, Scorer]) -> Arrays:
+    """Score the windows of a test split under conditions.
+
+    Args:
+        data: read for the test.
+        named: the conditions by their names.
+        scorers: by KIND, windows [windows, samples] -> scores [windows, classes].
+
+    Returns:
+        ``target`` and ``clip`` [windows]; ``CONDITION/answered`` [windows], and ``CONDITION/KIND`` [answered
+        windows, classes].
+    """
     waveform, target = windows_of(data)
-    dataset = data.datasets["test"]
     found: Arrays = {
         "target": target.argmax(axis=1),
-        "clip": np.array([window.clip for window in dataset.windows]),
+        "clip": np.array([window.clip for window in data.datasets["test"].windows]),
     }
-    learned = {file.name for file in responses.glob("*.wav")} - set(MICROPHONES)
-    named = conditions(str(responses), tuple(sorted(learned)))
     for name, condition in tqdm(named.items(), desc="conditions", disable=None):
         changed = under(condition, waveform, data.sample_rate)
         answered = has_signal(changed)
         found[f"{name}/answered"] = answered
-        found[f"{name}/int8"] = scores_of(model, changed[answered])
-        found[f"{name}/fp32"] = float_scores_of(checkpoint, changed[answered])
+        for kind, scores in scorers.items():
+            found[f"{name}/{kind}"] = scores(changed[answered])
     return found
 
 

@@ -147,9 +147,26 @@ def growth(values: Values) -> str:
     return "\n\n".join([_conditions(values), table(head, rows)])
 
 
+def ablation(values: Values) -> str:
+    """What the model in the box has right without each part of its training."""
+    head = [
+        "without", "steps", "windows", "at -30 dB", "at +20 dB, clipped", "clips",
+        "windows that it costs, points", "clips, points",
+    ]  # fmt: skip
+    rows = []
+    for lacking, found in values["without"].items():
+        shares = [*found["windows"].values(), found["clips"]]
+        cells = [f"{100 * sum(folds) / len(folds):.1f} %" for folds in shares]
+        more = ["", ""]
+        if gains := found.get("gain"):
+            more = ["{:+.1f} ({:+.1f} to {:+.1f})".format(*gains[kind]) for kind in ("windows", "clips")]
+        rows.append([lacking, f"{found['steps']:,}", *cells, *more])
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[Values], str]] = {
     "latency": latency, "roofline": roofline, "streaming": streaming, "startup": startup, "memory": memory,
-    "training": training, "growth": growth,
+    "training": training, "growth": growth, "box_model_ablation": ablation,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from benchmarks.box_model.summary import (
     summarise,
 )
 from benchmarks.box_model.trainings import STUDENT, TEACHER
+from benchmarks.report import tables
 from runtime.errors import TinysceneError
 from runtime.streaming.events import EventRules
 from tests.conftest import ROOT
@@ -153,7 +154,7 @@ def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
             "gain": {"windows": [1.0, -1.0, 3.0], "clips": [5.0, -58.5, 68.5]},
         },
     }  # fmt: skip
-    rows = ablation.table(found).splitlines()
+    rows = tables.ablation({"without": found}).splitlines()
     assert rows[2].startswith("| nothing | 1,049 | 85.0 % | 85.0 % | 85.0 % | 95.0 % |")
     assert rows[3].endswith("| +1.0 (-1.0 to +3.0) | +5.0 (-58.5 to +68.5) |")
     assert len({row.count("|") for row in rows}) == 1
