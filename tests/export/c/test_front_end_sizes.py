@@ -7,15 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.c import reference
-from export.c.library import write_network
 from runtime.audio.log_mel import LogMel
 from runtime.model.native_session import NativeSession
-from runtime.model.self_test import make_input
-from runtime.spec import ModelSpec, SelfTestVector
 from tests.export.c.conftest import compile_library, kinds_of
-from tests.export.c.test_operators import random_network
-from tests.small_students import FRONTEND, SHAPE
+from tests.export.c.test_operators import write_random_network
+from tests.small_students import FRONTEND
 
 # n_fft, win_length: of every number of radix-4 stages, and windows that end inside a vector or a quarter
 SIZES = [(32, 32), (64, 50), (128, 99), (1024, 800), (2048, 1537), (8192, 6144)]
@@ -26,16 +22,9 @@ SIZES = [(32, 32), (64, 50), (128, 99), (1024, 800), (2048, 1537), (8192, 6144)]
 )
 def test_other_lengths_give_the_log_mel_of_numpy(compiler, tmp_path, n_fft, win_length):
     front_end = replace(FRONTEND, n_fft=n_fft, win_length=win_length)
-    network = random_network(3, 64)
-    logits = reference.logits(network, make_input("patches", 1, SHAPE))[0]
-    spec = ModelSpec(
-        labels=("a", "b", "c"), frontend=front_end,
-        self_test_vectors=(SelfTestVector("patches", 1, tuple(logits.tolist())),),
-        quantization={"scheme": "int8", "output_scale": 0.1, "output_zero_point": network.logits.zero},
-    )  # fmt: skip
-    write_network(network, spec, tmp_path)
+    write_random_network(3, 64, tmp_path, front_end)
     session = NativeSession(compile_library(tmp_path))
-    waveform = np.random.default_rng(0).normal(scale=0.1, size=spec.clip_samples).astype(np.float32)
+    waveform = np.random.default_rng(0).normal(scale=0.1, size=session.spec.clip_samples).astype(np.float32)
     expected = LogMel(front_end)(waveform)
     found = []
     for kind in kinds_of(session):

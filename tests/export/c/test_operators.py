@@ -13,7 +13,7 @@ from export.c.library import write_network
 from export.c.operators import Add, Affine, Clamp, Convolution, Mean, Network, Tensor
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
-from runtime.spec import ModelSpec, SelfTestVector
+from runtime.spec import FrontEndSpec, ModelSpec, SelfTestVector
 from tests.export.c.conftest import compile_library, kinds_of
 from tests.small_students import FRONTEND, SHAPE
 
@@ -101,12 +101,14 @@ def test_random_operators_give_the_bytes_of_the_reference(compiler, tmp_path, se
         np.testing.assert_array_equal(session.logits(inputs), expected, err_msg=kind)
 
 
-def write_random_network(seed: int, weight_range: int, folder: Path) -> Network:
+def write_random_network(
+    seed: int, weight_range: int, folder: Path, front_end: FrontEndSpec = FRONTEND
+) -> Network:
     """Write the C of a network of random operators, with one self-test vector."""
     network = random_network(seed, weight_range)
     logits = reference.logits(network, make_input("patches", 1, SHAPE))[0]
     spec = ModelSpec(
-        labels=("a", "b", "c"), frontend=FRONTEND,
+        labels=("a", "b", "c"), frontend=front_end,
         self_test_vectors=(SelfTestVector("patches", 1, tuple(logits.tolist())),),
         quantization={"scheme": "int8", "output_scale": 0.1, "output_zero_point": network.logits.zero},
     )  # fmt: skip
