@@ -12,8 +12,10 @@ from runtime.live.takes import MAX_LABEL
 CaptureKind = Literal["event", "miss"]
 
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*]')  # on some system
+_WHEN = r"_(?P<session>[0-9]{8}T[0-9]{6})_(?P<time>[0-9]{6})"
+_SORTED = re.compile(rf".*{_WHEN}(?:-[0-9]+)?")
 _PATTERN = re.compile(
-    r"(?P<label>.+)_(?P<session>\d{8}T\d{6})_(?P<time>\d{6})"
+    rf"(?P<label>.+){_WHEN}"
     r"-(?P<kind>event|miss)-(?P<score>[01]\.\d\d)(?:-(?P<number>\d+))?\.wav"
 )
 _TIME_FORMAT = "%Y%m%dT%H%M%S"
@@ -67,6 +69,11 @@ class CaptureName:
     def described(self) -> str:
         """In words: ``event 0.93``, ``close miss 0.45``."""
         return f"{'close miss' if self.kind == 'miss' else 'event'} {self.score:.2f}"
+
+
+def is_sorted_capture(stem: str) -> bool:
+    """Whether the name of a file, without suffix, is one that `sorting.Sorting.move` gives a capture."""
+    return _SORTED.fullmatch(stem) is not None
 
 
 def file_label(label: str) -> str:

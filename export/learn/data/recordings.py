@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from runtime.capture.capture_name import is_sorted_capture
 from runtime.errors import DataError
 from train.cli.sounds import GROUPS
 from train.data.datasets.held_out import group_finder
@@ -26,8 +27,6 @@ _DATE_AND_TIME = re.compile(
     r"(?<![0-9])((?:19|20)[0-9]{2})[-_.]?([01][0-9])[-_.]?([0-3][0-9])"
     r"[-_. T]{0,3}([0-2][0-9])[-_.:h]?([0-5][0-9])(?:[-_.:m]?([0-5][0-9]))?(?![0-9])"
 )
-# of `runtime.capture.sorting`: the start of the session, and the time of the capture
-_CAPTURE = re.compile(r"_[0-9]{8}T[0-9]{6}_[0-9]{6}(?:-[0-9]+)?$")
 
 Files = Mapping[str, str]  # path to label
 
@@ -154,7 +153,7 @@ def _of_sessions(names: Mapping[str, str], times: Mapping[str, datetime]) -> dic
 
     first: dict[datetime, str] = {}
     for file, time in times.items():
-        if _CAPTURE.search(PurePosixPath(file).stem):
+        if is_sorted_capture(PurePosixPath(file).stem):
             one, other = whole(first.setdefault(time, names[file])), whole(names[file])
             if one != other:
                 joined[other] = one
