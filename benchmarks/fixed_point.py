@@ -22,7 +22,7 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
-from benchmarks.result_files import provenance
+from benchmarks.result_files import write_result
 from export.c.front_end.fixed import FixedFrontEnd, quantize_samples
 from export.c.operators import Tensor
 from export.c.read_graph import read_network
@@ -30,7 +30,6 @@ from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
 from runtime.audio.read import read_recording
 from runtime.entry_point import EXIT_OK, run
-from runtime.files import write_beside
 from runtime.model.session import Session
 from train.data import ESC50
 
@@ -145,11 +144,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--clips", type=int, help="number of clips, evenly spread (default: all)")
     parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
-    result = {"conditions": measure(options.model, options.root, options.clips), **provenance({"noise": 0})}
-    print(json.dumps(result["conditions"], indent=2))
+    found = measure(options.model, options.root, options.clips)
+    print(json.dumps(found, indent=2))
     if options.output:
-        with write_beside(options.output) as partial:
-            partial.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(options.output, {"conditions": found}, {"noise": 0})
     return EXIT_OK
 
 

@@ -18,7 +18,7 @@ import soundfile
 from tqdm import tqdm
 
 from runtime import entry_point
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from train.data import ESC50
 from train.data.corpus import Clip, Split, read_audio
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="to write")
     folder: Path = parser.parse_args(arguments).folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     rows = [row for split, fold in _FOLDS for row in _fold(folder, split, fold)]
     with write_beside(folder / "table.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
