@@ -17,7 +17,7 @@ help:
 	@echo "make test-pythons  the tests of runtime and complexity on other versions of Python"
 	@echo "make lint          ruff and mypy --strict"
 	@echo "make docs          the API reference from the docstrings, in docs/"
-	@echo "make model         the model in the box and MODEL_CARD.md, from ESC10_DIR, MIC_IR_DIR, TEACHER=, NEGATIVES= (hours)"
+	@echo "make model         the model in the box and MODEL_CARD.md, from ESC10_DIR, MIC_IR_DIR, TEACHER=, NEGATIVES=, UNHEARD= (hours)"
 	@echo "make picture       the pictures of the README"
 
 # A marker file, so that a half-made environment is made again and a changed pyproject.toml is noticed.
@@ -61,7 +61,7 @@ docs: $(VENV)/ready
 
 # Hours on a CPU. TEACHER is mn04_as_mAP_432.pt with class_labels_indices.csv beside it; NEGATIVES are folders of sounds.
 model: $(VENV)/ready
-	$(RUN) -m benchmarks.box_model crossvalidate --teacher $(TEACHER) --negatives $(NEGATIVES)
+	$(RUN) -m benchmarks.box_model crossvalidate --teacher $(TEACHER) --negatives $(NEGATIVES) $(if $(UNHEARD),--unheard $(UNHEARD))
 	$(RUN) -m benchmarks.box_model ship --teacher $(TEACHER) --negatives $(NEGATIVES)
 
 picture: $(VENV)/ready

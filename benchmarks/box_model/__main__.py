@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--teacher-labels", type=Path, metavar="CSV", help="default: beside the teacher")
     parser.add_argument("--negatives", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--responses", type=Path, default=os.environ.get("MIC_IR_DIR"), metavar="DIR")
+    parser.add_argument("--unheard", type=Path, metavar="DIR", help="more negatives, for the test alone")
     parser.add_argument("--runs", type=Path, default=Path("runs/box_model"), metavar="DIR")
     parser.add_argument("--folds", type=int, nargs="+", choices=FOLDS, default=FOLDS, help="to be tested on")
     parser.add_argument("--steps", type=int, help="of each training of the student; default: the recipe's")
@@ -50,25 +51,28 @@ def main(arguments: list[str]) -> int:
     labels = options.teacher_labels or options.teacher.with_name("class_labels_indices.csv")
     trainings = Trainings(options.runs, options.teacher, labels, options.negatives, options.steps)
     if options.command == "crossvalidate":
-        return crossvalidate(trainings, options.folds, options.responses)
+        return crossvalidate(trainings, options.folds, options.responses, options.unheard)
     if options.command == "ablate":
         return ablate(trainings, options.folds, options.responses)
     return ship(trainings)
 
 
-def crossvalidate(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
+def crossvalidate(
+    trainings: Trainings, chosen: Sequence[int], responses: Path, unheard: Path | None = None
+) -> int:
     """Train and measure the folds, write the results."""
     folds, models = {}, []
     for fold in chosen:
         path = trainings.fold(fold)
         models.append(model_pt.load(path))
-        folds[fold] = measure_fold(path, fold, responses, trainings.negatives)
+        folds[fold] = measure_fold(path, fold, responses, trainings.negatives, unheard)
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by a model that was trained on the others of 1 to 4",
         "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [0, 0, 1], "runs": len(folds),
         "steps": trainings.student_steps, "labels": list(models[0].labels),
         **summarise(folds, models[0].labels), "machine": machine(),
-        "command": f"python -m benchmarks.box_model crossvalidate --folds {' '.join(map(str, chosen))}",
+        "command": f"python -m benchmarks.box_model crossvalidate --folds {' '.join(map(str, chosen))}"
+        + " --unheard DIR" * (unheard is not None),
     }  # fmt: skip
     _write_json(RESULTS, result)
     print(card.results_text(result))

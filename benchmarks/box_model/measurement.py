@@ -6,7 +6,7 @@ All scores are probabilities at temperature 1, so that one temperature can be fi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ NEGATIVES: Mapping[str, tuple[str, ...]] = {
     "music": ("*music_[H-M]*", "*loop_[e-m]*"),
     "other sounds": ("*interface_alarm*", "*resource_mining*"),
 }
-_NOISE = range(1_000, 1_060)  # numbers of clips of noise; those of training are smaller
-_SPEECH_FILES = 1_000  # of the digits, which are many
+NOISE = "noise"
+_NOISE_CLIPS = range(1_000, 1_360)  # numbers of clips of 10 s of noise; those of training are smaller
+HALVES = ("fit", "report")  # of the negatives: thresholds are fitted on one, the other is reported
 # responses that the recipe leaves out of the training
 MICROPHONES = (
     "American_R331.wav", "Beyer_M360.wav", "GEC_2373.wav", "IR_FosterDynamicDF1.wav",
@@ -49,44 +50,59 @@ MICROPHONES = (
 )  # fmt: skip
 
 
-def measure_fold(path: Path, fold: int, responses: Path, negatives: Iterable[Path]) -> Arrays:
+def measure_fold(
+    path: Path, fold: int, responses: Path, negatives: Sequence[Path], unheard: Path | None = None
+) -> Arrays:
     """Export a model and score everything; what was measured before is read again.
 
     Args:
         path: model.pt of a student that was not trained on the fold.
         fold: of ESC-10.
         responses: folder with the impulse responses of all microphones.
-        negatives: folders of sounds of none of the classes.
+        negatives: folders of sounds of none of the classes, of which the recipes hold some out.
+        unheard: folder of folders of more such sounds, named by their kind (`benchmarks.box_model.unheard`).
 
     Returns:
         ``target`` [windows] and ``clip`` [windows]; ``CONDITION/int8``, ``CONDITION/fp32`` [answered windows,
         classes] and ``CONDITION/answered`` [windows]; ``stream/target`` [clips] and ``stream/N`` [windows at
-        a hop of `HOP_S`, classes] of clip N; ``negative/KIND`` [windows at that hop, classes], a row of NaN
-        where the window has no signal; ``bytes``.
+        a hop of `HOP_S`, classes] of clip N; ``negative/KIND/fit`` and ``negative/KIND/report`` [windows at
+        that hop, classes], of every second file each, a row of NaN where a window has no signal; ``bytes``.
 
     Raises:
         TinysceneError: where the exported file fails its verification, or a folder holds no negative.
     """
-    measured = path.with_name("measured.npz")
-    if measured.is_file() and measured.stat().st_mtime > path.stat().st_mtime:
-        with np.load(measured) as arrays:
-            return dict(arrays)
-    checkpoint = dataclasses.replace(model_pt.load(path), temperature=1.0)
     onnx = path.with_suffix(".onnx")
-    exported = export_model(checkpoint, onnx, method=default_method(checkpoint))
-    if not exported.verification.passed:
-        raise TinysceneError(f"{onnx} was not verified:\n{exported.verification}")
-    model, data = load_model(onnx), _held_out(checkpoint, fold)
-    found = _under_conditions(model, checkpoint, data, responses) | _streams(model, data)
-    found |= {f"negative/{kind}": _scores(model, wave) for kind, wave in negative_sounds(negatives).items()}
-    found["bytes"] = np.array(exported.file_bytes)
-    with write_beside(measured) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **found)  # type: ignore[arg-type]
-    return found
+
+    def of_windows() -> Arrays:
+        checkpoint = dataclasses.replace(model_pt.load(path), temperature=1.0)
+        exported = export_model(checkpoint, onnx, method=default_method(checkpoint))
+        if not exported.verification.passed:
+            raise TinysceneError(f"{onnx} was not verified:\n{exported.verification}")
+        model, data = load_model(onnx), held_out_windows(checkpoint, fold)
+        found = _under_conditions(model, checkpoint, data, responses) | _streams(model, data)
+        return {**found, "bytes": np.array(exported.file_bytes)}
+
+    def of_negatives() -> Arrays:
+        model, rate = load_model(onnx), 32_000
+        return {
+            f"negative/{kind}/{half}": _scores(model, sound)
+            for kind, files in negative_files(negatives, unheard).items()
+            for number, half in enumerate(HALVES)
+            for sound in [_joined(files[number :: len(HALVES)], rate, f"{kind} to {half}")]
+        }
+
+    windows = _measured_once(path.with_name("measured.npz"), path, of_windows)
+    return windows | _measured_once(path.with_name("negatives.npz"), onnx, of_negatives)
 
 
-def _held_out(checkpoint: model_pt.Checkpoint, fold: int) -> ClipData:
-    return held_out_windows(checkpoint, fold)
+def _measured_once(stored: Path, source: Path, measure: Callable[[], Arrays]) -> Arrays:
+    """The arrays of a file that is newer than what it was measured of; else they are measured and stored."""
+    if not stored.is_file() or stored.stat().st_mtime < source.stat().st_mtime:
+        found = measure()
+        with write_beside(stored) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **found)  # type: ignore[arg-type]
+    with np.load(stored) as arrays:
+        return dict(arrays)
 
 
 def _under_conditions(
@@ -143,20 +159,39 @@ def _scores(model: Model, waveform: npt.NDArray[Any]) -> npt.NDArray[np.float32]
     return np.array(scores, np.float32)
 
 
-def negative_sounds(folders: Iterable[Path], sample_rate: int = 32_000) -> dict[str, npt.NDArray[np.float32]]:
-    """The negatives of each kind one after the other, float32 [samples]; each file at a peak of 0.5.
+def negative_files(folders: Iterable[Path], unheard: Path | None = None) -> dict[str, list[Path | int]]:
+    """The negatives of each kind: files, and numbers of clips of `synthetic_noise`.
+
+    Args:
+        folders: of negatives, of which the recipes hold out `NEGATIVES`.
+        unheard: folder of folders of more, named by their kind; None adds none.
 
     Raises:
         TinysceneError: where there is none of a kind.
     """
-    paths = [folder / name for folder in folders for name in find_audio(folder, folder).names]
-    sounds = {}
+    paths = _audio_files(folders)
+    found: dict[str, list[Path | int]] = {}
     for kind, patterns in NEGATIVES.items():
-        chosen = [path for path in paths if any(path.match(pattern) for pattern in patterns)]
-        if not chosen:
+        files = [path for path in paths if any(path.match(pattern) for pattern in patterns)]
+        if not files:
             raise TinysceneError(f"The folders of negatives hold no {kind}: name {', '.join(patterns)}.")
-        chosen = chosen[:: -(-len(chosen) // _SPEECH_FILES)]
-        read = (as_float(read_audio(path, sample_rate)) for path in tqdm(chosen, desc=kind, disable=None))
-        sounds[kind] = np.concatenate([0.5 * wave / max(np.abs(wave).max(), 1e-4) for wave in read])
-    sounds["noise"] = np.concatenate([as_float(synthetic_noise(n, sample_rate)) for n in _NOISE])
-    return sounds
+        found[kind] = [*files]
+    for folder in sorted(unheard.iterdir()) if unheard else []:
+        found[folder.name] = [*found.get(folder.name, []), *_audio_files([folder])]
+    return {**found, NOISE: [*_NOISE_CLIPS]}
+
+
+def _audio_files(folders: Iterable[Path]) -> list[Path]:
+    return [folder / name for folder in folders for name in find_audio(folder, folder).names]
+
+
+def _joined(files: Iterable[Path | int], sample_rate: int, what: str) -> npt.NDArray[np.float32]:
+    """Sounds one after the other, float32 [samples]; each file at a peak of 0.5, noise as it is."""
+    found = []
+    for file in tqdm(files, desc=what, disable=None):
+        if isinstance(file, int):
+            found.append(as_float(synthetic_noise(file, sample_rate)))
+        else:
+            wave = as_float(read_audio(file, sample_rate))
+            found.append(0.5 * wave / max(np.abs(wave).max(), 1e-4))
+    return np.concatenate(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,17 @@ from benchmarks.box_model.measurement import HOP_S, Arrays
 from runtime.model.prediction import Prediction, classified, unclassified
 from runtime.streaming.events import EventDetector, EventRules
 from train.quantization.quality import Share
-from train.training.confidence import at_temperature, fit_confidence, fit_thresholds
+from train.training.confidence import at_temperature, fit_confidence
 
 Floats = npt.NDArray[Any]
 
+EVENTS_PER_HOUR = (
+    0.5  # that thresholds allow a kind of negatives, half of the limit, as other sounds give more
+)
 BINS = 15  # of the calibration error, equal in width
 _QUIET = "level -20 dB"
-_STEP, _HIGHEST = 0.02, 0.98  # of thresholds
+# thresholds
+_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 
 
 def pooled(folds: Sequence[Arrays], name: str) -> Floats:
@@ -87,58 +92,62 @@ def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]
     Returns:
         The fields ``temperature`` and ``thresholds`` of a model.
     """
-    scores, target = pooled(folds, "clean/int8"), expected(folds, "clean")
-    one_hot = np.eye(len(labels))[target]
-    temperature = fit_confidence(scores, one_hot, labels)["temperature"]
-    apart = round(1 / HOP_S)  # windows that do not overlap
-    others = [
-        answered(first_half(fold[f"negative/{kind}"]))[::apart] for fold in folds for kind in kinds(fold)
-    ]
-    both = at_temperature(np.concatenate([scores, *others]), temperature)
-    none = np.zeros((len(both) - len(scores), len(labels)))
-    thresholds = fit_thresholds(both, np.concatenate([one_hot, none]), labels)
-    streams = [
-        at_temperature(first_half(fold[f"negative/{kind}"]), temperature)
-        for fold in folds
-        for kind in kinds(fold)
-    ]
-    thresholds = {label: thresholds.get(label, EventRules().enter) for label in labels}
-    return {"temperature": temperature, "thresholds": _without_events(streams, labels, thresholds)}
+    one_hot = np.eye(len(labels))[expected(folds, "clean")]
+    fitted = fit_confidence(pooled(folds, "clean/int8"), one_hot, labels)
+    lowest = {label: fitted["thresholds"].get(label, EventRules().enter) for label in labels}
+    streams = {
+        kind: [at_temperature(fold[f"negative/{kind}/fit"], fitted["temperature"]) for fold in folds]
+        for kind in kinds(folds[0])
+    }
+    return {**fitted, "thresholds": quiet_thresholds(streams, labels, lowest)}
 
 
-def _without_events(
-    streams: Sequence[Floats], labels: Sequence[str], thresholds: Mapping[str, float]
+def quiet_thresholds(
+    streams: Mapping[str, Sequence[Floats]], labels: Sequence[str], lowest: Mapping[str, float]
 ) -> dict[str, float]:
-    """Thresholds raised until no negative gives an event, as far as `_HIGHEST`."""
-    raised = dict(thresholds)
-    while reported := [label for label in _reported(streams, labels, raised) if raised[label] < _HIGHEST]:
-        for label in reported:
-            raised[label] = round(min(raised[label] + _STEP, _HIGHEST), 4)
-    return raised
+    """Thresholds raised until no kind of negatives gives more than `EVENTS_PER_HOUR`.
+
+    Of the kinds that give more, the label with most events is raised by a step of a grid. A label at the end
+    of the grid stays there.
+
+    Args:
+        streams: kind to scores [windows, classes] at a hop of `HOP_S`, of each model.
+        labels: of the scores.
+        lowest: label to the threshold to begin with.
+    """
+    hours = {kind: sum(map(len, of_kind)) * HOP_S / 3600 for kind, of_kind in streams.items()}
+    # a label's events do not depend on the thresholds of others, so that one pass counts all labels
+    counts = [
+        {kind: _counted(of_kind, labels, EventRules(enter=enter)) for kind, of_kind in streams.items()}
+        for enter in _GRID
+    ]
+    place = {label: int(np.searchsorted(_GRID, lowest[label])) for label in labels}
+    while True:
+        found = {kind: {label: counts[place[label]][kind][label] for label in labels} for kind in streams}
+        raised = [
+            (of_kind[label], label)
+            for kind, of_kind in found.items()
+            if sum(of_kind.values()) > EVENTS_PER_HOUR * hours[kind]
+            for label in labels
+            if of_kind[label] and place[label] + 1 < len(_GRID)
+        ]
+        if not raised:
+            return {label: _GRID[place[label]] for label in labels}
+        place[max(raised)[1]] += 1
 
 
-def _reported(streams: Sequence[Floats], labels: Sequence[str], thresholds: Mapping[str, float]) -> set[str]:
-    return {event for stream in streams for event in events(stream, labels, EventRules(enter_of=thresholds))}
+def _counted(streams: Sequence[Floats], labels: Sequence[str], rules: EventRules) -> Counter[str]:
+    return Counter(event for stream in streams for event in events(stream, labels, rules))
 
 
 def kinds(fold: Arrays) -> list[str]:
     """Names of the kinds of negatives that were measured."""
-    return [name.removeprefix("negative/") for name in fold if name.startswith("negative/")]
+    return [name.split("/")[1] for name in fold if name.startswith("negative/") and name.endswith("/report")]
 
 
 def answered(scores: Floats) -> Floats:
     """The rows [windows, classes] that have a signal."""
     return scores[~np.isnan(scores).any(axis=1)]
-
-
-def first_half(scores: Floats) -> Floats:
-    """The half of the negatives that thresholds are fitted on."""
-    return scores[: len(scores) // 2]
-
-
-def second_half(scores: Floats) -> Floats:
-    """The half of the negatives that is reported."""
-    return scores[len(scores) // 2 :]
 
 
 def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, Any]:
@@ -225,7 +234,7 @@ def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[s
     positive = at_temperature(pooled(folds, "clean/int8"), fitted["temperature"]).max(1)
     found = {}
     for kind in kinds(folds[0]):
-        streams = [second_half(fold[f"negative/{kind}"]) for fold in folds]
+        streams = [fold[f"negative/{kind}/report"] for fold in folds]
         reported = [
             e
             for stream in streams

@@ -1,0 +1,138 @@
+"""Hours of sounds of none of the classes: ``python -m benchmarks.box_model.unheard DIR``.
+
+Fetches Debian packages of games and of programs for children (``apt-get download``, which needs no
+administrator; about 400 MB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
+sounds``, for ``python -m benchmarks.box_model crossvalidate --unheard DIR``. No training hears them. Their
+licences (GPL, CC BY-SA and others) stand in ``/usr/share/doc/PACKAGE/copyright`` of each package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import entry_point
+from runtime.audio.read import read_recording
+from runtime.errors import AudioError, TinysceneError
+from runtime.files import make_folder, write_beside
+
+SUFFIXES = (".ogg", ".wav")
+_RATE = 32_000  # Hz, that files are read at to see whether they can be
+
+
+@dataclass(frozen=True)
+class Source:
+    """Sounds of a package.
+
+    Attributes:
+        package: of Debian.
+        files: pattern of the paths that are taken.
+        exclude: patterns of the names that are not: sounds that may be of a class, or speech and music
+            where other sounds are asked for.
+    """
+
+    package: str
+    files: str
+    exclude: tuple[str, ...] = ()
+
+
+_FIRE_AND_WATER = (
+    "*fire*",
+    "*flame*",
+    "*torch*",
+    "*burn*",
+    "*fuse*",
+    "*water*",
+    "*wave*",
+    "*rain*",
+    "*thunder*",
+)
+# folder to where its sounds come from
+SOURCES: Mapping[str, tuple[Source, ...]] = {
+    # words and letters in some thirty languages
+    "speech": (
+        Source("tuxpaint-stamps-default", "*/stamps/*_desc*.ogg", ("*dog*", "*rooster*", "*baby*")),
+        Source("klettres-data", "*/klettres/*.ogg"),
+    ),
+    "music": (Source("wesnoth-1.16-music", "*/music/*.ogg"),),
+    "other sounds": (
+        Source(
+            "wesnoth-1.16-data", "*/sounds/*",
+            (
+                *_FIRE_AND_WATER, "*thunder*", "*lightning*",
+                "*ship*", "*rumble*", "*timer*", "*wolf*", "*hiss*",
+                "*drake*", "*ink*",
+            ),
+        ),
+        Source("freedroid-data", "*/sound/*", (*_FIRE_AND_WATER, "*paradroid*", "*clock*")),
+    ),
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch and lay out."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.box_model.unheard", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    options = parser.parse_args(arguments)
+    packages = sorted({source.package for sources in SOURCES.values() for source in sources})
+    with tempfile.TemporaryDirectory(prefix="unheard-") as temporary:
+        for package in packages:
+            _unpack(package, Path(temporary))
+        for folder, sources in SOURCES.items():
+            count = sum(_copied(source, Path(temporary), options.folder / folder) for source in sources)
+            print(f"{options.folder / folder}: {count} files")
+    return entry_point.EXIT_OK
+
+
+def _unpack(package: str, folder: Path) -> None:
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise TinysceneError(f"There is no {tool}: run this on Debian or Ubuntu.")
+    fetched = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=False)
+    archives = list(folder.glob(f"{package}_*.deb"))
+    if fetched.returncode or not archives:
+        raise TinysceneError(f"apt-get could not download {package}: run `apt-get update`, or see above.")
+    subprocess.run(["dpkg-deb", "-x", archives[0].name, package], cwd=folder, check=True)
+    archives[0].unlink()
+
+
+def chosen(source: Source, paths: Iterator[Path]) -> list[Path]:
+    """The files of a source among paths, in the order of their names."""
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in SUFFIXES
+        and fnmatch.fnmatch(str(path), source.files)
+        and not any(fnmatch.fnmatch(path.name.lower(), pattern) for pattern in source.exclude)
+    )
+
+
+def _copied(source: Source, unpacked: Path, target: Path) -> int:
+    root = unpacked / source.package
+    files = chosen(source, (path for path in root.rglob("*") if path.is_file()))
+    make_folder(target)
+    for path in list(files):
+        try:
+            read_recording(path, _RATE)
+        except AudioError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            files.remove(path)
+            continue
+        name = "_".join(path.relative_to(root / "usr" / "share").parts)
+        with write_beside(target / name) as partial:
+            shutil.copyfile(path, partial)
+    return len(files)
+
+
+if __name__ == "__main__":
+    entry_point.run(main)
