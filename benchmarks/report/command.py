@@ -2,7 +2,7 @@
 
 ``--quick`` runs latency (the engines of `QUICK_ENGINES` alone), streaming, startup and memory with fewer
 rounds, within ten minutes on two cores, the peers' environments included; without it all contestants and
-products run, and roofline, training and growth too. ``--no-run`` only writes from the results files.
+products run, and roofline, steps, training and growth too. ``--no-run`` only writes from the results files.
 Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at the top as well.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.report import accuracy, markers, plots, tables
 from benchmarks.result_files import read_result, results_folder
 from benchmarks.roofline import command as roofline
+from benchmarks.roofline import steps
 from benchmarks.scaling import growth, training
 from benchmarks.side_by_side import latency, memory, startup, streaming
 from runtime.entry_point import EXIT_OK, run
@@ -33,6 +34,7 @@ _QUICK: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
 _FULL: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "latency": (latency.main, []),
     "roofline": (roofline.main, []),
+    "steps": (steps.main, []),
     "streaming": (streaming.main, []),
     "startup": (startup.main, []),
     "memory": (memory.main, []),
