@@ -28,6 +28,7 @@ class Command:
 COMMANDS = {
     "latency": Command("benchmarks.side_by_side.latency", "a window's time against other engines", True),
     "roofline": Command("benchmarks.roofline.command", "each engine's share of the core's peak", True),
+    "steps": Command("benchmarks.roofline.steps", "where the time of a window goes", True),
     "streaming": Command(
         "benchmarks.side_by_side.streaming", "processor time of a second of audio by hop", True
     ),

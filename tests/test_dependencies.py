@@ -32,7 +32,15 @@ MAY_USE = {  # extras beside the dependencies that every installation has
 ELSEWHERE = {  # what one extra more brings; where it is missing a sentence names that extra
     "complexity": {"torch", "torchinfo"},  # a model.pt is measured by those who can train
     # peers, in environments that the benchmarks make; torchaudio is one of [dev]
-    "benchmarks": {"openvino", "ncnn", "ai-edge-litert", "librosa", "executorch", "torchaudio"},
+    "benchmarks": {
+        "openvino",
+        "ncnn",
+        "ai-edge-litert",
+        "librosa",
+        "executorch",
+        "sherpa-onnx",
+        "torchaudio",
+    },
     "tests": {"nessi", "wandb", "ray", "transformers"},  # the tests that use them bring their own or skip
 }
 

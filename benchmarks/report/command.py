@@ -1,9 +1,9 @@
 """Run the short benchmarks, then write the tables and plots: ``python -m benchmarks report [--quick]``.
 
-``--quick`` runs latency, streaming, startup and memory with fewer rounds, within ten minutes on two cores
-once the peers' environments are made; without it training and growth run, too. ``--no-run`` only writes from
-the results files. Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at
-the top as well.
+``--quick`` runs latency (the engines of `QUICK_ENGINES` alone), streaming, startup and memory with fewer
+rounds, within ten minutes on two cores, the peers' environments included; without it all contestants and
+products run, and roofline, steps, training and growth too. ``--no-run`` only writes from the results files.
+Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at the top as well.
 """
 
 from __future__ import annotations
@@ -16,19 +16,25 @@ from pathlib import Path
 
 from benchmarks.report import accuracy, markers, plots, tables
 from benchmarks.result_files import read_result, results_folder
+from benchmarks.roofline import command as roofline
+from benchmarks.roofline import steps
 from benchmarks.scaling import growth, training
 from benchmarks.side_by_side import latency, memory, startup, streaming
 from runtime.entry_point import EXIT_OK, run
 from runtime.files import write_beside
 
+QUICK_ENGINES = ("native", "ort_int8", "ort_fp32", "torch_eager", "ort_torchaudio", "ort_librosa",
+                 "openvino_fp32", "openvino_int8", "ncnn", "litert")  # fmt: skip
 _QUICK: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
-    "latency": (latency.main, ["--rounds", "30"]),
+    "latency": (latency.main, ["--rounds", "30", "--only", *QUICK_ENGINES]),
     "streaming": (streaming.main, ["--rounds", "60"]),
     "startup": (startup.main, ["--runs", "5"]),
     "memory": (memory.main, ["--runs", "2"]),
 }
 _FULL: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "latency": (latency.main, []),
+    "roofline": (roofline.main, []),
+    "steps": (steps.main, []),
     "streaming": (streaming.main, []),
     "startup": (startup.main, []),
     "memory": (memory.main, []),

@@ -72,6 +72,21 @@ def roofline(values: Values) -> str:
     return "\n\n".join(parts)
 
 
+def steps(values: Values) -> str:
+    """The steps in their order, what is left, and parts of the log-mel."""
+    whole = values["all"]["median"]
+    medians = {name: row["median"] for name, row in values["steps"].items()} | {"rest": values["rest"]}
+    rows = [[name, f"{median:.3f}", f"{100 * median / whole:.0f} %"] for name, median in medians.items()]
+    alone = ", ".join(f"{name} {row['median']:.3f}" for name, row in values["alone"].items())
+    return "\n\n".join(
+        [
+            f"Milliseconds of processor time, medians. {_conditions(values)}",
+            table(["step", "ms", "share"], [*rows, ["all", f"{whole:.3f}", "100 %"]]),
+            f"Of the log-mel, alone: {alone}.",
+        ]
+    )
+
+
 def startup(values: Values) -> str:
     """Every way in the order of its time."""
     rows = sorted(values["contestants"].values(), key=lambda row: row["processor"]["median"])
@@ -165,8 +180,8 @@ def ablation(values: Values) -> str:
 
 
 TABLES: dict[str, Callable[[Values], str]] = {
-    "latency": latency, "roofline": roofline, "streaming": streaming, "startup": startup, "memory": memory,
-    "training": training, "growth": growth, "box_model_ablation": ablation,
+    "latency": latency, "roofline": roofline, "steps": steps, "streaming": streaming, "startup": startup,
+    "memory": memory, "training": training, "growth": growth, "box_model_ablation": ablation,
 }  # fmt: skip
 
 

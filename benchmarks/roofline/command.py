@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     names = list(dict.fromkeys([parity.REFERENCE, *(options.only or ENTRIES)]))
     return measure_and_write(
-        "roofline", options, lambda made, where: measure(names, made, where, options.rounds),
+        "roofline", options, names, lambda made, where: measure(names, made, where, options.rounds),
         shown="contestants", seeds={"waveforms": artefacts.SEED},
     )  # fmt: skip
 

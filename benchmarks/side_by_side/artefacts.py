@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ import complexity
 import export
 import runtime
 from benchmarks.side_by_side import convert, converter_graphs
-from benchmarks.side_by_side.environments import Environments
+from benchmarks.side_by_side.environments import Environments, said
+from benchmarks.side_by_side.ways import product_files
+from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS, Environment, Made
 from benchmarks.side_by_side.ways.front_end_file import write_front_end
+from benchmarks.side_by_side.ways.product_files import write_ced, write_yamnet
 from runtime.audio.samples import as_float
 from runtime.errors import TinysceneError
 from train.checkpoints import model_pt
@@ -56,28 +59,50 @@ class Artefacts:
     missing: dict[str, str]
 
 
-def make(environments: Environments, model: Path | None = None) -> Artefacts:
-    """Make the files that are not there yet.
+@dataclass(frozen=True)
+class _Conversion:
+    """How a file is made that is not ours, and the environment that this takes."""
+
+    environment: Made
+    convert: Callable[[Environments, Path, Path], None]  # environments, model.pt, folder
+
+
+_CONVERSIONS = {
+    "fp32.ncnn.param": _Conversion("peers", lambda made, model, folder: _to_ncnn(made, folder)),
+    "fp32.tflite": _Conversion("onnx2tf", lambda made, model, folder: _to_tflite(made, folder)),
+    "torch_int8.pt2": _Conversion("project", lambda *where: _convert("torch_int8", *where)),
+    "fp32.pte": _Conversion("executorch", lambda *where: _convert("executorch", *where)),
+    "yamnet.tflite": _Conversion("onnx2tf", lambda made, model, folder: _yamnet(made, folder)),
+    "ced/model.onnx": _Conversion("project", lambda made, model, folder: write_ced(folder / "ced")),
+}
+
+
+def make(environments: Environments, names: Iterable[str], model: Path | None = None) -> Artefacts:
+    """Make the files of contestants that are not there yet.
+
+    The environments that these contestants and the conversions need are made meanwhile.
 
     Args:
         environments: whose converters are used, and whose cache the files are in.
+        names: of contestants.
         model: the model.pt; a quickly trained one where None.
 
     Raises:
         TinysceneError: where a file of this project cannot be made.
     """
+    entries = [(ENTRIES | PRODUCTS)[name] for name in names]
+    conversions = {entry.file: _CONVERSIONS[entry.file] for entry in entries if entry.file in _CONVERSIONS}
+    needed = [conversion.environment for conversion in conversions.values()]
+    environments.make_ahead([*needed, *(entry.environment for entry in entries)])
     path = model or _trained(environments)
     checkpoint = model_pt.load(path)
     folder = environments.cache / "artefacts" / _key(path)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_ours(checkpoint, path, folder)
-    converters: dict[str, Callable[[], None]] = {
-        "fp32.ncnn.param": lambda: _to_ncnn(environments, folder),
-        "fp32.tflite": lambda: _to_tflite(environments, folder),
-        "torch_int8.pt2": lambda: _convert("torch_int8", path, environments, folder),
-        "fp32.pte": lambda: _convert("executorch", path, environments, folder),
-    }
-    return Artefacts(folder, _describe(checkpoint, model), _converted(folder, converters))
+    with said("our files"):
+        _write_ours(checkpoint, path, folder)
+    with said("files of the others"):
+        missing = _converted(environments, path, folder, conversions)
+    return Artefacts(folder, _describe(checkpoint, model), missing)
 
 
 def _describe(checkpoint: model_pt.Checkpoint, model: Path | None) -> dict[str, Any]:
@@ -96,16 +121,16 @@ def _describe(checkpoint: model_pt.Checkpoint, model: Path | None) -> dict[str, 
 def _trained(environments: Environments) -> Path:
     folder = environments.cache / "weights"
     if not (folder / "model.pt").is_file():
-        _run(
-            [sys.executable, "-m", "train", *_TRAINING, f"--trainer.default_root_dir={folder}"], environments
-        )
+        command = [sys.executable, "-m", "train", *_TRAINING, f"--trainer.default_root_dir={folder}"]
+        with said("training"):
+            _run(command, environments)
     return folder / "model.pt"
 
 
 def _key(model: Path) -> str:
     """Changes with the weights and with the code that makes files of them."""
     digest = hashlib.sha256(model.read_bytes())
-    conversions = [Path(str(module.__file__)) for module in (convert, converter_graphs)]
+    conversions = [Path(str(module.__file__)) for module in (convert, converter_graphs, product_files)]
     for package in (export, runtime):
         conversions += sorted(Path(str(package.__file__)).parent.rglob("*"))
     for path in conversions:
@@ -144,19 +169,30 @@ def _waveforms(rate: int) -> np.ndarray:
     return np.stack([as_float(clip)[:rate] for clip in clips])
 
 
-def _converted(folder: Path, converters: dict[str, Callable[[], None]]) -> dict[str, str]:
-    """Run what has not been run; returns why files are missing."""
+def _converted(
+    environments: Environments, model: Path, folder: Path, conversions: dict[str, _Conversion]
+) -> dict[str, str]:
+    """Run what has not been run; returns why files are missing.
+
+    A conversion that failed is not tried again, but one whose environment could not be made is.
+    """
     path = folder / "missing.json"
-    missing: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
-    for name, converter in tqdm(converters.items(), desc="converting", disable=None):
-        if name in missing or (folder / name).is_file():
+    failed: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    unmade: dict[str, str] = {}
+    for name, conversion in tqdm(conversions.items(), desc="converting", disable=None):
+        if name in failed or (folder / name).is_file():
             continue
         try:
-            converter()
+            environments.made(conversion.environment)
         except TinysceneError as error:
-            missing[name] = str(error)
-    path.write_text(json.dumps(missing, indent=1))
-    return missing
+            unmade[name] = str(error)
+            continue
+        try:
+            conversion.convert(environments, model, folder)
+        except TinysceneError as error:
+            failed[name] = str(error)
+    path.write_text(json.dumps(failed, indent=1))
+    return {name: reason for name, reason in (failed | unmade).items() if name in conversions}
 
 
 def _to_ncnn(environments: Environments, folder: Path) -> None:
@@ -169,17 +205,26 @@ def _to_ncnn(environments: Environments, folder: Path) -> None:
 
 def _to_tflite(environments: Environments, folder: Path) -> None:
     converter_graphs.for_onnx2tf(folder / "fp32.onnx", folder / "onnx2tf.onnx")
-    _run([environments.onnx2tf(), "-i", folder / "onnx2tf.onnx", "-o", folder / "tf", "-b", "1", "-n"])
-    (file,) = (folder / "tf").glob("*_float32.tflite")
-    shutil.copyfile(file, folder / "fp32.tflite")
+    _onnx2tf(environments, folder / "onnx2tf.onnx", folder / "fp32.tflite")
 
 
-def _convert(name: str, model: Path, environments: Environments, folder: Path) -> None:
-    environment = "executorch" if name == "executorch" else "project"
-    python = environments.python(environment)  # type: ignore[arg-type]
-    command = [python, "-m", "benchmarks.side_by_side.convert", name, model, folder]
+def _yamnet(environments: Environments, folder: Path) -> None:
+    write_yamnet(folder / "yamnet.onnx")
+    _onnx2tf(environments, folder / "yamnet.onnx", folder / "yamnet.tflite")
+
+
+def _onnx2tf(environments: Environments, source: Path, target: Path) -> None:
+    output = target.with_suffix(".onnx2tf")
+    _run([environments.onnx2tf(), "-i", source, "-o", output, "-b", "1", "-n"])
+    (file,) = output.glob("*_float32.tflite")
+    shutil.copyfile(file, target)
+
+
+def _convert(name: str, environments: Environments, model: Path, folder: Path) -> None:
+    environment: Environment = "executorch" if name == "executorch" else "project"
+    command = [environments.made(environment), "-m", "benchmarks.side_by_side.convert", name, model, folder]
     done = subprocess.run(
-        list(map(str, command)), env=environments.variables(environment), capture_output=True, text=True,  # type: ignore[arg-type]
+        list(map(str, command)), env=environments.variables(environment), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     if done.returncode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ def positive(text: str) -> int:
 def measure_and_write(
     name: str,
     options: argparse.Namespace,
+    contestants: Iterable[str],
     measure: Measure,
     shown: str | None = "ratios",
     seeds: Mapping[str, int] | None = None,
@@ -56,12 +57,13 @@ def measure_and_write(
     Args:
         name: of the results file.
         options: of a parser of `make_parser`.
+        contestants: their names.
         measure: takes the files and the environments.
         shown: which of the values are printed; all where None.
         seeds: for the results file.
     """
     environments = Environments.default()
-    result = measure(artefacts.make(environments, options.model), environments)
+    result = measure(artefacts.make(environments, contestants, options.model), environments)
     write_result(options.output or results_folder() / f"{name}.json", result, seeds)
     print(json.dumps(result if shown is None else result[shown], indent=1))
     return EXIT_OK

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     names = list(dict.fromkeys([parity.REFERENCE, *(options.only or [*ENTRIES, *PRODUCTS])]))
     return measure_and_write(
-        "latency", options, lambda made, where: measure(names, made, where, options.rounds),
+        "latency", options, names, lambda made, where: measure(names, made, where, options.rounds),
         seeds={"waveforms": artefacts.SEED},
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ print(sum(found.values()) / 1e6)
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     options = make_parser("memory", __doc__, "runs", RUNS).parse_args(arguments)
-    return measure_and_write("memory", options, lambda made, where: measure(made, where, options.runs))
+    return measure_and_write("memory", options, NAMES, lambda made, where: measure(made, where, options.runs))
 
 
 def measure(made: artefacts.Artefacts, environments: Environments, runs: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _row(name: str, starts: list[Start], environments: Environments) -> dict[str
         "title": entry.title, "arithmetic": entry.arithmetic, "ours": entry.ours,
         "first_mb": round(max(s.first_mb for s in starts), 1),
         "later_mb": round(max(s.later_mb for s in starts), 1),
-        "installed_mb": installed_mb(entry.packages, environments.python(entry.environment)),
+        "installed_mb": installed_mb(entry.packages, environments.made(entry.environment)),
     }  # fmt: skip
 
 

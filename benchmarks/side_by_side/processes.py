@@ -31,7 +31,7 @@ class Process:
 
     def __init__(self, name: str, folder: Path, environments: Environments) -> None:
         environment = (ENTRIES | PRODUCTS)[name].environment
-        command = [environments.python(environment), "-m", "benchmarks.side_by_side.worker", name, folder]
+        command = [environments.made(environment), "-m", "benchmarks.side_by_side.worker", name, folder]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 closed by `end`
         self._process = subprocess.Popen(
             list(map(str, command)), env=environments.variables(environment), text=True,
@@ -100,7 +100,7 @@ def _unmade(names: list[str], environments: Environments) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for environment in {(ENTRIES | PRODUCTS)[name].environment for name in names}:
         try:
-            environments.python(environment)
+            environments.made(environment)
         except TinysceneError as error:
             reasons[environment] = str(error)
     return reasons

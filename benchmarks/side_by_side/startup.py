@@ -52,7 +52,7 @@ def start(name: str, folder: Path, environments: Environments, more: int = 0) ->
         TinysceneError: where it fails.
     """
     environment = ENTRIES[name].environment
-    command = [environments.python(environment), "-m", "benchmarks.side_by_side.once", name, folder, more]
+    command = [environments.made(environment), "-m", "benchmarks.side_by_side.once", name, folder, more]
     variables = environments.variables(environment)
     begun = time.perf_counter()
     with (
@@ -76,7 +76,9 @@ def start(name: str, folder: Path, environments: Environments, more: int = 0) ->
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     options = make_parser("startup", __doc__, "runs", RUNS).parse_args(arguments)
-    return measure_and_write("startup", options, lambda made, where: measure(made, where, options.runs))
+    return measure_and_write(
+        "startup", options, NAMES, lambda made, where: measure(made, where, options.runs)
+    )
 
 
 def measure(made: artefacts.Artefacts, environments: Environments, runs: int) -> dict[str, Any]:

@@ -12,28 +12,27 @@ from typing import Any
 from benchmarks.runtime_cost import in_turns, noise
 from benchmarks.side_by_side import artefacts
 from benchmarks.side_by_side.command import make_parser, measure_and_write
-from benchmarks.side_by_side.ways.contestant import load
+from benchmarks.side_by_side.ways.contestant import ENTRIES, load
 from runtime import load_model
 from runtime.entry_point import run
 
 HOPS_S = (0.125, 0.25, 0.5, 1.0)
 ROUNDS = 100
-REFERENCE = "torch_eager"
+OURS, REFERENCE = ("native", "ort_int8"), "torch_eager"
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     options = make_parser("streaming", __doc__, "rounds", ROUNDS).parse_args(arguments)
-    return measure_and_write("streaming", options, lambda made, _: measure(made, options.rounds), shown=None)
+    return measure_and_write(
+        "streaming", options, [*OURS, REFERENCE], lambda made, _: measure(made, options.rounds), shown=None
+    )
 
 
 def measure(made: artefacts.Artefacts, rounds: int) -> dict[str, Any]:
     """Milliseconds of a core for a second of audio, median, by hop and way."""
     reference = load(REFERENCE, made.folder)
-    models = {
-        "native": load_model(made.folder / "libmodel.so"),
-        "ort_int8": load_model(made.folder / "int8.onnx"),
-    }
+    models = {name: load_model(made.folder / ENTRIES[name].file) for name in OURS}
     rate = models["native"].spec.frontend.sample_rate
     window, found = noise(rate), {}
     for hop_s in HOPS_S:

@@ -124,6 +124,8 @@ class Converter:
 
     def _downmix(self, samples: Array) -> Array:
         if samples.ndim == 1:
+            if not self._channel:
+                return samples
             samples = samples[:, None]
         channels = samples.shape[1]
         if self._channel is not None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from runtime.audio.kernels import SparseRows, rfft
+from runtime.audio.kernels import SparseRows, Spectrum, rfft
 from runtime.audio.mel_filter_bank import analysis_window, mel_filters
 from runtime.audio.samples import Array
 from runtime.spec import FrontEndSpec
@@ -174,10 +174,8 @@ class LogMel:
         by one, at half the speed. Each becomes two columns, real and imaginary, as the mel matrix takes them,
         until the next call.
         """
-        count, bins = -(-count // _LANES) * _LANES, self.spec.n_fft // 2 + 1
-        spectrum = self._scratch.spectrum[: bins * count].reshape(bins, count)
-        rfft(self._scratch.framed[:count], out=spectrum.T)
-        squares = spectrum.view(np.float32)
+        frames, spectra, squares = self._scratch.views(-(-count // _LANES) * _LANES)
+        rfft(frames, out=spectra)
         np.square(squares, out=squares)
         return squares
 
@@ -190,9 +188,17 @@ class _Scratch(threading.local):
     """
 
     def __init__(self, spec: FrontEndSpec) -> None:
-        bins = spec.n_fft // 2 + 1
+        self._bins = spec.n_fft // 2 + 1
         self.framed = _aligned_zeros(_CHUNK * spec.n_fft * 4).view(np.float32).reshape(_CHUNK, spec.n_fft)
-        self.spectrum = _aligned_zeros(bins * _CHUNK * 8).view(np.complex64)
+        self._spectrum = _aligned_zeros(self._bins * _CHUNK * 8).view(np.complex64)
+        self._views: dict[int, tuple[Array, Spectrum, Array]] = {}
+
+    def views(self, count: int) -> tuple[Array, Spectrum, Array]:
+        """The first ``count`` frames, their spectra [count, bins], and these as floats [bins, 2 * count]."""
+        if count not in self._views:
+            spectrum = self._spectrum[: self._bins * count].reshape(self._bins, count)
+            self._views[count] = self.framed[:count], spectrum.T, spectrum.view(np.float32)
+        return self._views[count]
 
 
 def _aligned_zeros(size: int) -> npt.NDArray[np.uint8]:

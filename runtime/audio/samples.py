@@ -63,7 +63,11 @@ def check_amplitude(samples: Array, name: str = "The audio") -> None:
         AudioError: where a sample is NaN or infinite, or the peak is above `MAX_PEAK`, as in samples that
             were converted from integers to float without dividing by their full scale.
     """
-    peak = max(float(samples.max(initial=0)), -float(samples.min(initial=0)))  # NaN where a sample is NaN
+    # what samples.max and min compute, without their wrappers; NaN where a sample is NaN
+    peak = max(
+        float(np.maximum.reduce(samples, axis=None, initial=0)),
+        -float(np.minimum.reduce(samples, axis=None, initial=0)),
+    )
     if peak <= MAX_PEAK:
         return
     if not np.isfinite(samples).all():

@@ -107,23 +107,32 @@ class Streams:
         predictions: dict[int, list[Prediction]] = {index: [] for index in queues}
         for index in queues:
             self._levels[index], self._columns[index] = [], []
+        if len(queues) == 1:  # as below, without its bookkeeping
+            ((index, queue),) = queues.items()
+            for window in queue:
+                logits = None if window.log_mel is None else self._run([window.log_mel])[0]
+                predictions[index].append(self._predict(index, window, logits))
+            return predictions
         active = {index: iter(queue) for index, queue in queues.items()}
         while active:
-            due = {index: window for index, queue in active.items() if (window := next(queue, None))}
-            if not due:
-                break
+            due = {index: first for index, queue in active.items() if (first := next(queue, None))}
             active = {index: active[index] for index in due}
-            for index, prediction in self._round(due).items():
-                predictions[index].append(prediction)
-                self._levels[index].append(due[index].level_dbfs)
-                framer = self._framers[index] if self._with_columns else None
-                self._columns[index].append(framer.new_columns(due[index]) if framer else None)
+            inputs = {index: window.log_mel for index, window in due.items() if window.log_mel is not None}
+            computed = dict(zip(inputs, self._run(list(inputs.values())), strict=True))
+            for index, window in due.items():
+                predictions[index].append(self._predict(index, window, computed.get(index)))
         return predictions
 
-    def _round(self, due: dict[int, FramedWindow]) -> dict[int, Prediction]:
-        inputs = {index: window.log_mel for index, window in due.items() if window.log_mel is not None}
-        logits = dict(zip(inputs, self._run(list(inputs.values())), strict=True))
-        return {index: _predict(self.spec, window, logits.get(index)) for index, window in due.items()}
+    def _predict(self, index: int, window: FramedWindow, logits: Array | None) -> Prediction:
+        """The prediction for a window of a stream, whose level and columns are kept."""
+        self._levels[index].append(window.level_dbfs)
+        columns = self._framers[index].new_columns(window) if self._with_columns else None
+        self._columns[index].append(columns)
+        rate = self.spec.frontend.sample_rate
+        start_s, end_s = window.start / rate, window.end / rate
+        if logits is None:
+            return unclassified(window.state, start_s, end_s)
+        return classified(to_scores(logits, self.spec), start_s, end_s)
 
     def _run(self, log_mels: Sequence[Array]) -> Sequence[Array]:
         """The logits of each, from one run of the network."""
@@ -189,11 +198,3 @@ class Stream:
     def set_hop(self, hop_s: float) -> None:
         """Change the time between windows, seconds, from the next but one on."""
         self._streams.set_hop(hop_s)
-
-
-def _predict(spec: ModelSpec, window: FramedWindow, logits: Array | None) -> Prediction:
-    rate = spec.frontend.sample_rate
-    start_s, end_s = window.start / rate, window.end / rate
-    if logits is None:
-        return unclassified(window.state, start_s, end_s)
-    return classified(to_scores(logits, spec), start_s, end_s)

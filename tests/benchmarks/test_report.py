@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import accuracy, markers, tables
+from benchmarks.report import accuracy, command, markers, tables
 from benchmarks.result_files import provenance, read_result, write_result
+from benchmarks.side_by_side.artefacts import _CONVERSIONS
+from benchmarks.side_by_side.ways.contestant import ENTRIES
 from runtime.errors import TinysceneError
 from tests.conftest import ROOT
 
@@ -77,3 +79,17 @@ def test_accuracy_collects_folds_and_their_mean():
     assert {row["numbers"] for row in rows} >= {"fp32", "PTQ INT8"}
     for row in rows:
         assert row["mean"] == pytest.approx(sum(row["folds"].values()) / len(row["folds"]), abs=1e-4)
+
+
+def test_the_quick_report_has_the_engines_of_the_issue_and_makes_no_environment_but_theirs():
+    assert {"native", "ort_int8", "ort_fp32", "torch_eager", "openvino_fp32", "ncnn", "litert"} <= set(
+        command.QUICK_ENGINES
+    )
+    entries = [ENTRIES[name] for name in command.QUICK_ENGINES]
+    conversions = [_CONVERSIONS[entry.file] for entry in entries if entry.file in _CONVERSIONS]
+    needed = {entry.environment for entry in entries} | {c.environment for c in conversions}
+    assert needed == {"project", "peers", "onnx2tf"}
+
+
+def test_the_whole_report_runs_every_benchmark_that_has_a_table_of_its_own():
+    assert set(command._QUICK) < set(command._FULL) == set(tables.TABLES) - {"box_model_ablation"}

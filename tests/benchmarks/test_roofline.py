@@ -9,8 +9,12 @@ import pytest
 
 from benchmarks.report import tables
 from benchmarks.result_files import provenance
-from benchmarks.roofline import peak
+from benchmarks.roofline import peak, steps
 from benchmarks.roofline.command import roofs, share
+from runtime.classifier import load_model
+from tests.runtime.conftest import model_path, spec
+
+__all__ = ["model_path", "spec"]  # fixtures: the tiny model
 
 MEASURED = {"fma_256": 60e9, "fma_512": 100e9, "vnni_512": 400e9, "avx2_int8": 120e9}
 
@@ -53,3 +57,13 @@ def test_the_table_names_peaks_shares_and_what_has_none():
     text = tables.roofline(values)
     assert "FP32 FMA: 100" in text and "| another | FP32 | 1.00 | 50 | 50 % |" in text
     assert "| **a way** | FP32 | 1.00 | 50 | no peak |" in text and "`ncnn` (no conversion)" in text
+
+
+def test_steps_of_a_window_and_the_rest_add_up_to_the_whole(model_path):
+    found = steps.measure(load_model(model_path), rounds=3)
+    medians = [step["median"] for step in found["steps"].values()]
+    assert all(median > 0 for median in medians)
+    assert sum(medians) + found["rest"] == pytest.approx(found["all"]["median"], abs=1e-3)
+    assert set(found["alone"]) == {"FFT", "mel product"}
+    text = tables.steps({**found, **provenance()})
+    assert "| network |" in text and "| rest |" in text and "| all |" in text and "FFT" in text

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
-Environment = Literal["project", "peers", "executorch"]
+Environment = Literal["project", "peers", "products", "executorch"]
+Made = Environment | Literal["onnx2tf"]  # the last for a converter
 
 
 class Contestant(ABC):
@@ -118,8 +119,16 @@ ENTRIES = {
 # Other products, each doing its own job on the same second: no parity, and no ratio to ours
 PRODUCTS = {
     "silero_vad": Entry(
-        "silero-vad: speech or not, 31 chunks of 32 ms", "products:Silero", "FP32", "peers",
+        "silero-vad: speech or not, 31 chunks of 32 ms", "products:Silero", "FP32", "products",
         ("silero-vad", "onnxruntime"), "waveforms.npy",
+    ),
+    "yamnet_litert": Entry(
+        "YAMNet (its network with random weights) in LiteRT: 521 classes of AudioSet", "products:YamNet",
+        "FP32", "products", ("librosa", "ai-edge-litert"), "yamnet.tflite",
+    ),
+    "sherpa_onnx": Entry(
+        "audio tagging of sherpa-onnx (a CED-tiny with random weights): 527 classes of AudioSet",
+        "products:SherpaOnnx", "FP32", "products", ("sherpa-onnx",), "ced/model.onnx",
     ),
 }  # fmt: skip
 
