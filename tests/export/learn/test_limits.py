@@ -86,7 +86,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_small_disk_that_fills_up_is_a_sentence_and_goes_on_when_there_is_room(tmp_path, small_disk):
     sounds, output = write_sounds(tmp_path / "sounds", 5), small_disk / "my.onnx"
     ballast = small_disk / "photos"
-    for free in (0, 20_000, 200_000):
+    for free in (0, 200_000):
         ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
         assert is_of_a_full_disk(learn_with(None, sounds, output))
         assert not output.exists()
