@@ -22,7 +22,7 @@ from export.onnx_graph import trace
 from export.token_merging import without_merging
 from export.verification.correctness import Check
 from runtime.errors import ConfigError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.model.session import run_unoptimized
 from runtime.spec import FrontEndSpec
 from train.checkpoints.model_pt import Checkpoint
@@ -79,7 +79,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> Written:
         folder: made where there is none.
 
     Raises:
-        ConfigError: for another network or front end.
+        ConfigError: for another network or front end, or where the folder cannot be made.
     """
     ced = FrontEndSpec.preset("ced_mel")
     if checkpoint.student != "ced" or checkpoint.frontend != ced:
@@ -92,7 +92,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> Written:
     check = _check(model, tagger)
     written = Written(folder / MODEL, folder / LABELS, check)
     if check.passed:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with write_beside(written.labels) as partial:
             partial.write_text(_label_table(checkpoint.labels), encoding="utf-8")
         with write_beside(written.model) as partial:

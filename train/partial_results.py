@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from runtime.files import make_folder
+
 
 class PartialResults:
     """The files that an output is put together of.
@@ -19,13 +21,16 @@ class PartialResults:
 
     Attributes:
         paths: of the partial results, in order, whether they exist or not.
+
+    Raises:
+        ConfigError: where their folder cannot be made.
     """
 
     def __init__(self, output: Path, key: Any, count: int) -> None:
         self._output = output
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
         folder = output.parent / f".{output.name}.{digest}.parts"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "name another --output")
         self.paths = [folder / f"{index:06}.npz" for index in range(count)]
 
     def missing(self) -> list[int]:

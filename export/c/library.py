@@ -20,6 +20,7 @@ from export.c.read_graph import read_network
 from export.c.reference import logits
 from export.c.schedule import Plan, Step, make_steps, plan_memory
 from runtime.errors import ModelFileError, TinysceneError
+from runtime.files import make_folder
 from runtime.model.model_file import read_model
 from runtime.model.self_test import make_input
 from runtime.spec import ModelSpec, SelfTestVector
@@ -225,15 +226,15 @@ def _literal(spec: ModelSpec) -> str:
 
 def _write(texts: dict[str, str], folder: Path) -> None:
     """Write beside the folder, then move every file into it."""
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
             partial = Path(name)
             for file, text in texts.items():
-                (partial / file).parent.mkdir(parents=True, exist_ok=True)
+                make_folder((partial / file).parent)
                 (partial / file).write_text(text)
             for file in texts:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                make_folder((folder / file).parent)
                 (partial / file).replace(folder / file)
     except OSError as error:
         raise TinysceneError(f"Cannot write {folder}: {error.strerror}; name another folder.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--frontend", metavar="NAME",
-        help="a preset, such as passt_mel (default: cp_mel, cp_mel_16k or cp_mel_8k, by the files' rate)",
+        help="a preset (default: cp_mel, or passt_mel for words and other sounds of less than 0.7 s; either "
+        "one at 16 or 8 kHz where the files have no more)",
     )  # fmt: skip
     parser.add_argument("--steps", type=_count, metavar="N", help="of the training")
     parser.add_argument(
@@ -118,7 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
     values |= {name: tuple(values[name]) for name in ("negatives", "background", "also")}
     options = Options(**values)
     try:
-        learned = learn(options, lambda line: print(line, file=sys.stderr, flush=True))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            learned = learn(options, lambda line: print(line, file=sys.stderr, flush=True))
     except (OSError, RuntimeError) as error:
         if not _is_of_a_full_disk(error):
             raise
@@ -128,6 +132,13 @@ def _run(arguments: argparse.Namespace) -> int:
         ) from error
     print(learned.text)
     return EXIT_OK if learned.replaced else EXIT_NEGATIVE
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """The sentence alone, without the line of the source that Python shows with it."""
+    from tqdm import tqdm
+
+    tqdm.write(f"{'remark':13} {message}", file=sys.stderr)
 
 
 def _is_of_a_full_disk(error: OSError | RuntimeError) -> bool:

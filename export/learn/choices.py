@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from export.learn.data.background import LABEL, QUIET_DB
+from export.learn.front_end import choose_frontend
 from export.learn.preparation import Prepared
-from export.learn.recipe import choose_frontend
 from runtime.spec import FrontEndSpec
 from train.cli.sounds import NOISE
 
@@ -28,7 +28,7 @@ def describe(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if not material.in_memory:
         yield "memory", "the sounds do not fit, and are decoded anew for every window; `tinyscene pack` helps"
     of_earlier = ", as in the earlier model" if prepared.earlier else ""
-    yield "front end", f"{prepared.frontend}{of_earlier}; {_band(prepared)} (--frontend NAME)"
+    yield "front end", f"{prepared.frontend}{of_earlier}; {_frontend(prepared)} (--frontend NAME)"
     yield "network", _network(prepared)
     yield "other sounds", _negatives(prepared)
     if background := _background(prepared):
@@ -52,18 +52,24 @@ def _sounds(prepared: Prepared) -> str:
     named = ", ".join(f"{label} ({files[label]})" for label in prepared.sounds.labels[:_NAMED])
     more = ", ..." if len(prepared.sounds.labels) > _NAMED else ""
     minutes = prepared.examined.hours * 60
-    return f"{len(prepared.sounds.labels)} classes, {minutes:,.0f} minutes, files: {named}{more}"
+    duration = f"{minutes:,.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} seconds"
+    return f"{len(prepared.sounds.labels)} classes, {duration}, files: {named}{more}"
 
 
-def _band(prepared: Prepared) -> str:
-    """What of the sounds the front end takes in, and what of its band they leave empty."""
-    spec = FrontEndSpec.preset(prepared.frontend)
-    files = f"nine files of ten have {prepared.rate:,} Hz or more"
-    band = f"it takes in what lies below {spec.f_max:,.0f} Hz"
-    suited = choose_frontend(None, prepared.rate)
-    if 2 * spec.f_max <= prepared.rate or prepared.frontend == suited:
-        return f"{files}, and {band}"
-    return f"{files}, and {band}: they leave its upper bands empty, and microphones do not; {suited} fits"
+def _frontend(prepared: Prepared) -> str:
+    """What of the sounds the front end takes in, why its bands are narrow or wide, and what does not fit."""
+    spec, files = FrontEndSpec.preset(prepared.frontend), prepared.files
+    suited = choose_frontend(None, files)
+    text = (
+        f"nine files of ten have {files.rate:,} Hz or more, and it takes in what lies below "
+        f"{spec.f_max:,.0f} Hz, in {spec.n_mels} bands"
+    )
+    if prepared.frontend == suited:
+        wide = f", few and wide as most sounds are brief ({files.sound_s:.1f} s)" if files.brief else ""
+        return text + wide
+    if 2 * spec.f_max > files.rate:
+        return f"{text}: they leave its upper bands empty, and microphones do not; {suited} fits"
+    return f"{text}; by rate and length of the sounds it would be {suited}"
 
 
 def _held_out(prepared: Prepared) -> str:
@@ -71,7 +77,8 @@ def _held_out(prepared: Prepared) -> str:
     held_out, clips = division.count("val"), len(division.of("val"))
     low, high = min(held_out.values()), max(held_out.values())
     each = f"{low}" if low == high else f"{low} to {high}"
-    text = f"{each} recordings of each class, {clips} files; nothing is trained on them"
+    recordings = "recording" if high == 1 else "recordings"
+    text = f"{each} {recordings} of each class, {clips} files; nothing is trained on them"
     if prepared.options.test:
         return f"{text}: those of {prepared.options.test} (--test)"
     if prepared.sounds.splits:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from complexity.measurement import measure_onnx
 from export.learn.choices import describe
@@ -110,12 +111,13 @@ def _train(prepared: Prepared, show: Show) -> model_pt.Checkpoint:
 
 def _comment(prepared: Prepared, path: Path) -> str:
     model = prepared.folder / "student" / "model.pt"
-    start = f" --init {prepared.earlier.model}" if prepared.earlier else ""
+    start = f" --init {quote(str(prepared.earlier.model))}" if prepared.earlier else ""
+    config, weights = quote(str(path)), quote(str(model))
     return (
-        f"What `tinyscene learn {prepared.options.sounds}` chose. By hand, and further:\n\n"
-        f"  python -m train fit --config {path}{start}\n"
-        f"  python -m train qat --config {path} --checkpoint {model}\n"
-        f"  python -m export onnx {model}"
+        f"What `tinyscene learn {quote(str(prepared.options.sounds))}` chose. By hand, and further:\n\n"
+        f"  python -m train fit --config {config}{start}\n"
+        f"  python -m train qat --config {config} --checkpoint {weights}\n"
+        f"  python -m export onnx {weights}"
     )
 
 
@@ -190,7 +192,7 @@ def _page(
 ) -> Page:
     output = prepared.options.output if better else prepared.folder / "model.onnx"
     trained, held_out = prepared.division.count("train"), prepared.division.count("val")
-    sounds = prepared.options.sounds
+    sounds, file = quote(str(prepared.options.sounds)), quote(str(output))
     return Page(
         output=str(output),
         measured=measured,
@@ -201,8 +203,8 @@ def _page(
         cautions=(*prepared.division.cautions, *cautions),
         comparison=comparison,
         next=(
-            (f"tinyscene listen --model {output}", "try it with the microphone"),
-            (f"tinyscene learn {sounds} -o {output} --from {output}", "after recording more"),
+            (f"tinyscene listen --model {file}", "try it with the microphone"),
+            (f"tinyscene learn {sounds} -o {file} --from {file}", "after recording more"),
         ),
     )
 

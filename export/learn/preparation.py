@@ -18,14 +18,14 @@ from export.learn.data.negatives import Negatives, find_negatives
 from export.learn.data.sounds import Sounds, folder_facts, read_sounds
 from export.learn.data.split import Division, divide, write_table
 from export.learn.earlier import TABLE, Earlier, find_earlier, latest_run
+from export.learn.front_end import Files, choose_frontend
 from export.learn.options import Options
-from export.learn.recipe import Material, Plan, choose_frontend, choose_steps, choose_width, cost
+from export.learn.recipe import Material, Plan, choose_steps, choose_width, cost
 from runtime.errors import ConfigError
 from runtime.files import make_folder
 from runtime.spec import FrontEndSpec
 from train.data import ClipData, Table
 
-_SHORT_S = 1.0  # a median length below it: sounds that fill no window
 _HELD_OUT_RESPONSES = 8  # one impulse response in so many is left for the test
 _MEMORY_SHARE = 0.5  # of the machine's, that waveforms may take
 _AGAIN = 0.5  # of the steps, where a training goes on from an earlier one
@@ -45,7 +45,7 @@ class Prepared:
         earlier: the model to go on from.
         folder: of this run.
         quiet: whether quiet parts of the sounds are a class.
-        rate: of the files, Hz, see `Sounds.rate`.
+        files: what their headers say.
         frontend: name of the front end.
         responses: folder of the impulse responses of microphones.
         arguments: of CP-Mobile.
@@ -60,7 +60,7 @@ class Prepared:
     earlier: Earlier | None
     folder: Path
     quiet: bool
-    rate: int
+    files: Files
     frontend: str
     responses: str | None
     arguments: Mapping[str, Any]
@@ -93,7 +93,7 @@ class Prepared:
             windows=self.examined.windows,
             table=self.table.resolve(),
             root=self.sounds.root.resolve(),
-            short=self.examined.median_s < _SHORT_S,
+            short=self.files.short,
             negatives=tuple(folder.resolve() for folder in self.negatives.folders),
             held_out_negatives=self.negatives.held_out_names,
             also=tuple(folder.resolve() for folder in self.options.also),
@@ -157,8 +157,8 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     test = read_sounds(options.test) if options.test else None
     division = divide(sounds, test, options.group, earlier.splits if earlier else {}, options.seed)
     negatives = find_negatives(_negative_folders(options, sounds))
-    rate = sounds.rate()
-    chosen = choose_frontend(options.frontend, rate)
+    files = sounds.files()
+    chosen = choose_frontend(options.frontend, files)
     frontend = earlier.frontend if earlier and not options.frontend else chosen
     quiet = QUIET in options.background or len(sounds.labels) == 1
     classes = len({*sounds.labels, *([LABEL] if quiet else [])})
@@ -176,14 +176,14 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     make_folder(folder, "name another -o")
     if quiet:
         show("looking for quiet parts")
-        sounds, division = with_quiet_parts(sounds, division, folder / "quiet", rate)
+        sounds, division = with_quiet_parts(sounds, division, folder / "quiet", files.rate)
     write_table(folder / TABLE, division)
     show(f"checking {len(division.clips)} files")
     corpus = Table(str(folder / TABLE), root=str(sounds.root))
     samples_hz = FrontEndSpec.preset(frontend).sample_rate
     examined = check(corpus, samples_hz, folder / "check.json", go_on=options.despite_findings)
     return Prepared(
-        options, sounds, division, negatives, examined, earlier, folder, quiet, rate, frontend, responses,
+        options, sounds, division, negatives, examined, earlier, folder, quiet, files, frontend, responses,
         arguments, report,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The recipes of a folder of sounds: front end by their rate, width by the budget, steps by their amount."""
+"""The recipes of a folder of sounds: width by the budget, steps by their amount."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ BUDGETS: dict[str, tuple[dict[str, Any], ...]] = {
     "tiny": ({"base_channels": 8, "channels_multiplier": 1.5, "expansion_rate": 2.0},),
 }
 RULES = "dcase2024"
-FRONT_ENDS = ("cp_mel", "cp_mel_16k", "cp_mel_8k")  # the widest band first
 _PASSES, _STEPS = 150, (2_000, 6_000)  # over the training windows, within these bounds
 _TEACHER_PASSES, _TEACHER_STEPS = 20, (200, 1_500)
 _BATCH = 32
@@ -48,9 +47,8 @@ _CAPTURE: dict[str, Any] = {
     "gain_db": [-36.0, 24.0],
     "coding_p": 0.05,
 }
-# Of sounds that fill no window, such as words: no mixtures, more speeds, and any place within the window
+# Of files that fill no window, such as words: no mixtures, more speeds; data.random_place draws their places
 _SHORT_SCENE = {"speed_p": 0.9, "speed": [0.8, 1.25], "mix_p": 0.0}
-_SHORT_ROLL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -111,25 +109,6 @@ class Plan:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_frontend(given: str | None, rate: int) -> str:
-    """The front end that was given, or the widest of `FRONT_ENDS` whose band the sounds fill.
-
-    A network whose upper bands were always empty would meet them filled at a microphone of a higher rate.
-
-    Args:
-        given: by the user.
-        rate: of the sounds, Hz.
-
-    Raises:
-        ConfigError: for an unknown one.
-    """
-    if given is not None:
-        FrontEndSpec.preset(given)
-        return given
-    filled = (name for name in FRONT_ENDS if 2 * FrontEndSpec.preset(name).f_max <= rate)
-    return next(filled, FRONT_ENDS[-1])
-
-
 def choose_steps(windows: int, share: float = 1.0) -> int:
     """Steps for so many windows; ``share`` of them where a training goes on from an earlier one."""
     low, high = _STEPS
@@ -182,7 +161,6 @@ def teacher_recipe(material: Material, run: Path, arguments: Mapping[str, Any], 
             "weight_decay": 1.0e-2,
             "augmentation": {
                 "scene": scene, "gain_db": None, "freq_mixstyle_p": None, "mixup_alpha": None,
-                **({"roll_s": _SHORT_ROLL_S} if material.short else {}),
             },
         },
         "data": _data(material, material.negatives),
@@ -233,9 +211,7 @@ def _augmentation(material: Material) -> dict[str, Any]:
     responses = {"response_exclude": list(material.held_out_responses)}
     capture = {**_CAPTURE, **(responses if material.responses else {"response_p": 0.0})}
     off = {"gain_db": None, "freq_mixstyle_p": None, "mixup_alpha": None}
-    if material.short:
-        return {"scene": dict(_SHORT_SCENE), "capture": capture, "roll_s": _SHORT_ROLL_S, **off}
-    return {"scene": {}, "capture": capture, **off}
+    return {"scene": dict(_SHORT_SCENE) if material.short else {}, "capture": capture, **off}
 
 
 def _distillation(plan: Plan) -> dict[str, Any]:
@@ -259,6 +235,7 @@ def _data(material: Material, folders: Sequence[Path]) -> dict[str, Any]:
         "negative_share": NEGATIVE_SHARE if folders else _NOISE_SHARE,
         "batch_size": _batch(material),
         "jitter": True,
+        **({"random_place": True} if material.short else {}),
         **({} if material.in_memory else {"in_memory": False}),
         **({} if material.quiet_db is None else {"quiet_db": material.quiet_db}),
     }

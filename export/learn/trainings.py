@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def fit(recipe: Mapping[str, Any], path: Path, comment: str, *options: str) -> P
         return model
     write_recipe(recipe, path, comment)
     last = folder / "checkpoints" / "last.ckpt"
+    if last.is_file() and not zipfile.is_zipfile(last):  # a full disk cut it, and the one before is gone
+        last.unlink()
     more = ["--ckpt_path=last"] if last.is_file() else list(options)
     given = sys.argv
     try:

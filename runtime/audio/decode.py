@@ -125,6 +125,12 @@ class AudioFile:
         if not done:
             raise AudioError(f"{self.name} holds no samples: record it again.")
 
+    @property
+    def header_s(self) -> float | None:
+        """Length in seconds as the header has it, which may be wrong; None where it has none."""
+        frames = int(self._file.frames)
+        return frames / self.sample_rate if 0 < frames < _UNKNOWN_FRAMES else None
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

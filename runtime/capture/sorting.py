@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime.capture.capture_name import CaptureName
 from runtime.errors import ConfigError, TinysceneError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from runtime.live.takes import checked_label
 
 NOT_A_CLASS = "not_a_class"  # folder of sounds that belong to no class, which `learn` takes as negatives
@@ -79,15 +79,15 @@ class Sorting:
             where it is now.
 
         Raises:
-            ConfigError: where the label is no name of a folder.
+            ConfigError: where the label is no name of a folder, or the folder cannot be made.
             TinysceneError: where the file is gone, or the folder cannot be written.
         """
         folder = self.sounds / checked_label(label)
         name = CaptureName.parse(path.name)
         stem = path.stem if name is None else f"{label}_{name.session}_{name.time}"
         tails = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             for tail in tails:
                 target = folder / f"{stem}{tail}{path.suffix}"
                 if _move_new(path, target):

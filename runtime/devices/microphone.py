@@ -96,7 +96,7 @@ def find_device(name: str | None) -> int:
     devices = inputs()
     default = default_input(devices)
     if default is None:
-        raise DeviceError("No microphone was found: plug one in, then see `python -m runtime doctor`.")
+        raise DeviceError("No microphone was found: plug one in, then see `tinyscene doctor`.")
     if name is None:
         return default
     names = {index: str(device["name"]) for index, device in devices.items()}

@@ -43,6 +43,8 @@ def view_key(
         "frontend": spec.to_dict(),
         "augmentation": settings,
     }
+    if dataset.random_place:
+        key["random_place"] = True
     if dataset.negative_share is not None:
         key["negative_share"] = dataset.negative_share
     values: dict[str, Any] = json.loads(json.dumps(key))

@@ -69,6 +69,8 @@ class TrainCLI(LightningCLI):
             ".*LeafSpec.*",  # its use of torch
             "Total length of .list. across ranks is zero",  # a corpus without val
             "LightningCLI's args parameter",  # of QAT, which is a fit
+            "Checkpoint directory .* exists and is not empty",  # a run that is resumed
+            "The number of training batches .* is smaller than the logging interval",  # of few clips
         ):
             warnings.filterwarnings("ignore", message=message)
         super().__init__(

@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> int:
     """Hand over to the command named first."""
     # onnxruntime may be imported by a library further down; it must never phone home
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    entry_point.wait_without_spinning()
     command = arguments[0] if arguments else ""
     if command in ("", "-h", "--help"):
         print(_USAGE)

@@ -24,7 +24,7 @@ from typing import Any
 
 from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
-from runtime.files import write_beside
+from runtime.files import make_folder, write_beside
 from train.plots import pyplot, save_figure
 
 Launch = Callable[[list[str]], int]
@@ -128,7 +128,7 @@ def complete(run: Run, recipe: Path, launch: Launch = _launch) -> None:
     """
     todo = ["fit", "test"] if not (run.folder / "model.pt").exists() else ["test"]
     for verb in todo if not run.report.exists() else []:
-        run.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(run.folder, "name another --output")
         code = launch(run.command(verb, recipe))
         if code:
             raise TinysceneError(
@@ -223,7 +223,7 @@ def _claim(root: Path, recipe: Path) -> None:
     """Make sure that a folder's finished runs are of this recipe."""
     if not recipe.is_file():
         raise ConfigError(f"There is no recipe {recipe}: check its name.")
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root, "name another --output")
     recorded = root / "recipe.yaml"
     if recorded.exists() and recorded.read_text() != recipe.read_text():
         raise ConfigError(

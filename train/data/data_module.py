@@ -55,13 +55,15 @@ class ClipData(lightning.LightningDataModule):
         corpus: where the clips come from.
         batch_size: windows in a training batch.
         jitter: move training windows by up to half a window, newly drawn in every epoch.
-        seed: of shuffling and jitter.
+        seed: of shuffling, jitter and places.
         labelled: share of the training recordings of each class that keep their labels; the labels of the
             others, which the seed chooses, are withheld, and only a teacher's logits are learned from them.
         negative_share: share of negatives (see `train.data.WithNegatives`) among the training windows of an
             epoch, in [0, 1); each epoch draws others. Null takes all of them.
         quiet_db: leave out windows that lie further below the loudest one of their clip than this: what
             sounds between barks is no bark. Null takes all that are not silent.
+        random_place: put a training clip that is shorter than a window at a random place in it, which every
+            epoch draws anew; otherwise it begins the window.
         only_labelled: leave those others out, to measure what the remaining labels alone are worth.
         skip_corrupt: leave out clips that cannot be read, with a warning; otherwise the first one stops the
             run. A class of which nothing can be read stops it all the same.
@@ -91,6 +93,7 @@ class ClipData(lightning.LightningDataModule):
         only_labelled: bool = False,
         negative_share: float | None = None,
         quiet_db: float | None = None,
+        random_place: bool = False,
         skip_corrupt: bool = False,
         in_memory: bool = True,
         num_workers: int = 0,
@@ -123,7 +126,8 @@ class ClipData(lightning.LightningDataModule):
         self.labelled, self.only_labelled = labelled, only_labelled
         self.negative_share, self.quiet_db = negative_share, quiet_db
         self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
-        self.corpus, self.batch_size, self.jitter, self.seed = corpus, batch_size, jitter, seed
+        self.corpus, self.batch_size, self.seed = corpus, batch_size, seed
+        self.jitter, self.random_place = jitter, random_place
         self.sample_rate, self.clip_s = sample_rate, clip_s
         self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
@@ -173,6 +177,7 @@ class ClipData(lightning.LightningDataModule):
             length,
             len(self.labels),
             jitter=self.jitter and training,
+            random_place=self.random_place and training,
             seed=self.seed,
             unlabelled=self._withheld if training else (),
             negative_share=self.negative_share if training else None,

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
             a negative, which is labelled as none of the classes.
         labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
         clip: int64 [batch], the position of its clip among the split's clips.
-        start: int64 [batch], the window's first sample within its clip.
+        start: int64 [batch], the window's first sample within its clip; negative where zeros come before it.
         epoch: that it was cut for; seeds the jitter, and the augmentation of a training batch.
     """
 
@@ -49,7 +49,7 @@ class BatchIndices(NamedTuple):
 
 
 class WindowPosition(NamedTuple):
-    """Where a window lies: position of its clip in the split, first sample within that clip."""
+    """Where a window lies: position of its clip in the split, first sample within that clip, or below 0."""
 
     clip: int
     start: int
@@ -67,7 +67,9 @@ class ClipWindows(Dataset[Batch]):
         length: samples of a window.
         n_classes: width of the targets.
         jitter: draw the place of every window anew in every epoch, up to half a window around its own.
-        seed: of the jitter.
+        random_place: put a clip that is shorter than a window at a random place in it, whole and between
+            zeros, which every epoch draws anew; otherwise it begins the window.
+        seed: of the jitter and of the places.
         unlabelled: ids of clips whose labels are withheld.
         negative_share: share of negatives among the windows of an epoch; null takes all windows once.
         quiet_db: see `windows_with_signal`.
@@ -84,6 +86,7 @@ class ClipWindows(Dataset[Batch]):
         n_classes: int,
         *,
         jitter: bool = False,
+        random_place: bool = False,
         seed: int = 0,
         unlabelled: Container[str] = (),
         negative_share: float | None = None,
@@ -94,7 +97,7 @@ class ClipWindows(Dataset[Batch]):
             [clip.targets is not None and clip.id not in unlabelled for clip in clips], np.float32
         )
         self.targets = multi_hot(clips, n_classes) * self.labelled[:, None]
-        self.jitter, self.seed = jitter, seed
+        self.jitter, self.random_place, self.seed = jitter, random_place, seed
         self.windows: list[WindowPosition] = []
         self.lengths: list[int] = []  # of the clips, samples
         # tqdm's None: silent where stderr is not a terminal
@@ -140,9 +143,7 @@ class ClipWindows(Dataset[Batch]):
     def __getitem__(self, indices: BatchIndices) -> Batch:
         """Cut a whole batch as the epoch of ``indices`` sees it."""
         epoch, windows = indices
-        if not self.jitter:
-            return self._batch([self.windows[index] for index in windows], epoch)
-        return self._batch([self._shifted(index, epoch) for index in windows], epoch)
+        return self._batch([self._moved(index, epoch) for index in windows], epoch)
 
     def at_rest(self, windows: Sequence[int]) -> Batch:
         """A batch without jitter."""
@@ -161,18 +162,25 @@ class ClipWindows(Dataset[Batch]):
             epoch,
         )
 
-    def _shifted(self, index: int, epoch: int) -> WindowPosition:
-        """A window moved by the jitter of an epoch."""
+    def _moved(self, index: int, epoch: int) -> WindowPosition:
+        """A window moved by the jitter of an epoch, or by the place that its clip is given."""
         clip, start = self.windows[index]
+        last = self.lengths[clip] - self.length
+        placed = self.random_place and last < 0
+        if not (self.jitter or placed):
+            return self.windows[index]
         draw = np.random.default_rng((self.seed, epoch, index))
+        if placed:
+            return WindowPosition(clip, int(draw.integers(last, 1)))
         start += int(draw.integers(-self.length // 2, self.length // 2 + 1))
-        return WindowPosition(clip, min(max(start, 0), max(self.lengths[clip] - self.length, 0)))
+        return WindowPosition(clip, min(max(start, 0), max(last, 0)))
 
     def _cut(self, window: WindowPosition) -> npt.NDArray[np.float32]:
         """One window, float32 [samples]."""
         wave, start = self.samples[window.clip], window.start
-        cut = as_float(wave[start : start + self.length])
-        return np.pad(cut, (0, self.length - len(cut)))
+        before = max(-start, 0)
+        cut = as_float(wave[max(start, 0) : start + self.length])
+        return np.pad(cut, (before, self.length - before - len(cut)))
 
 
 def negatives_beside(others: int, share: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,11 @@ class Examined:
     Attributes:
         windows: seconds of the training clips, each rounded up.
         hours: of all clips.
-        median_s: length of a clip.
         remarks: findings and notes that did not stop the run, a line each.
     """
 
     windows: int
     hours: float
-    median_s: float
     remarks: tuple[str, ...]
 
 
@@ -60,7 +58,8 @@ def check(corpus: Corpus, sample_rate: int, stored: Path, *, go_on: bool) -> Exa
     """
     if stored.is_file():
         values = json.loads(stored.read_text(encoding="utf-8"))
-        return Examined(**{**values, "remarks": tuple(values["remarks"])})
+        known = {field.name: values[field.name] for field in fields(Examined)}
+        return Examined(**{**known, "remarks": tuple(known["remarks"])})
     report = examine(corpus, sample_rate, workers=os.cpu_count() or 1, compared=_COMPARED)
     for kind, remedy in SPOILING.items():
         members = report.findings.get(kind, [])
@@ -83,7 +82,6 @@ def _summary(report: CorpusReport) -> Examined:
     return Examined(
         windows=max(windows, 1),
         hours=sum(report.hours.values()),
-        median_s=float(np.median(lengths)),
         remarks=tuple(
             f"{kind}: {members[0]}" + (f" and {len(members) - 1} more" if len(members) > 1 else "")
             for kind, members in {**report.notes, **report.findings}.items()

@@ -20,6 +20,11 @@ from train.data.hold_out import hold_out
 _SHARE, _LARGER_SHARE = 0.2, 0.25  # of the recordings of each class
 _MANY = 10  # recordings of the rarest class; with fewer, a fifth would be a single one
 _LEAST = 3
+_GROUP_FILE = ", or give --group file where every file is a recording of its own."
+_FROM_ONE = (
+    ", or cut a long one into files of ten seconds (`ffmpeg -i LONG.wav -f segment -segment_time 10 "
+    "%03d.wav`), whose accuracy will be too high, as parts of one recording are then on both sides."
+)
 
 Splits = dict[str, Split]  # clip id to ``train`` or ``val``; the latter are held out
 
@@ -115,7 +120,7 @@ def _refusal(sounds: Sounds, recordings: Recordings, files: Mapping[str, str], l
     return (
         f"The class '{label}' has {clips} of {count} recording{'s' * (count != 1)}, and {least} are the "
         f"least, to train on and to test on: record more with `tinyscene record {label} --into {sounds.root}`"
-        + ("." if count == len(own) else ", or give --group file where every file is a recording of its own.")
+        + (_FROM_ONE if count == 1 == len(own) else "." if count == len(own) else _GROUP_FILE)
     )
 
 

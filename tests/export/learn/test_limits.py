@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,36 @@ def test_what_a_full_disk_ended_goes_on_when_there_is_room(tmp_path):
     for limit_bytes in (60_000, 400_000):  # the log of the training; its first checkpoint
         assert is_of_a_full_disk(learn_with(limit_bytes, sounds, output))
         assert not output.exists()
+    done = learn_with(None, sounds, output)
+    assert done.returncode == 0, done.stderr
+    assert load_model(output).labels == ("bell", "dog")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 30 MB, which only a superuser can mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", str(disk)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no file system can be mounted: {error}")
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_small_disk_that_fills_up_is_a_sentence_and_goes_on_when_there_is_room(tmp_path, small_disk):
+    sounds, output = write_sounds(tmp_path / "sounds", 5), small_disk / "my.onnx"
+    ballast = small_disk / "photos"
+    for free in (0, 200_000):
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - free))
+        assert is_of_a_full_disk(learn_with(None, sounds, output))
+        assert not output.exists()
+        ballast.unlink()
     done = learn_with(None, sounds, output)
     assert done.returncode == 0, done.stderr
     assert load_model(output).labels == ("bell", "dog")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 
-from export.learn.recipe import Material, Plan, choose_frontend, student_recipe
+from export.learn.recipe import Material, Plan, student_recipe
 
 RECIPES = Path(__file__).parents[3] / "train/recipes"
 
@@ -35,18 +34,7 @@ def test_a_change_stays_in_its_recipe():
     assert recipe_of(short=True)["model"]["augmentation"]["scene"]["mix_p"] == 0
 
 
-@pytest.mark.parametrize(
-    ("rate", "frontend"),
-    [
-        (48_000, "cp_mel"),
-        (32_000, "cp_mel"),
-        (22_050, "cp_mel_16k"),
-        (16_000, "cp_mel_16k"),
-        (11_025, "cp_mel_8k"),
-        (8_000, "cp_mel_8k"),
-        (4_000, "cp_mel_8k"),
-    ],
-)
-def test_the_front_end_is_the_widest_that_the_sounds_fill(rate, frontend):
-    assert choose_frontend(None, rate) == frontend
-    assert choose_frontend("passt_mel", rate) == "passt_mel"
+def test_short_files_lie_anywhere_in_a_window_whole():
+    assert recipe_of(short=True)["data"]["random_place"] is True
+    assert "roll_s" not in recipe_of(short=True)["model"]["augmentation"]  # it would cut them in two
+    assert "random_place" not in recipe_of()["data"]

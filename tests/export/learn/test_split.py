@@ -107,5 +107,5 @@ def test_a_leak_stops_the_run_unless_told_otherwise(tmp_path):
         check(corpus, 16_000, tmp_path / "check.json", go_on=False)
     assert not (tmp_path / "check.json").exists()
     examined = check(corpus, 16_000, tmp_path / "check.json", go_on=True)
-    assert any("leak" in remark for remark in examined.remarks) and examined.median_s == 1.0
+    assert any("leak" in remark for remark in examined.remarks)
     assert check(corpus, 16_000, tmp_path / "check.json", go_on=False) == examined  # as it was stored

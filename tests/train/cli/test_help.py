@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -57,3 +60,20 @@ def test_the_printed_recipe_is_a_recipe(capsys, tmp_path):
     assert values["data"]["corpus"]["init_args"]["train_clips"] == 1500
     (tmp_path / "printed.yaml").write_text(text)
     assert printed(capsys, f"--config={tmp_path / 'printed.yaml'}", "--print_config") == text
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_before_torch_is_there(package, given, found):
+    program = (
+        "import contextlib, os, sys\n"
+        f"from {package}.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n    main(['--help'])\n"
+        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == f"False {found}"

@@ -12,6 +12,7 @@ from runtime.errors import ConfigError, TinysceneError
 from tests.conftest import ROOT
 from train.cli import sweep
 from train.cli.sweep import complete, plan, summarize, to_text
+from train.partial_results import PartialResults
 
 FIGURES = ("clip_accuracy", "macro_accuracy", "window_accuracy", "log_loss", "ece")
 
@@ -146,3 +147,11 @@ def test_what_makes_no_sense_is_refused(tmp_path):
             sweep._claim(tmp_path / "out", tmp_path / "r.yaml")
     with pytest.raises(ConfigError, match="another recipe"):
         sweep._claim(tmp_path / "out", tmp_path / "r.yaml")
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "r.yaml").write_text("a: 1")
+    with pytest.raises(ConfigError, match=r"Cannot make the folder .*: name another --output\."):
+        sweep._claim(tmp_path / "r.yaml" / "out", tmp_path / "r.yaml")
+    with pytest.raises(ConfigError, match="name another --output"):
+        PartialResults(tmp_path / "r.yaml" / "logits.h5", "key", 1)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from runtime.errors import AudioError, DataError
-from train.data import ESC50, ClipData, Synthetic
+from train.data import ESC50, Clip, ClipData, Synthetic
 from train.data.corpus import read_audio
 from train.data.datasets.synthetic import SCENES, render
 from train.data.windows import BatchIndices, ClipWindows, windows_with_signal
@@ -93,6 +93,22 @@ def test_jitter_follows_seed_and_epoch():
     assert np.array_equal(first[now].waveform, second[now].waveform)
     assert not np.array_equal(first[now].waveform, second[later].waveform)
     assert np.array_equal(first.at_rest([0]).waveform[0], samples[0][:8000].astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize("jitter", [False, True])
+def test_a_short_clip_lies_whole_at_a_place_that_epoch_and_seed_decide(jitter):
+    wave = np.full(300, 0.5, np.float32)
+    clips = [Clip(id=name, targets=(0,), group=name) for name in ("short.wav", "long.wav")]
+    samples = [wave, np.linspace(-1, 1, 1000, dtype=np.float32)]
+    windows = ClipWindows(clips, samples, 1000, 1, jitter=jitter, random_place=True)
+    batches = [windows[BatchIndices(epoch, [0, 1])] for epoch in range(50)]
+    starts = [int(batch.start[0]) for batch in batches]
+    assert -700 <= min(starts) < -500 and -200 < max(starts) <= 0
+    for batch, start in zip(batches, starts, strict=True):
+        assert np.array_equal(batch.waveform[0].nonzero()[:, 0], np.arange(-start, 300 - start))
+        assert np.array_equal(batch.waveform[1], samples[1])  # it fills the window
+    assert np.array_equal(windows[BatchIndices(7, [0])].waveform[0], batches[7].waveform[0])
+    assert windows.at_rest([0]).start[0] == 0
 
 
 def test_synthetic_scenes_are_seeded_and_differ():

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from runtime.audio.decode import AUDIO_SUFFIXES
 from runtime.errors import DataError
-from train.data.audio_files import class_folders, find_audio, in_words
+from train.data.audio_files import class_folders, convert, find_audio, in_words
 from train.data.classes import clean_label
 from train.data.corpus import Clip
 from train.data.datasets.held_out import HeldOut, group_finder
@@ -50,10 +50,7 @@ class Folder(HeldOut):
         self.group, self._group_of = group, group_finder(group, no_groups)
         folders = [folder for folder in class_folders(self.root) if folder.name not in exclude]
         if len(folders) < self.least_classes:
-            raise DataError(
-                f"{root} is not a folder of class folders: it holds one folder of audio files for each "
-                "label, two or more."
-            )
+            raise DataError(_no_class_folders(self.root))
         self.labels = tuple(clean_label(folder.name) for folder in folders)
         self._folders = dict(zip(self.labels, folders, strict=True))
         if len(self._folders) < len(folders):
@@ -77,9 +74,9 @@ class Folder(HeldOut):
         for label, folder in self._folders.items():
             found = find_audio(folder, self.root)
             if not found.files:
+                remedy = convert(found.others) or "fill it or remove it"
                 raise DataError(
-                    f"The class folder {folder} holds no audio file{_in_brackets(found.others)}: fill "
-                    "it or remove it."
+                    f"The class folder {folder} holds no audio file{_in_brackets(found.others)}: {remedy}."
                 )
             others += found.others
             names[label] = found.names
@@ -146,10 +143,27 @@ class Unlabelled(HeldOut):
         return {**super().describe(), "group": self.group}
 
 
+def _no_class_folders(root: Path) -> str:
+    """What a folder without class folders holds instead, and what to do."""
+    loose = [path for path in sorted(root.iterdir()) if path.suffix.lower() in AUDIO_SUFFIXES]
+    if loose:
+        return (
+            f"{root} holds audio files ({loose[0].name}) and not a folder of them for each label: move them "
+            f"into such folders, as {root / 'dog' / loose[0].name}, or name the folder above."
+        )
+    return (
+        f"{root} is not a folder of class folders: it holds one folder of audio files for each label, two or "
+        "more."
+    )
+
+
 def _in_brackets(others: Counter[str]) -> str:
     return f" (but {in_words(others)})" if others else ""
 
 
 def _warn_of_others(root: Path, others: Counter[str]) -> None:
     if others:
-        rank_zero_warn(f"{root} holds files that are not audio, which were left out: {in_words(others)}.")
+        remedy = f"; {remedy}" if (remedy := convert(others)) else ""
+        rank_zero_warn(
+            f"{root} holds files that are not audio, which were left out: {in_words(others)}{remedy}."
+        )
