@@ -2,8 +2,8 @@
 
 ``--quick`` runs latency, streaming, startup and memory with fewer rounds, within ten minutes on two cores
 once the peers' environments are made; without it training and growth run, too. ``--no-run`` only writes from
-the results files. Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at
-the top as well.
+the results files. Accuracy is collected: ``python -m benchmarks accuracy`` trains. Tables and marked numbers
+go into benchmarks/README.md, marked numbers into the README at the top as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import accuracy, markers, plots, tables
+from benchmarks.accuracy import command as accuracy
+from benchmarks.report import markers, plots, tables
 from benchmarks.result_files import read_result, results_folder
 from benchmarks.scaling import growth, training
 from benchmarks.side_by_side import latency, memory, startup, streaming
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
         begun = time.monotonic()
         command(its_arguments)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    accuracy.main([])
+    accuracy.main(["--no-run"])
     for path in (*plots.draw_all(results_folder()), *write_readmes()):
         print(f"wrote {path}", file=sys.stderr)
     return EXIT_OK

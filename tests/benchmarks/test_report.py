@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import accuracy, markers, tables
+from benchmarks.report import markers, tables
 from benchmarks.result_files import provenance, read_result, write_result
 from runtime.errors import TinysceneError
 from tests.conftest import ROOT
@@ -70,10 +70,3 @@ def test_a_results_file_names_command_machine_versions_commit_and_seeds(tmp_path
     assert result["value"] == 1 and result["seeds"] == {"weights": 3}
     assert {"cpu", "load", "python"} <= set(result["machine"])
     assert set(provenance()) <= set(result)
-
-
-def test_accuracy_collects_folds_and_their_mean():
-    rows = accuracy.rows()
-    assert {row["numbers"] for row in rows} >= {"fp32", "PTQ INT8"}
-    for row in rows:
-        assert row["mean"] == pytest.approx(sum(row["folds"].values()) / len(row["folds"]), abs=1e-4)
