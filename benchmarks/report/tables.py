@@ -181,7 +181,10 @@ def accuracy(values: Values) -> str:
         "Percent right, by the runtime alone, with the half width of the 95 % interval of the mean over "
         "cells (folds and seeds) where there are several."
     )
-    return "\n\n".join([intro, table(head, body), f"Not run: {'; '.join(values['not_run'])}."])
+    parts = [intro, table(head, body), f"Not run: {'; '.join(values['not_run']) or 'nothing'}."]
+    if any("steps" in row for row in values["rows"]):  # there is a plot of them alone
+        parts.append("![Clips that each student has right against its bytes](results/accuracy_students.png)")
+    return "\n\n".join(parts)
 
 
 UNITS = ("clips", "windows")
