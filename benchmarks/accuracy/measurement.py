@@ -96,6 +96,9 @@ def _train(verb: str, folder: Path, run: Path, *options: str) -> Path:
 
 
 def _export(checkpoint: model_pt.Checkpoint, path: Path, method: Method) -> Path:
+    """Export unless it has been: a file has its name once it is verified."""
+    if path.is_file():
+        return path
     verification = export_model(checkpoint, path, method=method, tolerance=_ANY_LOSS).verification
     if not verification.passed:
         raise TinysceneError(f"{path} was not verified:\n{verification.summary()}")
