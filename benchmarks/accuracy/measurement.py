@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,6 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
     if result.is_file():
         found: dict[str, Any] = json.loads(result.read_text())
         return found
-    begun = time.monotonic()
     make_folder(folder, "name another folder with --runs")
     recipe = cell.recipe(schedule, folder)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -72,7 +70,7 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
         "steps": _steps_of(folder / "fit"), "qat_steps": _steps_of(folder / "fit_qat"),
         "params": totals["params"], "macs": totals["macs"],
         "int8_bytes": files["PTQ INT8"].stat().st_size,
-        **_scores(files, data), "lacking": lacking, "seconds": round(time.monotonic() - begun),
+        **_scores(files, data), "lacking": lacking,
         "provenance": _where_and_when(),
     }  # fmt: skip
     with write_beside(result) as partial:

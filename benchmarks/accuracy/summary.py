@@ -118,7 +118,9 @@ def not_run(cells: Sequence[Values]) -> list[str]:
     full = Schedule().steps
     long = len({_place(cell) for cell in cells if cell["steps"] >= full})
     if long < planned:
-        sentences.append(f"trainings of {full:,} steps, the command's default: {planned - long} of {planned}")
+        sentences.append(
+            f"trainings of {full:,} steps, the command's default: {planned - long} of {planned} cells"
+        )
     return sentences + _without_form(cells)
 
 

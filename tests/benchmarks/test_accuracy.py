@@ -57,6 +57,7 @@ def test_a_recipe_differs_from_that_of_the_corpus_in_network_seed_and_steps_alon
     assert recipe == changed
 
 
+@pytest.mark.slow
 def test_a_cell_is_trained_scored_in_four_forms_and_never_twice(tmp_path, monkeypatch, capsys):
     scenes = replace(plan.CORPORA["synthetic"], splits={
         "unseen devices": {"train_clips": 64, "val_clips": 10, "test_clips": 50},
