@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "startup": Command("benchmarks.side_by_side.startup", "process start to the first prediction", True),
     "memory": Command("benchmarks.side_by_side.memory", "resident memory, and megabytes to install", True),
-    "accuracy": Command("benchmarks.report.accuracy", "collects accuracy from the results files"),
+    "accuracy": Command("benchmarks.accuracy.command", "FP32, INT8 and C of every student and corpus", True),
     "robustness": Command("benchmarks.robustness", "accuracy under noise, other levels and microphones"),
     "training": Command("benchmarks.scaling.training", "steps a second against a plain PyTorch loop", True),
     "growth": Command(

@@ -1,9 +1,9 @@
 """Run the short benchmarks, then write the tables and plots: ``python -m benchmarks report [--quick]``.
 
 ``--quick`` runs latency (the engines of `QUICK_ENGINES` alone), streaming, startup and memory with fewer
-rounds, within ten minutes on two cores, the peers' environments included; without it all contestants and
-products run, and roofline, steps, training and growth too. ``--no-run`` only writes from the results files.
-Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at the top as well.
+rounds; without it all contestants and products run, and roofline, steps, training and growth too. ``--no-run``
+only writes from the results files. Accuracy is collected: ``python -m benchmarks accuracy`` trains. Tables and
+marked numbers go into benchmarks/README.md, marked numbers into the README at the top as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report import accuracy, markers, plots, tables
+from benchmarks.accuracy import command as accuracy
+from benchmarks.report import markers, plots, tables
 from benchmarks.result_files import read_result, results_folder
 from benchmarks.roofline import command as roofline
 from benchmarks.roofline import steps
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         begun = time.monotonic()
         command(its_arguments)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    accuracy.main([])
+    accuracy.main(["--no-run"])
     for path in (*plots.draw_all(results_folder()), *write_readmes()):
         print(f"wrote {path}", file=sys.stderr)
     return EXIT_OK

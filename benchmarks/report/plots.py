@@ -133,6 +133,28 @@ def _point(axes: Any, x: float, share: dict[str, Any], label: str, color: str, m
     axes.errorbar([x], [y], [[y - low], [high - y]], marker=marker, capsize=3, color=color, label=label)
 
 
+def accuracy_students() -> Any:
+    """Clips that each student's INT8 has right against its bytes, a panel for each corpus."""
+    values = read_result("accuracy")
+    rows = [
+        row for row in (values or {"rows": []})["rows"]
+        if row.get("steps") and (row["numbers"], row["unit"]) == ("PTQ INT8", "clips")
+    ]  # fmt: skip
+    corpora = sorted({(row["corpus"], row["steps"]) for row in rows})
+    if not corpora:
+        return None
+    size = (4 * len(corpora) + 1, 3.4)
+    figure, panels = pyplot().subplots(1, len(corpora), figsize=size, layout="constrained", squeeze=False)
+    for axes, (corpus, steps) in zip(panels[0], corpora, strict=True):
+        for row in (row for row in rows if (row["corpus"], row["steps"]) == (corpus, steps)):
+            x, y, half = row["int8_bytes"] / 1e3, 100 * row["mean"], 100 * (row["half_width"] or 0)
+            axes.errorbar([x], [y], [half] if half else None, marker="o", capsize=3, color=OURS)
+            axes.annotate(row["model"], (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
+        axes.set(title=f"{corpus}, {steps:,} steps", xlabel="INT8, kB of the file", ylabel="clips, %")
+        axes.margins(x=0.25, y=0.15)
+    return figure
+
+
 def robustness() -> Any:
     """Windows of unseen folds that are right, against level and against the ratio to noise."""
     box = read_result("box_model")
@@ -163,5 +185,5 @@ def _with_intervals(shares: list[dict[str, Any]]) -> tuple[list[float], list[lis
 
 PLOTS: dict[str, Callable[[], Any]] = {
     "latency": latency, "roofline": roofline, "footprint": footprint, "accuracy_size": accuracy_size,
-    "robustness": robustness,
+    "accuracy_students": accuracy_students, "robustness": robustness,
 }  # fmt: skip

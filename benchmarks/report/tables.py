@@ -179,9 +179,43 @@ def ablation(values: Values) -> str:
     return table(head, rows)
 
 
+def accuracy(values: Values) -> str:
+    """A row for each model, corpus and length of training; then what was not run."""
+    forms = ("FP32", "PTQ INT8", "QAT INT8", "C")
+    head = ["corpus", "model", "INT8, kB", "steps", "cells", *(f"{u}, {f}" for u in UNITS for f in forms)]
+    found: dict[tuple[Any, ...], dict[tuple[str, str], Values]] = {}
+    for row in values["rows"]:
+        key = (row["corpus"], row["model"], row.get("int8_bytes"), row.get("steps"), row["cells"])
+        found.setdefault(key, {})[row["unit"], row["numbers"]] = row
+    body = [
+        [corpus, model, f"{size / 1e3:.0f}" if size else "", f"{steps:,}" if steps else "see below", str(n),
+         *(_percent(by.get((unit, form))) for unit in UNITS for form in forms)]
+        for (corpus, model, size, steps, n), by in found.items()
+    ]  # fmt: skip
+    intro = (
+        "Percent right, by the runtime alone, with the half width of the 95 % interval of the mean over "
+        "cells (folds and seeds) where there are several."
+    )
+    parts = [intro, table(head, body), f"Not run: {'; '.join(values['not_run']) or 'nothing'}."]
+    if any("steps" in row for row in values["rows"]):  # there is a plot of them alone
+        parts.append("![Clips that each student has right against its bytes](results/accuracy_students.png)")
+    return "\n\n".join(parts)
+
+
+UNITS = ("clips", "windows")
+
+
+def _percent(row: Values | None) -> str:
+    if row is None:
+        return ""
+    half = row["half_width"]
+    return f"{100 * row['mean']:.1f}" + (f" ± {100 * half:.1f}" if half is not None else "")
+
+
 TABLES: dict[str, Callable[[Values], str]] = {
     "latency": latency, "roofline": roofline, "steps": steps, "streaming": streaming, "startup": startup,
     "memory": memory, "training": training, "growth": growth, "box_model_ablation": ablation,
+    "accuracy": accuracy,
 }  # fmt: skip
 
 

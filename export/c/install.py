@@ -27,23 +27,36 @@ def install_library(model: Path) -> NativeSession:
         TinysceneError: where there is no compiler, it fails, or the cache cannot be written.
         ModelFileError: where the model cannot become C, or the library gives other numbers.
     """
+    with tempfile.TemporaryDirectory(prefix="tinyscene-") as name:
+        compiled = compile_library(model, Path(name))
+        NativeSession(compiled)  # its self-test, before the library takes its place
+        path = library_path(model)
+        make_folder(path.parent, "set XDG_CACHE_HOME to a folder of yours")
+        with write_beside(path) as partial:
+            shutil.copyfile(compiled, partial)
+        path.chmod(0o644)  # whatever the umask: `installed_library` refuses what others may write to
+    return NativeSession(path)
+
+
+def compile_library(model: Path, folder: Path) -> Path:
+    """Write the C form of a model into a folder and compile it there.
+
+    Returns:
+        libmodel.so, which `runtime.load_model` takes.
+
+    Raises:
+        TinysceneError: where there is no compiler, or it fails.
+        ModelFileError: where the model cannot become C.
+    """
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None or shutil.which("make") is None:
         raise TinysceneError(
             "A C compiler and make are needed: install them (Debian: apt install gcc make), or stay with "
             "ONNX Runtime, which needs neither."
         )
-    with tempfile.TemporaryDirectory(prefix="tinyscene-") as name:
-        folder = Path(name)
-        write_library(model, folder)
-        _make(folder, compiler)
-        NativeSession(folder / "libmodel.so")  # its self-test, before the library takes its place
-        path = library_path(model)
-        make_folder(path.parent, "set XDG_CACHE_HOME to a folder of yours")
-        with write_beside(path) as partial:
-            shutil.copyfile(folder / "libmodel.so", partial)
-        path.chmod(0o644)  # whatever the umask: `installed_library` refuses what others may write to
-    return NativeSession(path)
+    write_library(model, folder)
+    _make(folder, compiler)
+    return folder / "libmodel.so"
 
 
 def _make(folder: Path, compiler: str) -> None:
