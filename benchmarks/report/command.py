@@ -1,9 +1,10 @@
 """Run the short benchmarks, then write the tables and plots: ``python -m benchmarks report [--quick]``.
 
 ``--quick`` runs latency (the engines of `QUICK_ENGINES` alone), streaming, startup and memory with fewer
-rounds; without it all contestants and products run, and roofline, steps, training and growth too. ``--no-run``
-only writes from the results files. Accuracy is collected: ``python -m benchmarks accuracy`` trains. Tables and
-marked numbers go into benchmarks/README.md, marked numbers into the README at the top as well.
+rounds; without it all contestants and products run, and roofline, steps, training and growth too.
+``--no-run`` only writes from the results files. Accuracy is collected: ``python -m benchmarks accuracy``
+trains. Tables and marked numbers go into benchmarks/README.md, marked numbers into the README at the top as
+well.
 """
 
 from __future__ import annotations

@@ -72,6 +72,8 @@ def test_a_results_file_names_command_machine_versions_commit_and_seeds(tmp_path
     assert result["value"] == 1 and result["seeds"] == {"weights": 3}
     assert {"cpu", "load", "python"} <= set(result["machine"])
     assert set(provenance()) <= set(result)
+
+
 def test_the_quick_report_has_the_engines_of_the_issue_and_makes_no_environment_but_theirs():
     assert {"native", "ort_int8", "ort_fp32", "torch_eager", "openvino_fp32", "ncnn", "litert"} <= set(
         command.QUICK_ENGINES
