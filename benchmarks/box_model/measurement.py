@@ -6,6 +6,7 @@ All scores are probabilities at temperature 1, so that one temperature can be fi
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ NEGATIVES: Mapping[str, tuple[str, ...]] = {
     "music": ("*music_[H-M]*", "*loop_[e-m]*"),
     "other sounds": ("*interface_alarm*", "*resource_mining*"),
 }
-NOISE = "noise"
 _NOISE_CLIPS = range(1_000, 1_360)  # numbers of clips of 10 s of noise; those of training are smaller
 HALVES = ("fit", "report")  # of the negatives: thresholds are fitted on one, the other is reported
 # responses that the recipe leaves out of the training
@@ -82,17 +82,20 @@ def measure_fold(
         found = _under_conditions(model, checkpoint, data, responses) | _streams(model, data)
         return {**found, "bytes": np.array(exported.file_bytes)}
 
+    chosen = negative_files(negatives, unheard)
+    # other files are measured anew, and do not take the place of these
+    digest = hashlib.sha256(repr(chosen).encode()).hexdigest()[:12]
+
     def of_negatives() -> Arrays:
-        model, rate = load_model(onnx), 32_000
-        return {
-            f"negative/{kind}/{half}": _scores(model, sound)
-            for kind, files in negative_files(negatives, unheard).items()
-            for number, half in enumerate(HALVES)
-            for sound in [_joined(files[number :: len(HALVES)], rate, f"{kind} to {half}")]
-        }
+        model, found = load_model(onnx), {}
+        for kind, files in chosen.items():
+            for number, half in enumerate(HALVES):
+                sound = _joined(files[number :: len(HALVES)], 32_000, f"{kind} to {half}")
+                found[f"negative/{kind}/{half}"] = _scores(model, sound)
+        return found
 
     windows = _measured_once(path.with_name("measured.npz"), path, of_windows)
-    return windows | _measured_once(path.with_name("negatives.npz"), onnx, of_negatives)
+    return windows | _measured_once(path.with_name(f"negatives_{digest}.npz"), onnx, of_negatives)
 
 
 def _measured_once(stored: Path, source: Path, measure: Callable[[], Arrays]) -> Arrays:
@@ -178,7 +181,7 @@ def negative_files(folders: Iterable[Path], unheard: Path | None = None) -> dict
         found[kind] = [*files]
     for folder in sorted(unheard.iterdir()) if unheard else []:
         found[folder.name] = [*found.get(folder.name, []), *_audio_files([folder])]
-    return {**found, NOISE: [*_NOISE_CLIPS]}
+    return {**found, "noise": [*_NOISE_CLIPS]}
 
 
 def _audio_files(folders: Iterable[Path]) -> list[Path]:
