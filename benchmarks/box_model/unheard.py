@@ -1,7 +1,7 @@
 """Hours of sounds of none of the classes: ``python -m benchmarks.box_model.unheard DIR``.
 
 Fetches Debian packages of games and of programs for children (``apt-get download``, which needs no
-administrator; about 400 MB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
+administrator; about 500 MB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
 sounds``, for ``python -m benchmarks.box_model crossvalidate --unheard DIR``. No training hears them. Their
 licences (GPL, CC BY-SA and others) stand in ``/usr/share/doc/PACKAGE/copyright`` of each package.
 """
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import entry_point
+from runtime.audio.decode import AUDIO_SUFFIXES
 from runtime.audio.read import read_recording
 from runtime.errors import AudioError, TinysceneError
 from runtime.files import make_folder, write_beside
 
-SUFFIXES = (".ogg", ".wav")
 _RATE = 32_000  # Hz, that files are read at to see whether they can be
 
 
@@ -44,16 +44,8 @@ class Source:
 
 
 _FIRE_AND_WATER = (
-    "*fire*",
-    "*flame*",
-    "*torch*",
-    "*burn*",
-    "*fuse*",
-    "*water*",
-    "*wave*",
-    "*rain*",
-    "*thunder*",
-)
+    "*fire*", "*flame*", "*torch*", "*burn*", "*fuse*", "*water*", "*wave*", "*rain*", "*thunder*",
+)  # fmt: skip
 # folder to where its sounds come from
 SOURCES: Mapping[str, tuple[Source, ...]] = {
     # words and letters in some thirty languages
@@ -66,8 +58,7 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
         Source(
             "wesnoth-1.16-data", "*/sounds/*",
             (
-                *_FIRE_AND_WATER, "*thunder*", "*lightning*",
-                "*ship*", "*rumble*", "*timer*", "*wolf*", "*hiss*",
+                *_FIRE_AND_WATER, "*lightning*", "*ship*", "*rumble*", "*timer*", "*wolf*", "*hiss*",
                 "*drake*", "*ink*",
             ),
         ),
@@ -102,7 +93,9 @@ def _unpack(package: str, folder: Path) -> None:
     archives = list(folder.glob(f"{package}_*.deb"))
     if fetched.returncode or not archives:
         raise TinysceneError(f"apt-get could not download {package}: run `apt-get update`, or see above.")
-    subprocess.run(["dpkg-deb", "-x", archives[0].name, package], cwd=folder, check=True)
+    unpacked = subprocess.run(["dpkg-deb", "-x", archives[0].name, package], cwd=folder, check=False)
+    if unpacked.returncode:
+        raise TinysceneError(f"dpkg-deb could not unpack {package}: see above; is the disk full?")
     archives[0].unlink()
 
 
@@ -111,27 +104,26 @@ def chosen(source: Source, paths: Iterator[Path]) -> list[Path]:
     return sorted(
         path
         for path in paths
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in AUDIO_SUFFIXES
         and fnmatch.fnmatch(str(path), source.files)
         and not any(fnmatch.fnmatch(path.name.lower(), pattern) for pattern in source.exclude)
     )
 
 
 def _copied(source: Source, unpacked: Path, target: Path) -> int:
-    root = unpacked / source.package
-    files = chosen(source, (path for path in root.rglob("*") if path.is_file()))
+    """Copy the files of a source that can be read; returns their number."""
+    root, count = unpacked / source.package / "usr" / "share", 0
     make_folder(target)
-    for path in list(files):
+    for path in chosen(source, (path for path in root.rglob("*") if path.is_file())):
         try:
             read_recording(path, _RATE)
         except AudioError as error:
             print(f"left out: {error}", file=sys.stderr)
-            files.remove(path)
             continue
-        name = "_".join(path.relative_to(root / "usr" / "share").parts)
-        with write_beside(target / name) as partial:
+        with write_beside(target / "_".join(path.relative_to(root).parts)) as partial:
             shutil.copyfile(path, partial)
-    return len(files)
+        count += 1
+    return count
 
 
 if __name__ == "__main__":
