@@ -23,6 +23,7 @@ from benchmarks.accuracy import summary
 from benchmarks.accuracy.measurement import measure_cell, read_cells
 from benchmarks.accuracy.plan import CORPORA, SEEDS, STUDENTS, Cell, Schedule, cells
 from benchmarks.result_files import read_result, results_folder, write_result
+from benchmarks.side_by_side.command import positive
 from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE, run
 from runtime.errors import TinysceneError
 
@@ -57,10 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--students", nargs="+", choices=STUDENTS, metavar="NAME", help=", ".join(STUDENTS))
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, metavar="NAME", help=", ".join(CORPORA))
     parser.add_argument("--seeds", nargs="+", type=_natural, metavar="N", help="of the trainings; 0 1 2")
-    parser.add_argument("--steps", type=_positive, help=f"of each training; {Schedule().steps}")
-    parser.add_argument(
-        "--qat-epochs", type=_positive, help=f"at most --steps steps; {Schedule().qat_epochs}"
-    )
+    parser.add_argument("--steps", type=positive, help=f"of each training; {Schedule().steps}")
+    parser.add_argument("--qat-epochs", type=positive, help=f"at most --steps steps; {Schedule().qat_epochs}")
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"), help="folder of the cells")
     parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     return parser
@@ -69,12 +68,6 @@ def _parser() -> argparse.ArgumentParser:
 def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a whole number, 0 or more, not {text}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not _natural(text):
-        raise argparse.ArgumentTypeError(f"a whole number, 1 or more, not {text}")
     return int(text)
 
 

@@ -37,10 +37,14 @@ class Student:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-NARROW = {"base_channels": 16, "channels_multiplier": 1.5, "expansion_rate": 2.0}
+def _recipe(name: str) -> dict[str, Any]:
+    recipe: dict[str, Any] = yaml.safe_load((RECIPES / name).read_text(encoding="utf-8"))
+    return recipe
+
+
 STUDENTS: Mapping[str, Student] = {
     **{name: Student(name) for name in ALL_STUDENTS},
-    "cp_mobile_narrow": Student("cp_mobile", NARROW),  # of the recipes for small corpora
+    "cp_mobile_narrow": Student("cp_mobile", _recipe("synthetic_demo.yaml")["model"]["arguments"]),
     "cp_resnet": Student("cp_resnet"),  # a teacher that is within the limits
 }
 
@@ -114,7 +118,7 @@ class Cell:
     def recipe(self, schedule: Schedule, folder: Path) -> dict[str, Any]:
         """The corpus's recipe with this student, split, seed and number of steps."""
         corpus, student = CORPORA[self.corpus], STUDENTS[self.student]
-        recipe: dict[str, Any] = yaml.safe_load((RECIPES / corpus.recipe).read_text(encoding="utf-8"))
+        recipe = _recipe(corpus.recipe)
         frontend = getattr(NETWORKS[student.network], "frontend", "cp_mel")
         network = {
             "student": student.network, "arguments": dict(student.arguments), "frontend": frontend,

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from benchmarks.accuracy.plan import CORPORA, SEEDS, STUDENTS, Schedule
@@ -95,7 +96,7 @@ def _mean(values: Sequence[tuple[str, float]]) -> Values:
     }  # fmt: skip
 
 
-def half_width(values: Sequence[float]) -> float | None:
+def half_width(values: Sequence[float] | npt.NDArray[Any]) -> float | None:
     """Of the 95 % interval of a mean, by Student's t; None for a single value."""
     if len(values) < 2:
         return None

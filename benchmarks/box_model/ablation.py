@@ -7,13 +7,13 @@ steps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy.summary import half_width
 from benchmarks.box_model.measurement import Arrays, under_conditions
 from benchmarks.box_model.summary import accuracy, clips_right
 from benchmarks.box_model.trainings import STUDENT, Trainings
@@ -38,7 +38,6 @@ _COMMON = (
     "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging",
     "--trainer.callbacks.decay=0.999",
 )
-_T_95 = {2: 12.706, 3: 4.303, 4: 3.182}  # Student's t for 95 % by the number of folds
 
 
 def ablate(trainings: Trainings, folds: Sequence[int], responses: Path) -> dict[str, Any]:
@@ -81,14 +80,14 @@ def gain(reference: Sequence[float], other: Sequence[float]) -> list[float]:
 
     Args:
         reference: shares that are right, by fold.
-        other: the same two to four folds.
+        other: the same folds, two or more.
 
     Returns:
         The mean over the folds, and the ends of its 95 % interval by Student's t.
     """
     points = 100 * (np.array(reference) - np.array(other))
-    half = _T_95[len(points)] * float(points.std(ddof=1)) / math.sqrt(len(points))
-    mean = float(points.mean())
+    mean, half = float(points.mean()), half_width(points)
+    assert half is not None  # there are two folds or more
     return [mean, mean - half, mean + half]
 
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         prog="python -m benchmarks report", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="at most ten minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and engines")
     parser.add_argument("--no-run", action="store_true", help="write from the results files alone")
     options = parser.parse_args(arguments)
     chosen = {} if options.no_run else _QUICK if options.quick else _FULL

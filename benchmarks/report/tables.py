@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.accuracy.summary import FORMS, UNITS
+
 Values = dict[str, Any]
 AIMS = {  # of ratios
     "native_to_reference": ("waveform to probabilities, compiled C over the reference systems' way", 0.1),
@@ -181,15 +183,14 @@ def ablation(values: Values) -> str:
 
 def accuracy(values: Values) -> str:
     """A row for each model, corpus and length of training; then what was not run."""
-    forms = ("FP32", "PTQ INT8", "QAT INT8", "C")
-    head = ["corpus", "model", "INT8, kB", "steps", "cells", *(f"{u}, {f}" for u in UNITS for f in forms)]
+    head = ["corpus", "model", "INT8, kB", "steps", "cells", *(f"{u}, {f}" for u in UNITS for f in FORMS)]
     found: dict[tuple[Any, ...], dict[tuple[str, str], Values]] = {}
     for row in values["rows"]:
         key = (row["corpus"], row["model"], row.get("int8_bytes"), row.get("steps"), row["cells"])
         found.setdefault(key, {})[row["unit"], row["numbers"]] = row
     body = [
         [corpus, model, f"{size / 1e3:.0f}" if size else "", f"{steps:,}" if steps else "see below", str(n),
-         *(_percent(by.get((unit, form))) for unit in UNITS for form in forms)]
+         *(_percent(by.get((unit, form))) for unit in UNITS for form in FORMS)]
         for (corpus, model, size, steps, n), by in found.items()
     ]  # fmt: skip
     intro = (
@@ -200,9 +201,6 @@ def accuracy(values: Values) -> str:
     if any("steps" in row for row in values["rows"]):  # there is a plot of them alone
         parts.append("![Clips that each student has right against its bytes](results/accuracy_students.png)")
     return "\n\n".join(parts)
-
-
-UNITS = ("clips", "windows")
 
 
 def _percent(row: Values | None) -> str:

@@ -23,6 +23,7 @@ from runtime import load_model
 from runtime.audio.converter import Converter
 from runtime.audio.kernels import SparseRows, rfft
 from runtime.audio.level import level_dbfs
+from runtime.audio.log_mel import CHUNK
 from runtime.audio.mel_filter_bank import mel_filters
 from runtime.audio.samples import Array
 from runtime.audio.sliding_log_mel import SlidingLogMel
@@ -32,7 +33,6 @@ from runtime.model.prediction import classified, to_scores
 from runtime.spec import FrontEndSpec
 
 ROUNDS = 400
-TOGETHER = 12  # frames of a run of the FFT, as `runtime.audio.log_mel` takes them
 
 Jobs = dict[str, Callable[[], Any]]
 
@@ -109,8 +109,8 @@ def _steps(model: Model, window: Array) -> Jobs:
 
 def _parts(spec: FrontEndSpec, frames: int) -> Jobs:
     """The FFT and the mel product of a window alone, as `LogMel` runs them."""
-    runs = [min(TOGETHER, frames - begin) for begin in range(0, frames, TOGETHER)]
-    framed = noise(TOGETHER * spec.n_fft).reshape(TOGETHER, spec.n_fft)
+    runs = [min(CHUNK, frames - begin) for begin in range(0, frames, CHUNK)]
+    framed = noise(CHUNK * spec.n_fft).reshape(CHUNK, spec.n_fft)
     bins = spec.n_fft // 2 + 1
     spectra = {count: np.empty((bins, count), np.complex64) for count in runs}
     squares = {count: np.ones((bins, 2 * count), np.float32) for count in runs}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export.cli.convert import share
+from export.learn.front_end import BRIEF_S
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, FULL_DISK
 from runtime.errors import ConfigError, TinysceneError
 
@@ -91,8 +92,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--frontend", metavar="NAME",
-        help="a preset (default: cp_mel, or passt_mel for words and other sounds of less than 0.7 s; either "
-        "one at 16 or 8 kHz where the files have no more)",
+        help="a preset (default: cp_mel, or passt_mel for words and other sounds of less than "
+        f"{BRIEF_S} s; either one at 16 or 8 kHz where the files have no more)",
     )  # fmt: skip
     parser.add_argument("--steps", type=_count, metavar="N", help="of the training")
     parser.add_argument(

@@ -14,7 +14,7 @@ NARROW = ("cp_mel", "cp_mel_16k", "cp_mel_8k")
 # windows were long or short (export/README.md).
 WIDE = ("passt_mel", "passt_mel_16k", "passt_mel_8k")
 WINDOW_S = 1.0  # of the network
-_BRIEF_S = 0.7
+BRIEF_S = 0.7  # of a sound: no longer than a word; not tuned
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Files:
     @property
     def brief(self) -> bool:
         """Whether most sounds are over before a window is, as words and knocks are."""
-        return self.sound_s is not None and self.sound_s < _BRIEF_S
+        return self.sound_s is not None and self.sound_s < BRIEF_S
 
 
 def choose_frontend(given: str | None, files: Files) -> str:

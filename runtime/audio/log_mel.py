@@ -19,7 +19,7 @@ from runtime.audio.mel_filter_bank import analysis_window, mel_filters
 from runtime.audio.samples import Array
 from runtime.spec import FrontEndSpec
 
-_CHUNK = 12  # frames; they and their spectra, 400 kB for 4,096 samples, stay in a core's cache
+CHUNK = 12  # frames; they and their spectra, 400 kB for 4,096 samples, stay in a core's cache
 _LANES = 4  # frames that the FFT transforms together
 _CACHE_LINE = 64  # bytes
 
@@ -142,12 +142,12 @@ class LogMel:
         framed, count = self._scratch.framed[:, : self.spec.win_length], 0
         for run in runs:
             while len(run):
-                part, run = run[: _CHUNK - count], run[_CHUNK - count :]
+                part, run = run[: CHUNK - count], run[CHUNK - count :]
                 if self.spec.framing == "kaldi":
                     part = self._emphasize_frames(part)
                 np.multiply(part, self._window, out=framed[count : count + len(part)])
                 count += len(part)
-                if count == _CHUNK:
+                if count == CHUNK:
                     yield count
                     count = 0
         if count:
@@ -189,8 +189,8 @@ class _Scratch(threading.local):
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self._bins = spec.n_fft // 2 + 1
-        self.framed = _aligned_zeros(_CHUNK * spec.n_fft * 4).view(np.float32).reshape(_CHUNK, spec.n_fft)
-        self._spectrum = _aligned_zeros(self._bins * _CHUNK * 8).view(np.complex64)
+        self.framed = _aligned_zeros(CHUNK * spec.n_fft * 4).view(np.float32).reshape(CHUNK, spec.n_fft)
+        self._spectrum = _aligned_zeros(self._bins * CHUNK * 8).view(np.complex64)
         self._views: dict[int, tuple[Array, Spectrum, Array]] = {}
 
     def views(self, count: int) -> tuple[Array, Spectrum, Array]:

@@ -15,7 +15,7 @@ _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}  # of file managers, as are all nam
 _SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 # Sound that libsndfile does not read, as of phones and videos; and archives
 _FOR_FFMPEG = {".m4a", ".aac", ".amr", ".3gp", ".mp4", ".mov", ".webm", ".mkv", ".avi", ".wma"}
-_ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
+ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
 _SHOWN = 5  # suffixes of other files that are named
 
 
@@ -101,7 +101,7 @@ def convert(others: Counter[str]) -> str:
     """What makes audio files of those that are none, as a clause; empty where nothing does."""
     if suffix := next((suffix for suffix, _ in others.most_common() if suffix in _FOR_FFMPEG), None):
         return f"convert them to wav, for example with `ffmpeg -i NAME{suffix} NAME.wav`"
-    return "unpack the archives" if any(suffix in _ARCHIVES for suffix in others) else ""
+    return "unpack the archives" if any(suffix in ARCHIVES for suffix in others) else ""
 
 
 def in_words(others: Counter[str]) -> str:

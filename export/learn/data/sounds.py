@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -15,12 +16,11 @@ from runtime.audio.decode import AUDIO_SUFFIXES, AudioFile
 from runtime.capture.sorting import NOT_A_CLASS
 from runtime.errors import AudioError, DataError
 from train.data import Clip, Folder, Table
-from train.data.audio_files import class_folders, find_audio, is_system_name
+from train.data.audio_files import ARCHIVES, class_folders, find_audio, is_system_name
 from train.data.corpus import SPLITS, Split
 
 _READ = 200  # files whose rate and length are read
 _NAMED = 3
-_ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")
 _MOST = 0.9  # share of them that have the rate of the sounds or a higher one
 _ONE_SOUND_S = 1.5  # a longer file may hold several sounds
 _PART_S, _SOUNDING_DB = 0.02, 25.0
@@ -104,7 +104,8 @@ def _sound_s(path: Path) -> float | None:
     """How long a file sounds: the seconds in which it is not much quieter than where it is loudest."""
     try:
         file = AudioFile(path)
-        wave = np.concatenate([block.mean(axis=1) for block in file.blocks()])
+        with closing(file):
+            wave = np.concatenate([block.mean(axis=1) for block in file.blocks()])
     except AudioError:
         return None
     length = max(round(_PART_S * file.sample_rate), 1)
@@ -147,7 +148,7 @@ def read_sounds(path: Path) -> Sounds:
         return _folder(path)
     if path.suffix.lower() in AUDIO_SUFFIXES:
         raise DataError(f"{path} is one recording: name the folder that holds a folder for each class.")
-    if path.suffix.lower() in _ARCHIVES:
+    if path.suffix.lower() in ARCHIVES:
         raise DataError(f"{path} is an archive: unpack it, and name the folder.")
     table = Table(str(path), no_groups=True)
     of_split: dict[Split, list[Clip]] = {split: list(table.clips(split)) for split in SPLITS}
@@ -190,7 +191,7 @@ def _warn_of_inner_classes(path: Path, labels: Sequence[str]) -> None:
 
 def _warn_of_loose_files(path: Path) -> None:
     """Sounds and archives that lie beside the class folders, and are of no class."""
-    kinds = {*AUDIO_SUFFIXES, *_ARCHIVES}
+    kinds = {*AUDIO_SUFFIXES, *ARCHIVES}
     loose = sorted(p.name for p in path.iterdir() if p.suffix.lower() in kinds and p.is_file())
     loose = [name for name in loose if not is_system_name(name, folder=False)]
     if loose:
