@@ -77,8 +77,8 @@ def wait_without_spinning() -> None:
     """Let threads that wait for each other sleep, unless the user's environment says otherwise.
 
     OpenMP, with which torch computes, lets them spin by default, and beside a busy process they take the
-    processor from the thread that they wait for: on two cores with four processes a training step took 14 s
-    with two threads, 0.6 s with two that sleep, 0.3 s with one. It has to be set before torch is imported.
+    processor from the thread that they wait for, so that a step takes many times as long. It has to be set
+    before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
