@@ -25,6 +25,7 @@ from runtime import entry_point, load_model
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from train.checkpoints import model_pt
+from train.checkpoints.resume import resume_options
 from train.data import ESC50, ClipData
 from train.log_mel import LogMel
 from train.training.confidence import fit_confidence
@@ -82,9 +83,8 @@ def fit(
 ) -> Path:
     """Run a recipe with some changes unless it has run; returns its model.pt."""
     if not (run / "model.pt").is_file():
-        resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
-        options = [*folds(train_folds, test_folds), *changes, f"--trainer.default_root_dir={run}", *resume]
-        run_recipe("fit", recipe, seed, *options)
+        options = [*folds(train_folds, test_folds), *changes, f"--trainer.default_root_dir={run}"]
+        run_recipe("fit", recipe, seed, *options, *resume_options(run))
     return run / "model.pt"
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import esc10
 from runtime import entry_point
 from runtime.files import write_beside
+from train.checkpoints.resume import resume_options
 
 SHARE = 0.1
 RESULTS = esc10.RESULTS / "label_free.json"
@@ -126,9 +127,7 @@ def _student(trial: Trial, folder: Path, seed: int, *changes: str) -> float:
     report = folder / "test_report.json"
     options = (*changes, f"--trainer.default_root_dir={folder}")
     if not (folder / "model.pt").is_file():
-        last = folder / "checkpoints" / "last.ckpt"
-        resume = ["--ckpt_path=last"] if last.is_file() else []
-        esc10.run_recipe("fit", trial.recipe, seed, *options, *resume)
+        esc10.run_recipe("fit", trial.recipe, seed, *options, *resume_options(folder))
     if not report.is_file():
         esc10.run_recipe("test", trial.recipe, seed, *options)
     values: dict[str, Any] = json.loads(report.read_text())

@@ -22,6 +22,7 @@ from runtime import load_model
 from runtime.errors import TinysceneError
 from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
+from train.checkpoints.resume import last_checkpoint, resume_options
 from train.data import ClipData
 from train.data.corpus import Corpus
 from train.training.evaluation import evaluate
@@ -81,9 +82,9 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
 def _train(verb: str, folder: Path, run: Path, *options: str) -> Path:
     """Run the cell's recipe unless it has run; returns its model.pt."""
     if not (run / "model.pt").is_file():
-        resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
         command = [
-            sys.executable, "-m", "train", verb, "--config", str(folder / "recipe.yaml"), *options, *resume,
+            sys.executable, "-m", "train", verb, "--config", str(folder / "recipe.yaml"), *options,
+            *resume_options(run),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         (folder / f"{verb}.log").write_text(done.stdout + done.stderr)
@@ -137,7 +138,7 @@ def _scores(files: dict[str, Path], data: ClipData) -> dict[str, Any]:
 
 def _steps_of(run: Path) -> int:
     """The optimizer's steps of a training that has ended."""
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    checkpoint = torch.load(last_checkpoint(run), map_location="cpu", weights_only=True)
     return int(checkpoint["global_step"])
 
 

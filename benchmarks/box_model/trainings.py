@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from runtime.errors import TinysceneError
+from train.checkpoints.resume import resume_options
 
 FOLDS = (1, 2, 3, 4)
 RECIPES = Path("train/recipes")
@@ -86,12 +87,11 @@ class Trainings:
         """Run a recipe unless it has run; one that was interrupted goes on. Returns its model.pt."""
         model = run / "model.pt"
         if not model.is_file():
-            resume = ["--ckpt_path=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
             _train(
                 "fit", "--config", str(recipe),
                 f"--data.corpus.corpus.train_folds={train}", f"--data.corpus.corpus.test_folds={test}",
                 f"--data.corpus.folders=[{','.join(map(str, self.negatives))}]",
-                f"--trainer.default_root_dir={run}", *options, *resume,
+                f"--trainer.default_root_dir={run}", *options, *resume_options(run),
             )  # fmt: skip
         return model
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from export.learn.recipe import to_yaml
 from runtime.files import write_beside
+from train.checkpoints.resume import resume_options
 from train.cli.main import main
 
 
@@ -35,10 +35,7 @@ def fit(recipe: Mapping[str, Any], path: Path, comment: str, *options: str) -> P
     if model.is_file():
         return model
     write_recipe(recipe, path, comment)
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.is_file() and not zipfile.is_zipfile(last):  # a full disk cut it, and the one before is gone
-        last.unlink()
-    more = ["--ckpt_path=last"] if last.is_file() else list(options)
+    more = resume_options(folder) or list(options)
     given = sys.argv
     try:
         main(["fit", "--config", str(path), *more])

@@ -15,8 +15,10 @@ from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.checkpoints import model_pt
+from train.checkpoints.resume import last_checkpoint
 from train.cli import render
 from train.cli.main import main
+from train.training.whole_checkpoints import WholeCheckpoints
 
 
 def test_a_run_leaves_a_model_and_its_report(tiny_run):
@@ -82,6 +84,25 @@ def test_averaged_weights_are_resumed_as_well(run_room, tmp_path):
     for kind in ("state_dict", "current_model_state"):
         for name, tensor in one[kind].items():
             torch.testing.assert_close(other[kind][name], tensor, rtol=0, atol=1e-6)
+
+
+def test_a_damaged_checkpoint_is_named(run_room, tmp_path):
+    last = last_checkpoint(tmp_path)
+    last.parent.mkdir()
+    last.write_bytes(b"PK cut")
+    done = run_room(
+        "train", "fit", *TINY, "--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}", cwd=ROOT
+    )
+    assert done.returncode == 2 and f"{last} is damaged: remove it" in done.stderr
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    with pytest.raises(AttributeError):  # a local function cannot be pickled
+        WholeCheckpoints().save_checkpoint({"epoch": 2, "broken": lambda: None}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

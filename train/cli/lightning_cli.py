@@ -7,6 +7,7 @@ import logging
 import platform
 import sys
 import warnings
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 import complexity
@@ -29,6 +31,7 @@ from runtime.files import make_folder, write_beside
 from runtime.spec import FrontEndSpec
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
+from train.checkpoints.resume import last_checkpoint
 from train.cli.argument_parser import Parser
 from train.cli.lightning_errors import as_config_errors
 from train.cli.recipe import check_recipe, link_recipe, portable_values
@@ -41,6 +44,7 @@ from train.training.evaluation import MAIN_METRIC, clip_means
 from train.training.initial_weights import load_initial_weights
 from train.training.lightning_module import Classifier
 from train.training.weight_averaging import estimate_batch_norm
+from train.training.whole_checkpoints import WholeCheckpoints
 
 _VERBS = ("fit", "validate", "test", "predict")
 
@@ -152,7 +156,10 @@ class TrainCLI(LightningCLI):
         if kwargs.get("enable_progress_bar"):
             kwargs["callbacks"].append(RichProgressBar(console_kwargs={"stderr": True}))
         with as_config_errors("The trainer's options cannot be used", ValueError, ImportError):
-            return super().instantiate_trainer(**kwargs)
+            made = super().instantiate_trainer(**kwargs)
+        if type(made.strategy.checkpoint_io) is TorchCheckpointIO:  # the recipe names no other
+            made.strategy.checkpoint_io = WholeCheckpoints()
+        return made
 
     @property
     def root(self) -> Path:
@@ -161,7 +168,7 @@ class TrainCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Measure the student; stop before the first epoch where it is over the limits."""
-        self._refuse_model_pt()
+        self._check_ckpt_path()
         self._make_root()
         if any(isinstance(found, StochasticWeightAveraging) for found in self.trainer.callbacks):  # type: ignore[attr-defined]
             raise ConfigError(
@@ -281,14 +288,17 @@ class TrainCLI(LightningCLI):
         """Evaluate the model.pt of the run's folder."""
         if self.config[self.subcommand]["init"]:
             raise ConfigError("--init is for `fit`: this command reads the model.pt of the run's folder.")
-        self._refuse_model_pt()
+        self._check_ckpt_path()
         self._load_model()
 
     before_test = before_predict = before_validate
 
-    def _refuse_model_pt(self) -> None:
-        """Lightning ends with a traceback where ``--ckpt_path`` is not one of its own files."""
+    def _check_ckpt_path(self) -> None:
+        """Lightning ends with a traceback where ``--ckpt_path`` is no file of its own, or a damaged one."""
         path = str(self.config[self.subcommand].get("ckpt_path") or "")
+        file = last_checkpoint(self.root) if path == "last" else Path(path)
+        if file.suffix == ".ckpt" and file.is_file() and not zipfile.is_zipfile(file):
+            raise ConfigError(f"{file} is damaged: remove it, and train anew or from another checkpoint.")
         if path.endswith(".pt"):
             raise ConfigError(
                 f"--ckpt_path {path} is not a checkpoint (.ckpt) of a training: `fit` starts from a model.pt "

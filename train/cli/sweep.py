@@ -25,6 +25,7 @@ from typing import Any
 from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import make_folder, write_beside
+from train.checkpoints.resume import resume_options
 from train.plots import pyplot, save_figure
 
 Launch = Callable[[list[str]], int]
@@ -51,8 +52,7 @@ class Run:
 
     def command(self, verb: str, recipe: Path) -> list[str]:
         """The command line of a verb, resuming where a checkpoint is left of an earlier try."""
-        last = self.folder / "checkpoints" / "last.ckpt"
-        resume = ["--ckpt_path=last"] if verb == "fit" and last.exists() else []
+        resume = resume_options(self.folder) if verb == "fit" else []
         changes = [f"--{override}" for override in self.overrides]
         return [
             *entry_point.command_of("train"), verb, "--config", str(recipe), f"--seed_everything={self.seed}",

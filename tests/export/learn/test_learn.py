@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -175,14 +174,11 @@ def test_a_training_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
     fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
     (tmp_path / "student" / "checkpoints").mkdir(parents=True)
     last = tmp_path / "student" / "checkpoints" / "last.ckpt"
-    with zipfile.ZipFile(last, "w") as checkpoint:
-        checkpoint.writestr("data.pkl", b"0" * 1_000)
-    fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
-    last.write_bytes(last.read_bytes()[:500])  # cut by a full disk
+    last.touch()
     fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
     (tmp_path / "student" / "model.pt").touch()
     fit(recipe, tmp_path / "recipe.yaml", "", "--init=x.pt")
-    assert [call[-1] for call in calls] == ["--init=x.pt", "--ckpt_path=last", "--init=x.pt"]
+    assert [call[-1] for call in calls] == ["--init=x.pt", "--ckpt_path=last"]
 
 
 def test_the_model_carries_windows_and_thresholds_of_held_out_recordings(learned):
