@@ -159,9 +159,13 @@ class Capture:
     def _code(self, waveform: Tensor, generator: torch.Generator) -> Tensor:
         if not self.coding_p:
             return waveform
-        drawn = uniform(len(waveform), generator).to(waveform.device).unsqueeze(1)
-        coded = torch.where(drawn < self.coding_p / 2, mu_law(waveform), eight_bits(waveform))
-        return torch.where(drawn < self.coding_p, coded, waveform)
+        drawn = uniform(len(waveform), generator)
+        chosen, first = drawn < self.coding_p, drawn < self.coding_p / 2
+        for code, of_rows in ((mu_law, chosen & first), (eight_bits, chosen & ~first)):
+            rows = of_rows.nonzero()[:, 0].to(waveform.device)
+            if len(rows):
+                waveform = waveform.index_copy(0, rows, code(waveform[rows]))
+        return waveform
 
 
 def limit_band(waveform: Tensor, rate: int, sample_rate: int) -> Tensor:
