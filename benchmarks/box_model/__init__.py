@@ -9,5 +9,6 @@ the exported file on the fourth; fold 5 is never read. ``ship`` trains on all fo
 thresholds from the cross-validation, and writes runtime/models/esc10.onnx and MODEL_CARD.md. ``ablate``
 trains without the teacher, the mixtures and the captures. All continue where they were interrupted.
 `trainings.py` trains, `measurement.py` measures one fold, also on sounds that `unheard.py` fetches,
-`summary.py` pools the folds, `card.py` writes the card, `ablation.py` takes the parts away.
+`summary.py` pools the folds, `thresholds.py` fits those of events, `card.py` writes the card, `ablation.py`
+takes the parts away.
 """

@@ -108,11 +108,13 @@ def _negatives(result: Mapping[str, Any]) -> str:
         minutes = f"{found['minutes']} x {found['models']} models"
         cells = f"{minutes} | {found['events_per_hour']} | {events or 'none'} | {found['auroc']:.3f}"
         lines.append(f"| {kind} | {cells} |")
-    own, other = (result["events_of_clips"][key] for key in ("own_class", "another_class"))
+    found = result["events_of_clips"]
+    by_class = ", ".join(f"{_words(label)} {own['value']:.0%}" for label, own in found["by_class"].items())
     return "\n".join(lines) + (
-        f"\n\nAt these thresholds {_share(own)} of the clips of a class give an event of it, and "
-        f"{_share(other)} one of another class. AUROC is that of the greatest probability of a window, "
-        "sounds of a class against negatives."
+        f"\n\nAt these thresholds {_share(found['own_class'])} of the clips of a class give an event of it "
+        f"after three seconds of a calm room ({by_class}), and {_share(found['another_class'])} one of "
+        "another class. "
+        "AUROC is that of the greatest probability of a window, sounds of a class against negatives."
     )
 
 

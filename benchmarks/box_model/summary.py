@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.box_model.measurement import HOP_S, Arrays
-from runtime.model.prediction import Prediction, classified, unclassified
-from runtime.streaming.events import EventDetector, EventRules
+from benchmarks.box_model.thresholds import EventCounts, after_calm, count_events, events, quiet_thresholds
+from runtime.streaming.events import EventRules
 from train.quantization.quality import Share
 from train.training.confidence import at_temperature, fit_confidence
 
 Floats = npt.NDArray[Any]
 
-EVENTS_PER_HOUR = 0.5  # that thresholds allow each kind of negatives they are fitted on; new sounds give more
 BINS = 15  # of the calibration error, equal in width
 _QUIET = "level -20 dB"
-# that thresholds are taken from
-_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998)
 
 
 def pooled(folds: Sequence[Arrays], name: str) -> Floats:
@@ -70,20 +67,6 @@ def auroc(positive: Floats, negative: Floats) -> float:
     return float(below.mean() / len(ranked))
 
 
-def events(scores: Floats, labels: Sequence[str], rules: EventRules, clip_s: float = 1.0) -> list[str]:
-    """The labels of the events that a stream of scores [windows, classes] gives."""
-    detector = EventDetector(rules)
-    found = []
-    for number, row in enumerate(scores):
-        start, end = number * HOP_S, number * HOP_S + clip_s
-        silent = bool(np.isnan(row).any())
-        window: Prediction = unclassified("no_signal", start, end)
-        if not silent:
-            window = classified(dict(zip(labels, row.tolist(), strict=True)), start, end)
-        found += [event.label for event in detector.push(window)[1] if event.kind == "onset"]
-    return found
-
-
 def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
     """Temperature and thresholds from windows that no fold's model was trained on, and half of the negatives.
 
@@ -93,49 +76,20 @@ def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]
     one_hot = np.eye(len(labels))[expected(folds, "clean")]
     fitted = fit_confidence(pooled(folds, "clean/int8"), one_hot, labels)
     lowest = {label: fitted["thresholds"].get(label, EventRules().enter) for label in labels}
-    streams = {
-        kind: [at_temperature(fold[f"negative/{kind}/fit"], fitted["temperature"]) for fold in folds]
+    temperature = fitted["temperature"]
+    negatives = {
+        kind: [at_temperature(fold[f"negative/{kind}/fit"], temperature) for fold in folds]
         for kind in kinds(folds[0])
     }
-    return {**fitted, "thresholds": quiet_thresholds(streams, labels, lowest)}
+    counts = EventCounts.of(list(_clip_streams(folds, temperature)), negatives, labels)
+    return {**fitted, "thresholds": quiet_thresholds(counts, labels, lowest)}
 
 
-def quiet_thresholds(
-    streams: Mapping[str, Sequence[Floats]], labels: Sequence[str], lowest: Mapping[str, float]
-) -> dict[str, float]:
-    """Thresholds raised until no kind of negatives gives more than `EVENTS_PER_HOUR`.
-
-    Of the kinds that give more, the label with most events is raised by a step of a grid. A label at the end
-    of the grid stays there.
-
-    Args:
-        streams: kind to scores [windows, classes] at a hop of `HOP_S`, of each model.
-        labels: of the scores.
-        lowest: label to the threshold to begin with.
-    """
-    hours = {kind: sum(map(len, of_kind)) * HOP_S / 3600 for kind, of_kind in streams.items()}
-    # a label's events do not depend on the thresholds of others, so that one pass counts all labels
-    counts = [
-        {kind: _counted(of_kind, labels, EventRules(enter=enter)) for kind, of_kind in streams.items()}
-        for enter in _GRID
-    ]
-    place = {label: int(np.searchsorted(_GRID, lowest[label])) for label in labels}
-    while True:
-        found = {kind: {label: counts[place[label]][kind][label] for label in labels} for kind in streams}
-        raised = [
-            (of_kind[label], label)
-            for kind, of_kind in found.items()
-            if sum(of_kind.values()) > EVENTS_PER_HOUR * hours[kind]
-            for label in labels
-            if of_kind[label] and place[label] + 1 < len(_GRID)
-        ]
-        if not raised:
-            return {label: _GRID[place[label]] for label in labels}
-        place[max(raised)[1]] += 1
-
-
-def _counted(streams: Sequence[Floats], labels: Sequence[str], rules: EventRules) -> Counter[str]:
-    return Counter(event for stream in streams for event in events(stream, labels, rules))
+def _clip_streams(folds: Sequence[Arrays], temperature: float) -> Iterator[tuple[int, Floats]]:
+    """The class and the scores [windows, classes] of every clip."""
+    for fold in folds:
+        for number, target in enumerate(fold["stream/target"]):
+            yield int(target), at_temperature(fold[f"stream/{number}"], temperature)
 
 
 def kinds(fold: Arrays) -> list[str]:
@@ -228,7 +182,7 @@ def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[s
     for kind in kinds(folds[0]):
         streams = [fold[f"negative/{kind}/report"] for fold in folds]
         scaled = [at_temperature(stream, fitted["temperature"]) for stream in streams]
-        reported = _counted(scaled, labels, EventRules(enter_of=fitted["thresholds"]))
+        reported = count_events(scaled, labels, EventRules(enter_of=fitted["thresholds"]))
         hours = sum(len(stream) for stream in streams) * HOP_S / 3600
         scores = answered(np.concatenate(scaled))
         found[kind] = {
@@ -244,13 +198,16 @@ def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[s
 def _events_of_clips(
     folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """How many clips give an event of their class, and how many one of another class."""
-    rules, own, other, total = EventRules(enter_of=fitted["thresholds"]), 0, 0, 0
-    for fold in folds:
-        for number, target in enumerate(fold["stream/target"]):
-            scores = at_temperature(fold[f"stream/{number}"], fitted["temperature"])
-            found = set(events(scores, labels, rules))
-            own += labels[target] in found
-            other += bool(found - {labels[target]})
-            total += 1
-    return {"own_class": Share(own, total).to_json(), "another_class": Share(other, total).to_json()}
+    """How many clips, after a calm room, give an event of their class, and how many one of another class."""
+    rules, other = EventRules(enter_of=fitted["thresholds"]), 0
+    own, total = Counter[str](), Counter[str]()
+    for target, scores in _clip_streams(folds, fitted["temperature"]):
+        label, found = labels[target], set(events(after_calm(scores), labels, rules))
+        total[label] += 1
+        own[label] += label in found
+        other += bool(found - {label})
+    return {
+        "own_class": Share(own.total(), total.total()).to_json(),
+        "another_class": Share(other, total.total()).to_json(),
+        "by_class": {label: Share(own[label], total[label]).to_json() for label in labels},
+    }

@@ -1,7 +1,7 @@
 """Hours of sounds of none of the classes: ``python -m benchmarks.box_model.unheard DIR``.
 
 Fetches Debian packages of games and of programs for children (``apt-get download``, which needs no
-administrator; about 500 MB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
+administrator; about 1.3 GB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
 sounds``, for ``python -m benchmarks.box_model crossvalidate --unheard DIR``. No training hears them. Their
 licences (GPL, CC BY-SA and others) stand in ``/usr/share/doc/PACKAGE/copyright`` of each package.
 """
@@ -46,14 +46,28 @@ class Source:
 _FIRE_AND_WATER = (
     "*fire*", "*flame*", "*torch*", "*burn*", "*fuse*", "*water*", "*wave*", "*rain*", "*thunder*",
 )  # fmt: skip
+_BURSTS = ("*lightning*", "*fizz*", "*sizzle*", "*splash*", "*lava*", "*explosion*", "*pshit*")
+_NO_WORDS = ("beep*", "*tone.wav", "*monkeys*")
 # folder to where its sounds come from
 SOURCES: Mapping[str, tuple[Source, ...]] = {
     # words and letters in some thirty languages
     "speech": (
         Source("tuxpaint-stamps-default", "*/stamps/*_desc*.ogg", ("*dog*", "*rooster*", "*baby*")),
         Source("klettres-data", "*/klettres/*.ogg"),
+        # the voices of a telephone exchange
+        *(
+            Source(f"asterisk-core-sounds-{language}-wav", "*/asterisk/*.wav", _NO_WORDS)
+            for language in ("en", "es", "fr", "it", "ru")
+        ),
     ),
-    "music": (Source("wesnoth-1.16-music", "*/music/*.ogg"),),
+    "music": (
+        Source("wesnoth-1.16-music", "*/music/*.ogg"),
+        Source("supertux-data", "*/music/*.ogg"),
+        Source("unknown-horizons", "*/audio/music/*.ogg"),
+        Source("warzone2100-music", "*/music/*.opus"),
+        Source("megaglest-data", "*/music/*.ogg"),
+        Source("asterisk-moh-opsound-wav", "*/moh/*.wav"),
+    ),
     "other sounds": (
         Source(
             "wesnoth-1.16-data", "*/sounds/*",
@@ -63,6 +77,15 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
             ),
         ),
         Source("freedroid-data", "*/sound/*", (*_FIRE_AND_WATER, "*paradroid*", "*clock*")),
+        Source("supertux-data", "*/sounds/*", (*_FIRE_AND_WATER, *_BURSTS, "*saw*", "*ticking*")),
+        # `ack`, `select` and `die` are voices, `orni` is an engine with wings
+        Source(
+            "megaglest-data", "*/commondata/sounds/*",
+            (*_FIRE_AND_WATER, "*_ack*", "*_select*", "*_die*", "*dragon*", "*daemon*", "*orni*"),
+        ),
+        Source("unknown-horizons", "*/audio/sounds/*", ("*sheep*", "*ship*")),
+        Source("sound-theme-freedesktop", "*/stereo/*", ("*clock*", "*channel*")),
+        Source("oxygen-sounds", "*/sounds/*"),
     ),
 }  # fmt: skip
 

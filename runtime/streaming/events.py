@@ -2,6 +2,10 @@
 
 Files and microphones go through the same detector. All times are seconds of the stream, so they do not
 depend on the hop.
+
+Smoothing works on log-odds, log(p / (1 - p)). An average of probabilities needs 4.6 time constants to reach
+0.99, however sure the network is, and a dog's bark is over by then; one of log-odds needs the less time the
+surer the network is.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from runtime.errors import ConfigError
 from runtime.model.prediction import Prediction
 from runtime.spec import ModelSpec
 
+# Probabilities count as these at the least and at the most, so that no window outweighs many others.
+_LOWEST, _HIGHEST = 0.01, 0.9999
+
 
 @dataclass(frozen=True)
 class EventRules:
@@ -24,7 +31,7 @@ class EventRules:
         enter: smoothed probability from which an event of any class begins.
         enter_of: the same for single classes; they come first.
         exit_ratio: an event ends below this part of its enter threshold.
-        smoothing_s: time constant of the exponential moving average of the scores; 0 switches it off.
+        smoothing_s: time constant of the exponential moving average of the log-odds; 0 switches it off.
         min_duration_s: an event is reported once the smoothed score held its threshold for so long.
         cooldown_s: after its end no event of the same class begins for so long.
 
@@ -167,13 +174,16 @@ class EventDetector:
         return events
 
     def _smooth(self, scores: dict[str, float], end_s: float) -> None:
-        """Exponential moving average, weighted by the time since the last window."""
+        """Exponential moving average of the log-odds, weighted by the time since the last window."""
         passed, tau = end_s - self._end_s, self.rules.smoothing_s
-        weight = 1.0 if not (tau and self._smoothed) else 1 - math.exp(-passed / tau)
         self._end_s = end_s
+        if not (tau and self._smoothed):
+            self._smoothed = dict(scores)
+            return
+        weight = 1 - math.exp(-passed / tau)
         for label, score in scores.items():
-            last = self._smoothed.get(label, 0.0)
-            self._smoothed[label] = last + weight * (score - last)
+            last = _log_odds(self._smoothed[label])
+            self._smoothed[label] = 1 / (1 + math.exp(-last - weight * (_log_odds(score) - last)))
 
     def _step(self, label: str, raw: Prediction) -> Event | None:
         """Move one class on by a window: below, above but too short, reported."""
@@ -207,3 +217,8 @@ class EventDetector:
             raw, label=best if known else None, probability=smoothed[best], scores=smoothed,
             state="ok" if known else "unknown",
         )  # fmt: skip
+
+
+def _log_odds(probability: float) -> float:
+    p = min(max(probability, _LOWEST), _HIGHEST)
+    return math.log(p / (1 - p))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,9 @@ from benchmarks.box_model.summary import (
     agreement,
     auroc,
     calibration_error,
-    events,
-    quiet_thresholds,
     summarise,
 )
+from benchmarks.box_model.thresholds import GRID, EventCounts, after_calm, events, quiet_thresholds
 from benchmarks.box_model.trainings import STUDENT, TEACHER
 from benchmarks.report import tables
 from runtime.errors import TinysceneError
@@ -132,16 +132,46 @@ def test_recipes_leave_out_what_the_test_measures_on() -> None:
 
 
 def test_thresholds_rise_until_a_kind_is_quiet() -> None:
-    # an hour of scores: rain is certain for three seconds of every minute, a dog is likely all the time
-    calm, rain = _scores(np.zeros(228, int), 0.55), _scores(np.ones(12, int), 0.96)
-    hour = np.concatenate([calm, rain] * 60)
+    # minutes of scores: rain is certain for three seconds of each, a dog likely every half a minute
+    dog, rain = (_scores(np.full(12, label), score) for label, score in ((0, 0.7), (1, 0.96)))
+    calm = np.full((108, len(LABELS)), 1 / len(LABELS))
+    minutes = np.concatenate([dog, calm, dog, calm[:96], rain] * 5)
     lowest = dict.fromkeys(LABELS, 0.5)
-    raised = quiet_thresholds({"noise": [hour]}, LABELS, lowest)
+    raised = quiet_thresholds(EventCounts.of([], {"noise": [minutes]}, LABELS), LABELS, lowest)
     assert raised["clock"] == 0.5
     for label in LABELS:
-        assert label not in events(hour, LABELS, EventRules(enter_of=raised))
-    assert raised["dog"] == 0.6  # no higher than it has to be
-    assert 0.8 <= raised["rain"] <= 0.97  # smoothed, three seconds do not reach 0.96
+        assert label not in events(minutes, LABELS, EventRules(enter_of=raised))
+    assert raised["dog"] == 0.7  # no higher than it has to be
+    assert raised["rain"] == 0.96
+
+
+def test_thresholds_rise_where_fewest_clips_are_lost() -> None:
+    # both labels give the same false events; dogs are surer than those, rain is not
+    dog, rain = (_scores(np.full(12, label), 0.8) for label in (0, 1))
+    sounds = [(0, _scores(np.zeros(12, int), 0.97)), (1, rain)]
+    calm = np.full((108, len(LABELS)), 1 / len(LABELS))
+    minutes = np.concatenate([dog, calm, rain, calm] * 2 + [calm] * 4)
+    counts = EventCounts.of(sounds, {"noise": [minutes]}, LABELS)
+    raised = quiet_thresholds(counts, LABELS, dict.fromkeys(LABELS, 0.5))
+    assert min(raised["dog"], raised["rain"]) >= 0.8  # one event is left at most
+    assert counts.excess(np.array([GRID.index(raised[label]) for label in LABELS])) == {}
+    allowed = dataclasses.replace(counts, hours={"noise": 4.0})
+    raised = quiet_thresholds(allowed, LABELS, dict.fromkeys(LABELS, 0.5))
+    assert raised["dog"] >= 0.8 and raised["rain"] == 0.5
+
+
+def test_one_event_of_a_short_kind_proves_nothing() -> None:
+    minute = np.concatenate([_scores(np.zeros(12, int), 0.9), np.full((228, len(LABELS)), 1 / len(LABELS))])
+    lowest = dict.fromkeys(LABELS, 0.5)
+    counts = EventCounts.of([], {"noise": [minute]}, LABELS)
+    assert counts.negatives["noise"][0, GRID.index(0.5)] == 1
+    assert quiet_thresholds(counts, LABELS, lowest) == lowest
+
+
+def test_a_clip_is_counted_as_it_would_be_heard_after_others() -> None:
+    short = _scores(np.zeros(4, int), 0.9)
+    assert events(short, LABELS, EventRules(enter=0.8)) == ["dog"]
+    assert events(after_calm(short), LABELS, EventRules(enter=0.8)) == []
 
 
 def test_negatives_of_every_kind_are_found_or_named(tmp_path: Path) -> None:

@@ -66,7 +66,18 @@ def test_smoothing_is_in_seconds_whatever_the_hop(hop_s: float) -> None:
     detector.push(window(1.0, 0.0))
     for index in range(1, round(2.0 / hop_s) + 1):
         smoothed, _ = detector.push(window(1.0 + index * hop_s, 1.0))
-    assert smoothed.scores["dog"] == pytest.approx(1 - math.exp(-1))
+    # log-odds go from those of 1 % to those of 99.99 %, the least and the greatest that count
+    first, last = math.log(0.01 / 0.99), math.log(0.9999 / 0.0001)
+    odds = math.exp(last + (first - last) * math.exp(-1))
+    assert smoothed.scores["dog"] == pytest.approx(odds / (1 + odds))
+
+
+def test_a_sure_short_sound_after_another_reaches_a_high_threshold() -> None:
+    rules = EventRules(enter=0.99)
+    surely = (0.001,) * 8 + (0.9999,) * 6  # 1.5 s of windows: an average of probabilities ends at 0.95
+    assert [e.label for e in track(rules, *surely) if e.kind == "onset"] == ["dog"]
+    likely = (0.001,) * 8 + (0.98,) * 6
+    assert track(rules, *likely) == []
 
 
 def test_unknown_where_nothing_reaches_its_threshold() -> None:
