@@ -25,7 +25,6 @@ from runtime.model.model_file import read_model
 from runtime.model.self_test import make_input
 from runtime.spec import ModelSpec, SelfTestVector
 
-DEFAULT_HOP_S = 0.25
 LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
 _PROBABILITY_BITS = 31  # after the point, in fixed point
@@ -35,7 +34,7 @@ _HEAD = "/* Written by `python -m export c`. */\n"
 def write_library(
     model: Path,
     folder: Path,
-    hop_s: float = DEFAULT_HOP_S,
+    hop_s: float | None = None,
     layout: str = "plain",
     fixed_point: bool = False,
 ) -> Plan:
@@ -44,7 +43,7 @@ def write_library(
     Args:
         model: an .onnx file of ``export onnx``.
         folder: written whole, or not at all; files in it that this command writes are replaced.
-        hop_s: seconds from one window to the next in a stream.
+        hop_s: seconds from one window to the next in a stream; None takes about 0.25, see `StreamSizes.of`.
         layout: a key of `LAYOUTS`.
         fixed_point: compute the log-mel in integers, for processors without an FPU.
 
@@ -66,7 +65,7 @@ def write_network(
     network: Network,
     spec: ModelSpec,
     folder: Path,
-    hop_s: float = DEFAULT_HOP_S,
+    hop_s: float | None = None,
     layout: str = "plain",
     fixed_point: bool = False,
 ) -> Plan:

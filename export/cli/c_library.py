@@ -9,7 +9,6 @@ from typing import Any
 from runtime.entry_point import EXIT_OK
 from runtime.errors import TinysceneError
 
-_DEFAULT_HOP_S = 0.25
 _NEXT = {
     "plain": "`make test` runs its self-test",
     "arduino": "its example SelfTest prints on the board whether the self-test passes",
@@ -32,8 +31,9 @@ def add_to(commands: Any) -> None:
         help="compile the packaged model for this machine: load_model() runs it from then on",
     )
     parser.add_argument(
-        "--hop", type=float, default=_DEFAULT_HOP_S, metavar="SECONDS",
-        help="from one window to the next in a stream of the C code (default: %(default)s)",
+        "--hop", type=float, metavar="SECONDS",
+        help="from one window to the next in a stream of the C code (default: 0.25, or the nearest to it "
+        "that is a whole number of frames)",
     )  # fmt: skip
     parser.add_argument(
         "--layout", choices=("plain", "arduino"), default="plain",

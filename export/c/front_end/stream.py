@@ -21,6 +21,9 @@ def probability_table(spec: ModelSpec, scale: float, zero: int) -> npt.NDArray[n
     return np.exp(-integers * scale / spec.temperature)
 
 
+DEFAULT_HOP_S = 0.25
+
+
 @dataclass(frozen=True)
 class StreamSizes:
     """What the stream of the C code stores: see ``model.c``.
@@ -42,9 +45,15 @@ class StreamSizes:
     open_windows: int
 
     @classmethod
-    def of(cls, spec: ModelSpec, hop_s: float) -> StreamSizes:
-        """The sizes for a hop; raises ModelFileError where the hop does not divide into frames."""
+    def of(cls, spec: ModelSpec, hop_s: float | None = None) -> StreamSizes:
+        """The sizes for a hop; raises ModelFileError where the hop does not divide into frames.
+
+        None takes the hop nearest to `DEFAULT_HOP_S` that does.
+        """
         front_end, samples = spec.frontend, spec.clip_samples
+        if hop_s is None:
+            frames = round(DEFAULT_HOP_S * front_end.sample_rate / front_end.hop_length)
+            hop_s = max(frames, 1) * front_end.hop_length / front_end.sample_rate
         hop = round(hop_s * front_end.sample_rate)
         if hop < 1 or hop % front_end.hop_length or hop > samples:
             step = front_end.hop_length / front_end.sample_rate

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from export.c.front_end.stream import StreamSizes
 from runtime.audio.log_mel import LogMel
+from runtime.errors import ModelFileError
 from runtime.model.native_session import NativeSession
+from runtime.spec import FrontEndSpec, ModelSpec
 from tests.export.c.conftest import compile_library, kinds_of
 from tests.export.c.test_operators import write_random_network
 from tests.small_students import FRONTEND
@@ -32,3 +35,11 @@ def test_other_lengths_give_the_log_mel_of_numpy(compiler, tmp_path, n_fft, win_
         found.append(session.front_end(waveform))
         np.testing.assert_array_equal(found[-1], found[0], err_msg=kind)
     np.testing.assert_allclose(found[0], expected, atol=1e-3)
+
+
+def test_a_stream_takes_the_hop_nearest_to_a_quarter_of_a_second_that_frames_allow():
+    for preset, samples in (("cp_mel", 8_000), ("cp_mel_hop750", 8_250)):
+        spec = ModelSpec(labels=("a", "b"), frontend=FrontEndSpec.preset(preset))
+        assert StreamSizes.of(spec).hop_samples == samples
+    with pytest.raises(ModelFileError, match=r"multiple of 0\.0234375 s"):
+        StreamSizes.of(spec, 0.25)
