@@ -24,6 +24,7 @@ from runtime.audio.samples import as_float
 from runtime.classifier import Model
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
+from runtime.live.overload import DEFAULT_HOP_S
 from train.checkpoints import model_pt
 from train.data import ClipData
 from train.data.audio_files import find_audio
@@ -33,7 +34,7 @@ from train.data.datasets.with_negatives import synthetic_noise
 Arrays = dict[str, npt.NDArray[Any]]
 Scorer = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 
-HOP_S = 0.25  # of the streams that events are detected in, as in `listen`
+HOP_S = DEFAULT_HOP_S  # of the streams that events are detected in, as in `listen`
 # names of sounds to patterns of the files that the recipe leaves out of the training, to be tested here
 NEGATIVES: Mapping[str, tuple[str, ...]] = {
     "speech": ("*_george_*", "*_lucas_*", "*voice_latin*"),

@@ -43,7 +43,7 @@ def write_library(
     Args:
         model: an .onnx file of ``export onnx``.
         folder: written whole, or not at all; files in it that this command writes are replaced.
-        hop_s: seconds from one window to the next in a stream; None takes about 0.25, see `StreamSizes.of`.
+        hop_s: seconds from one window to the next in a stream; see `StreamSizes.of` for None.
         layout: a key of `LAYOUTS`.
         fixed_point: compute the log-mel in integers, for processors without an FPU.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime.entry_point import EXIT_OK
 from runtime.errors import TinysceneError
+from runtime.live.overload import DEFAULT_HOP_S
 
 _NEXT = {
     "plain": "`make test` runs its self-test",
@@ -32,8 +33,8 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--hop", type=float, metavar="SECONDS",
-        help="from one window to the next in a stream of the C code (default: 0.25, or the nearest to it "
-        "that is a whole number of frames)",
+        help="from one window to the next in a stream of the C code (default: "
+        f"{DEFAULT_HOP_S:g}, or the nearest to it that is a whole number of frames)",
     )  # fmt: skip
     parser.add_argument(
         "--layout", choices=("plain", "arduino"), default="plain",

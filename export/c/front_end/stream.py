@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from export.c.c_text import real
 from runtime.errors import ModelFileError
+from runtime.live.overload import DEFAULT_HOP_S
 from runtime.spec import ModelSpec
 
 
@@ -19,9 +20,6 @@ def probability_table(spec: ModelSpec, scale: float, zero: int) -> npt.NDArray[n
     if spec.task == "multi_label":
         return np.asarray(1 / (1 + np.exp(-(integers - zero) * scale / spec.temperature)))
     return np.exp(-integers * scale / spec.temperature)
-
-
-DEFAULT_HOP_S = 0.25
 
 
 @dataclass(frozen=True)
