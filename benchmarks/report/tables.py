@@ -136,7 +136,18 @@ def training(values: Values) -> str:
         for name, row in values["ways"].items()
     ]
     head = ["way", f"steps of {values['batch']} windows a second", "seconds an epoch of 1,000 clips"]
-    return "\n\n".join([f"Processor time. {_conditions(values)}", table(head, rows)])
+    steps = {"network": "the network alone", "workers_0": "the recipe, `data.num_workers` 0",
+             "workers_1": "the recipe, `data.num_workers` 1"}  # fmt: skip
+    of_recipe = [
+        [steps[name], f"{row['seconds_a_step']:.2f} s", f"{row['of_network']:.2f}"]
+        for name, row in values["recipe"].items()
+    ]
+    return "\n\n".join([
+        f"Processor time. {_conditions(values)}",
+        table(head, rows),
+        "A step of `train/recipes/esc10_cp_mobile_capture.yaml`, by the clock:",
+        table(["step", "time", "over the network's"], of_recipe),
+    ])  # fmt: skip
 
 
 def growth(values: Values) -> str:

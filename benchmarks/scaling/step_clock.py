@@ -15,10 +15,12 @@ class StepClock(lightning.Callback):
 
     Args:
         path: JSON file to write at the end.
+        wall: by the clock; otherwise of the processor, in this process alone.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wall: bool = False) -> None:
         self.path, self.seconds = Path(path), list[float]()
+        self._now = time.perf_counter if wall else time.process_time
         self._began: float | None = None
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
@@ -27,7 +29,7 @@ class StepClock(lightning.Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """After the batch was made."""
-        now = time.process_time()
+        now = self._now()
         if self._began is not None:
             self.seconds.append(now - self._began)
         self._began = now

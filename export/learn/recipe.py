@@ -12,6 +12,7 @@ import yaml
 
 import complexity
 from complexity.budget import UNITS
+from runtime.cores import usable_cores
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train import networks
@@ -235,6 +236,8 @@ def _data(material: Material, folders: Sequence[Path]) -> dict[str, Any]:
         "negative_share": NEGATIVE_SHARE if folders else _NOISE_SHARE,
         "batch_size": _batch(material),
         "jitter": True,
+        # a process degrades the windows and runs the teacher beside the network's own steps
+        **({"num_workers": 1, "persistent_workers": True} if usable_cores() > 1 else {}),
         **({"random_place": True} if material.short else {}),
         **({} if material.in_memory else {"in_memory": False}),
         **({} if material.quiet_db is None else {"quiet_db": material.quiet_db}),

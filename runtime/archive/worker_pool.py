@@ -25,13 +25,6 @@ from runtime.files import printable
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def classify_in_processes(job: ArchiveJob, paths: Sequence[str], processes: int) -> Iterator[FileResult]:
     """Yield the results of files as they come.
 

@@ -14,11 +14,12 @@ from runtime.archive.output import Output, common_folder
 from runtime.archive.ray_engine import classify_on_ray
 from runtime.archive.shard import Shard
 from runtime.archive.summary import draw
-from runtime.archive.worker_pool import classify_in_processes, usable_cores
+from runtime.archive.worker_pool import classify_in_processes
 from runtime.classifier import Model, load_model
 from runtime.cli.arguments import event_rules
 from runtime.cli.audio_paths import AudioPaths
 from runtime.cli.formatting import on_one_line
+from runtime.cores import usable_cores
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import ConfigError, MissingExtraError
 

@@ -1,4 +1,4 @@
-"""The order of training batches, by seed and epoch alone, and the loader that follows it."""
+"""The order of training batches, by seed and epoch alone, and the loaders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
+from runtime.errors import TinysceneError
 from train.data.windows import Batch, BatchIndices, ClipWindows
 
 
@@ -47,16 +48,22 @@ class EpochBatches(Sampler[BatchIndices]):
         epoch = self.epoch
         order = self.dataset.windows_of_epoch(np.random.default_rng((self.dataset.seed, epoch)))
         for place in range(len(self)):
-            begin = (place * self.world + self.rank) * self.size
-            yield BatchIndices(epoch, order[begin : begin + self.size].tolist())
+            number = place * self.world + self.rank
+            begin = number * self.size
+            yield BatchIndices(epoch, order[begin : begin + self.size].tolist(), number)
 
 
-class EpochLoader(DataLoader[Batch]):
-    """A loader whose workers start at the first batch, not when its iterator is made.
+class BatchLoader(DataLoader[Batch]):
+    """A loader whose workers start at the first batch, and whose errors are those of its workers.
 
     Lightning makes the iterator of the first epoch, or of the one that a run resumes with, before it gives
-    the sampler the number of that epoch; workers that start then cut the batches of another one.
+    the sampler the number of that epoch; workers that start then cut the batches of another one. And torch
+    puts the traceback of a worker into the message of its error.
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # an iterator is all that callers need
-        yield from super().__iter__()
+        try:
+            yield from super().__iter__()
+        except TinysceneError as error:
+            message = str(error).rpartition(f"{type(error).__name__}: ")[2]
+            raise type(error)(message.strip()) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import lightning
 from lightning.pytorch.utilities import rank_zero_warn
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from runtime.errors import AudioError, DataError
-from train.data.batch_sampler import EpochBatches, EpochLoader
+from train.data.batch_sampler import BatchLoader, EpochBatches
 from train.data.classes import names_alike, refuse_lost_classes, thin_classes
 from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
 from train.data.hold_out import hold_out
@@ -70,10 +70,11 @@ class ClipData(lightning.LightningDataModule):
         in_memory: hold all waveforms, 128 kB a second at 32 kHz; 64 kB where int16 has the samples exactly,
             as of packed corpora and of mono files of 16 bits at that rate. Where they do not fit, pack the
             corpus and switch this off: windows are then read from disk as they are needed.
-        num_workers: processes that cut batches beside the training; 0 cuts them in the training's own. The
-            batches are the same.
+        num_workers: processes that cut the batches beside the training, and on a CPU augment them, compute
+            their log-mels and run the teachers; 0 does all of it in the training's own. The batches are the
+            same.
         pin_memory: put batches into page-locked memory, from which a GPU copies faster.
-        persistent_workers: keep the worker processes from one epoch to the next.
+        persistent_workers: keep the worker processes, where there are any, from one epoch to the next.
         sample_rate: Hz; set from the model's front end.
         clip_s: window length in seconds; set from the model.
 
@@ -81,6 +82,7 @@ class ClipData(lightning.LightningDataModule):
         datasets: the windows of each split that `setup` has read.
         views: number of different epochs: epoch ``views`` is epoch 0 again, as a store of teachers' logits
             asks for. None repeats none. Read when the training loader is made.
+        preparation: what workers make of a training batch after they cut it.
     """
 
     def __init__(
@@ -121,8 +123,6 @@ class ClipData(lightning.LightningDataModule):
             raise DataError(f"data.batch_size is a number of windows, 1 or more, not {batch_size}.")
         if num_workers < 0:
             raise DataError(f"data.num_workers is a number of processes, 0 or more, not {num_workers}.")
-        if persistent_workers and not num_workers:
-            raise DataError("data.persistent_workers needs workers: set data.num_workers to 1 or more.")
         self.labelled, self.only_labelled = labelled, only_labelled
         self.negative_share, self.quiet_db = negative_share, quiet_db
         self.skip_corrupt, self.in_memory = skip_corrupt, in_memory
@@ -132,11 +132,13 @@ class ClipData(lightning.LightningDataModule):
         self.labels, self.task = corpus.labels, corpus.task
         self.datasets: dict[Split, ClipWindows] = {}
         self._views: int | None = None
-        self._train_batches: EpochBatches | None = None
+        self._preparation: Callable[[Batch], Any] = _as_it_is
+        self._train_loader: BatchLoader | None = None
+        self.num_workers = num_workers
         self._loading: dict[str, Any] = {
             "num_workers": num_workers,
             "pin_memory": pin_memory,
-            "persistent_workers": persistent_workers,
+            "persistent_workers": persistent_workers and num_workers > 0,
         }
         self._withheld: set[str] = set()  # ids of the training clips whose labels are not used
 
@@ -213,8 +215,14 @@ class ClipData(lightning.LightningDataModule):
         """Shuffled and jittered anew in every epoch; an incomplete last batch is left out."""
         dataset = self.datasets["train"]
         batches = EpochBatches(dataset, self.batch_size, *self._shard, views=self.views)
-        self._train_batches = batches
-        return EpochLoader(dataset, batch_size=None, sampler=batches, collate_fn=_as_it_is, **self._loading)
+        self._train_loader = BatchLoader(
+            dataset,
+            batch_size=None,
+            sampler=batches,
+            collate_fn=cast(Any, self._preparation),  # of one batch, not of a list of examples
+            **self._loading,
+        )
+        return self._train_loader
 
     @property
     def views(self) -> int | None:
@@ -225,8 +233,19 @@ class ClipData(lightning.LightningDataModule):
     def views(self, views: int | None) -> None:
         # Lightning may have made the training loader already, to count the steps for the optimizer
         self._views = views
-        if self._train_batches is not None:
-            self._train_batches.views = views
+        if self._train_loader is not None:
+            self._train_loader.sampler.views = views  # type: ignore[attr-defined]
+
+    @property
+    def preparation(self) -> Callable[[Batch], Any]:
+        """What workers make of a training batch; see the class."""
+        return self._preparation
+
+    @preparation.setter
+    def preparation(self, preparation: Callable[[Batch], Any]) -> None:
+        self._preparation = preparation
+        if self._train_loader is not None:  # its workers start with the first batch
+            self._train_loader.collate_fn = preparation
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """In order, or nothing where the corpus has no validation split."""
@@ -249,7 +268,7 @@ class ClipData(lightning.LightningDataModule):
         return range(rank, len(self.datasets[split]), world)
 
     def _loader(self, split: Split) -> DataLoader[Batch]:
-        return DataLoader(
+        return BatchLoader(
             self.datasets[split],
             batch_size=self.batch_size,  # by name: Lightning builds the loader anew to predict
             sampler=self._in_order(split),

@@ -30,7 +30,8 @@ class Batch(NamedTuple):
         labelled: float32 [batch], 1 where the clip is labelled and 0 where it is not.
         clip: int64 [batch], the position of its clip among the split's clips.
         start: int64 [batch], the window's first sample within its clip; negative where zeros come before it.
-        epoch: that it was cut for; seeds the jitter, and the augmentation of a training batch.
+        epoch: that it was cut for; seeds the jitter, and with ``number`` the augmentation.
+        number: of the batch within the epoch, over all processes.
     """
 
     waveform: Tensor
@@ -39,6 +40,7 @@ class Batch(NamedTuple):
     clip: Tensor
     start: Tensor
     epoch: int = 0
+    number: int = 0
 
 
 class BatchIndices(NamedTuple):
@@ -46,6 +48,7 @@ class BatchIndices(NamedTuple):
 
     epoch: int
     windows: list[int]
+    number: int = 0
 
 
 class WindowPosition(NamedTuple):
@@ -142,16 +145,16 @@ class ClipWindows(Dataset[Batch]):
 
     def __getitem__(self, indices: BatchIndices) -> Batch:
         """Cut a whole batch as the epoch of ``indices`` sees it."""
-        epoch, windows = indices
-        return self._batch([self._moved(index, epoch) for index in windows], epoch)
+        epoch, windows, number = indices
+        return self._batch([self._moved(index, epoch) for index in windows], epoch, number)
 
     def at_rest(self, windows: Sequence[int]) -> Batch:
         """A batch without jitter."""
-        return self._batch([self.windows[index] for index in windows], 0)
+        return self._batch([self.windows[index] for index in windows])
 
     __getitems__ = at_rest  # what a loader calls that puts batches together by itself
 
-    def _batch(self, windows: Sequence[WindowPosition], epoch: int) -> Batch:
+    def _batch(self, windows: Sequence[WindowPosition], epoch: int = 0, number: int = 0) -> Batch:
         clips, starts = np.array(windows, np.int64).T
         return Batch(
             torch.from_numpy(np.stack([self._cut(window) for window in windows])),
@@ -160,6 +163,7 @@ class ClipWindows(Dataset[Batch]):
             torch.from_numpy(clips),
             torch.from_numpy(starts),
             epoch,
+            number,
         )
 
     def _moved(self, index: int, epoch: int) -> WindowPosition:

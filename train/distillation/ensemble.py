@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,18 @@ from train.distillation.config import Distillation
 from train.distillation.logit_store import UNAUGMENTED, Ints, Store
 from train.distillation.losses import similarity_matching
 from train.distillation.teachers import Teacher, check_labels, find_teacher, teacher_input
+
+
+class Expected(NamedTuple):
+    """What the teachers expect of one view of a batch.
+
+    Attributes:
+        probabilities: [batch, classes], softened, and mixed as the view is.
+        features: [batch, channels, mels, frames] of each teacher; empty where no loss compares them.
+    """
+
+    probabilities: Tensor
+    features: tuple[Tensor, ...] = ()
 
 
 class TeacherEnsemble:
@@ -53,7 +65,7 @@ class TeacherEnsemble:
         view_key: dict[str, Any],
         device: torch.device,
     ) -> None:
-        self.distillation, self._spec, self._train = distillation, spec, train
+        self.distillation, self.task, self._spec, self._train = distillation, task, spec, train
         self._covered: dict[ClipWindows, bool] = {}
         self._stores = [Store(path) for path in distillation.stores]
         self._teachers = [find_teacher(name, device=device) for name in distillation.teachers]
@@ -88,6 +100,15 @@ class TeacherEnsemble:
             raise ConfigError("With several labels a clip, set model.distillation.loss=bce.")
         return mixed.pop(), (views.pop() if views else 0) or None
 
+    def expected(self, batch: Batch, view: View) -> Expected:
+        """What the student's answers to one view of a training batch are compared with."""
+        softened = self.distillation.soften(self.logits(batch, view), self.task)
+        exposed: tuple[Tensor, ...] = ()
+        if self.distillation.similarity_weight:
+            each = (teacher.features for teacher in self._teachers)
+            exposed = tuple(features for features in each if features is not None)
+        return Expected(self.mixed_like(view, softened), exposed)
+
     def logits(self, batch: Batch, view: View) -> Tensor:
         """The average logits for one view of a training batch: [batch, classes]."""
         assert self._train is not None, "opened for evaluation only"
@@ -112,14 +133,14 @@ class TeacherEnsemble:
         mixing = view.mixing if self._stores else view.mixup
         return probabilities if mixing is None else mixing(probabilities)
 
-    def similarity(self, features: Tensor) -> Tensor:
-        """`similarity_matching` between the student's and the teachers' features of the last batch: a scalar.
+    def similarity(self, features: Tensor, expected: Expected) -> Tensor:
+        """`similarity_matching` between the student's and the teachers' features of a batch: a scalar.
 
         Args:
             features: the student's, [batch, channels, mels, frames].
+            expected: of the same batch.
         """
-        exposed = [teacher.features for teacher in self._teachers if teacher.features is not None]
-        costs = [similarity_matching(features, each) for each in exposed]
+        costs = [similarity_matching(features, each) for each in expected.features]
         return torch.stack([w * cost for w, cost in zip(self._weights, costs, strict=True)]).sum()
 
     def evaluation_logits(self, batch: Batch, dataset: ClipWindows, log_mel: Tensor) -> Tensor | None:

@@ -7,10 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from runtime.errors import ConfigError
-from runtime.spec import Task
-from train.augmentation.views import View
-from train.data import Batch
-from train.distillation.ensemble import TeacherEnsemble
+from train.distillation.ensemble import Expected, TeacherEnsemble
 from train.distillation.losses import agreement
 
 
@@ -32,41 +29,40 @@ class Objective(NamedTuple):
 
 def objective(
     teachers: TeacherEnsemble,
-    batch: Batch,
-    view: View,
+    expected: Expected,
     logits: Tensor,
     on_labels: Tensor,
     features: Tensor | None,
-    task: Task,
+    target: Tensor,
+    labelled: Tensor,
 ) -> Objective:
     """Combine the cross-entropy with the teacher loss, as `Distillation` weights them.
 
     Args:
         teachers: the ensemble.
-        batch: of the training split.
-        view: what the student was shown of it.
+        expected: of a training batch.
         logits: the student's, [batch, classes].
         on_labels: the cross-entropy with the labels, a scalar.
         features: what the student's head was given, [batch, channels, mels, frames], or None.
-        task: of the corpus.
+        target: labels of the clips, [batch, classes].
+        labelled: [batch], 1 where a clip is labelled.
     """
     config = teachers.distillation
-    expected = teachers.mixed_like(view, config.soften(teachers.logits(batch, view), task))
-    on_teachers = config.teacher_loss(logits, expected)
+    on_teachers = config.teacher_loss(logits, expected.probabilities)
     logged = {}
     if config.similarity_weight:
-        logged["loss_features"] = teachers.similarity(_require_features(features))
+        logged["loss_features"] = teachers.similarity(_require_features(features), expected)
         on_teachers = on_teachers + config.similarity_weight * logged["loss_features"]
     logged |= {
         "loss_labels": on_labels,
         "loss_teachers": on_teachers,
-        "agreement": agreement(logits, expected),
+        "agreement": agreement(logits, expected.probabilities),
     }
-    labelled = batch.labelled > 0
-    accuracy = agreement(expected[labelled], batch.target[labelled]) if labelled.any() else None
+    known = labelled > 0
+    accuracy = agreement(expected.probabilities[known], target[known]) if known.any() else None
     share = config.label_weight
     loss = share * on_labels + (1 - share) * on_teachers
-    return Objective(loss, logged, accuracy, int(labelled.sum()))
+    return Objective(loss, logged, accuracy, int(known.sum()))
 
 
 def _require_features(features: Tensor | None) -> Tensor:

@@ -258,8 +258,8 @@ class ScoringPlan:
             batch = self._moved(dataset.at_rest(job.windows))
             view = View(batch.waveform, self.student.log_mel(batch.waveform))
         else:
-            batch = self._moved(dataset[BatchIndices(job.view, job.windows)])
-            view = self.student.view(batch, dataset, job.number)
+            batch = self._moved(dataset[BatchIndices(job.view, job.windows, job.number)])
+            view = self.student.view(batch, dataset)
         each = [self._in_order(teacher, view) for teacher in self.teachers]
         clips = batch.clip.cpu().numpy() + self._first_clip[job.split]
         logits = torch.stack(each).mean(dim=0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -13,7 +14,6 @@ from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.augmentation.config import Augmentation
-from train.augmentation.random_draws import generator_for
 from train.augmentation.view_key import view_key
 from train.augmentation.views import View
 from train.checkpoints import model_pt
@@ -27,6 +27,7 @@ from train.log_mel import LogMel
 from train.suggestions import nearest
 from train.training.evaluation import MAIN_METRIC, Array, Integers, evaluate
 from train.training.layer_decay import parameter_groups
+from train.training.preparation import Preparation, PreparedBatch, Views, threads_beside
 from train.training.report import Evaluation
 from train.training.schedule import Schedule
 
@@ -80,7 +81,10 @@ class Classifier(lightning.LightningModule):
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.schedule = schedule or Schedule()
         self.augmentation, self.distillation, self.seed = augmentation, distillation, seed
-        self.teachers: TeacherEnsemble | None = None  # of the distillation, opened when a training begins
+        # opened when a training begins
+        self.teachers: TeacherEnsemble | None = None  # of the distillation
+        self._prepare: Preparation | None = None
+        self._threads = torch.get_num_threads()
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
         self.student = networks.build(student, self.arguments)
@@ -130,40 +134,62 @@ class Classifier(lightning.LightningModule):
         logits: Tensor = self.student(log_mel.contiguous(memory_format=torch.channels_last))
         return logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step on one view of a batch."""
+    def training_step(self, batch: Batch | PreparedBatch, batch_idx: int) -> Tensor:
+        """One step on a batch, which the loader's workers may have prepared."""
         for part in self.frozen:
             part.eval()
-        number = batch_idx * self.trainer.world_size + self.trainer.global_rank
-        view = self.view(batch, self._train_split, number)
-        logits = self._network(view.log_mel)
-        loss = self.loss(batch, view, logits)
+        if isinstance(batch, Batch):
+            assert self._prepare is not None, "a fit has begun"
+            batch = self._prepare(batch)
+        logits = self._network(batch.log_mel)
+        loss = self.loss(batch, logits)
         self._log_step(len(logits), loss=loss)
         return loss
 
-    def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
-        """The loss of logits [batch, classes] for a view of a batch: a scalar."""
-        loss = cross_entropy(logits, view.mixed(batch.target), view.mixed(batch.labelled), self.task)
-        if self.teachers is None:
+    def loss(self, batch: PreparedBatch, logits: Tensor) -> Tensor:
+        """The loss of logits [batch, classes]: a scalar."""
+        target, labelled = batch.target, batch.labelled
+        loss = cross_entropy(logits, batch.mixed(target), batch.mixed(labelled), self.task)
+        if self.teachers is None or batch.expected is None:
             return loss
-        combined = objective(self.teachers, batch, view, logits, loss, self._features.last, self.task)
+        combined = objective(
+            self.teachers, batch.expected, logits, loss, self._features.last, target, labelled
+        )
         self._log_step(len(logits), **combined.logged)
         if combined.teacher_accuracy is not None:
             self._log_step(combined.labelled, teacher_accuracy=combined.teacher_accuracy)
         return combined.loss
 
     def on_fit_start(self) -> None:
-        """Open the teachers and check them against the data, before the first epoch."""
-        if self.distillation is not None:
-            self.teachers = self._open(self.distillation, self._train_split)
-            self.trainer.datamodule.views = self.teachers.views  # type: ignore[attr-defined]
+        """Open the teachers and check them against the data, before the first epoch.
 
-    def _open(self, distillation: Distillation, train: ClipWindows | None) -> TeacherEnsemble:
+        On a CPU the loader's workers prepare the batches; a GPU does it itself, in far less time.
+        """
+        train, data = self._train_split, self.trainer.datamodule  # type: ignore[attr-defined]
+        opening = None if self.distillation is None else self._opening(self.distillation, train)
+        self._prepare = Preparation(self._views(train), opening)
+        self.teachers = self._prepare.teachers
+        if self.teachers is not None:
+            data.views = self.teachers.views
+        if data.num_workers and self.device.type == "cpu":
+            data.preparation = self._prepare
+            self._threads = torch.get_num_threads()
+            torch.set_num_threads(threads_beside(data.num_workers))
+
+    def on_fit_end(self) -> None:
+        """Take back the cores that workers had."""
+        torch.set_num_threads(self._threads)
+
+    def _opening(
+        self, distillation: Distillation, train: ClipWindows | None
+    ) -> Callable[[], TeacherEnsemble]:
+        """What opens the teachers, in this process or in another."""
         key: dict[str, Any] = {}
         if train is not None:
             batch_size = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
             key = self.view_key(train, batch_size)
-        return TeacherEnsemble(
+        return functools.partial(
+            TeacherEnsemble,
             distillation,
             labels=self.labels,
             task=self.task,
@@ -178,28 +204,21 @@ class Classifier(lightning.LightningModule):
         """Whether the distillation has logits for every clip of a split."""
         if self.distillation is None:
             return False
-        return self._open(self.distillation, None).covers(dataset)
+        return self._opening(self.distillation, None)().covers(dataset)
 
     def _open_for_evaluation(self) -> None:
         """For `validate` and `test` alone, where the teachers' files exist."""
         if self.distillation is not None and self.teachers is None and self.distillation.files_exist:
-            self.teachers = self._open(self.distillation, None)
+            self.teachers = self._opening(self.distillation, None)()
 
     on_validation_start = on_test_start = _open_for_evaluation
 
-    def view(self, batch: Batch, dataset: ClipWindows, number: int) -> View:
-        """The view of a training batch; every random number depends on (seed, epoch, number) alone.
+    def view(self, batch: Batch, dataset: ClipWindows) -> View:
+        """The view of a batch of the training split; random numbers depend on seed and batch alone."""
+        return self._views(dataset)(batch)
 
-        Args:
-            batch: of the dataset's present epoch.
-            dataset: the training split.
-            number: of the batch within the epoch, over all processes.
-        """
-        if self.augmentation is None:
-            return View(batch.waveform, self.log_mel(batch.waveform), None)
-        devices = [dataset.clips[clip].device for clip in batch.clip.tolist()]
-        generator = generator_for(self.seed, batch.epoch, number)
-        return self.augmentation.view(batch.waveform, self.log_mel, generator, devices)
+    def _views(self, dataset: ClipWindows) -> Views:
+        return Views(self.log_mel, self.augmentation, self.seed, dataset)
 
     def view_key(self, dataset: ClipWindows, batch_size: int) -> dict[str, Any]:
         """What the views of a training depend on besides epoch and batch number, as JSON values."""

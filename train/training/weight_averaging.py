@@ -84,7 +84,7 @@ def estimate_batch_norm(module: Classifier, dataset: ClipWindows, batch_size: in
                 batches.set_epoch(epoch)
                 indices = iter(batches)
             batch = dataset[next(indices)]
-            view = module.view(batch, dataset, place)
+            view = module.view(batch, dataset)
             module.student(view.log_mel)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -11,9 +11,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from runtime.errors import DataError
+from runtime.errors import AudioError, DataError
 from train.data import Batch, ClipData, Packed, Synthetic
+from train.data.data_module import OnDemand
 from train.data.packing import pack
+from train.data.windows import ClipWindows
 
 RATE = 8_000
 Seen = list[tuple[int, int, str]]
@@ -28,7 +30,7 @@ class Recorder(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         digest = hashlib.sha256()
-        for tensor in batch[:-1]:
+        for tensor in batch[:5]:
             digest.update(tensor.numpy().tobytes())
         self.seen.append((self.current_epoch, batch.epoch, digest.hexdigest()))
         return self.layer(torch.ones(1)).sum()
@@ -89,6 +91,31 @@ def test_epochs_repeat_after_the_views_of_a_store(tmp_path, expected, workers):
     assert [digest for epoch, view, digest in seen if epoch == 2 and view == 0] == first
 
 
+class Damaged(Synthetic):
+    """A corpus whose last clip cannot be read."""
+
+    def read(self, clip, sample_rate):
+        if clip.id == "train-23":
+            raise AudioError("train-23 is damaged: leave it out.")
+        return super().read(clip, sample_rate)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_is_the_sentence_that_it_was(tmp_path, workers):
+    corpus = Damaged(train_clips=24, val_clips=10, test_clips=10, seconds=0.3)
+    data = ClipData(corpus, batch_size=10, sample_rate=RATE, clip_s=0.1, num_workers=workers, in_memory=False)
+    data.setup = lambda stage=None: None  # which would read every clip itself
+    whole = Synthetic(train_clips=24, val_clips=10, test_clips=10, seconds=0.3)
+    clips = corpus.clips("train")
+    data.datasets["train"] = ClipWindows(
+        clips, [whole.read(clip, RATE) for clip in clips], 800, len(data.labels)
+    )
+    data.datasets["train"].samples = OnDemand(corpus, clips, RATE)
+    with pytest.raises(AudioError) as raised:
+        list(data.train_dataloader())
+    assert str(raised.value) == "train-23 is damaged: leave it out."
+
+
 def test_workers_read_a_packed_corpus_from_disk(tmp_path, expected):
     corpus = Synthetic(train_clips=24, val_clips=10, test_clips=10, seconds=0.3)
     pack(corpus, RATE, tmp_path / "x.h5")
@@ -106,7 +133,6 @@ def test_workers_read_a_packed_corpus_from_disk(tmp_path, expected):
         ({"batch_size": 0}, "data.batch_size"),
         ({"batch_size": -1}, "data.batch_size"),
         ({"num_workers": -1}, "data.num_workers"),
-        ({"persistent_workers": True}, "data.num_workers"),
     ],
 )
 def test_options_that_cannot_be_are_named(options, key):

@@ -27,7 +27,9 @@ def make_data(**options):
 
 
 def make_student(data, kind=Classifier, **options):
-    return kind(arguments=SMALL, labels=data.labels, augmentation=EVERYTHING, seed=3, **options)
+    return kind(
+        arguments=SMALL, labels=data.labels, seed=3, **{"augmentation": EVERYTHING, **options}
+    )  # fmt: skip
 
 
 def fit(student, data, epochs):

@@ -152,7 +152,7 @@ def test_mixup_acts_on_the_probabilities_of_teachers_without_it():
     student = make_student(data)
     dataset = data.datasets["train"]
     batch = dataset[BatchIndices(0, list(range(6)))]
-    view = student.view(batch, dataset, 0)
+    view = student.view(batch, dataset)
     taught = torch.eye(10)[batch.target.argmax(1)]
     weight = view.mixing.weight[:, None]
     expected = weight * taught + (1 - weight) * taught[view.mixing.partner]

@@ -37,4 +37,4 @@ def test_stores_are_averaged_by_weight_and_by_label(tmp_path):
     )  # fmt: skip
     first, second = (Store(path).rows.logits.astype(np.float32)[batch.clip] for path in (one, other))
     expected = 0.75 * first + 0.25 * second[:, ::-1]
-    np.testing.assert_allclose(ensemble.logits(batch, student.view(batch, dataset, 0)), expected, rtol=1e-5)
+    np.testing.assert_allclose(ensemble.logits(batch, student.view(batch, dataset)), expected, rtol=1e-5)

@@ -23,7 +23,7 @@ def shown():
     student, dataset = make_student(data), data.datasets["train"]
     student.augmentation = Augmentation(scene=Scene(mix_p=1.0), capture=LOUD, **OFF)
     batch = dataset[BatchIndices(0, [0, 1, 2, 3])]
-    return student, batch, student.view(batch, dataset, 0)
+    return student, batch, student.view(batch, dataset)
 
 
 def test_a_teacher_receives_the_scene_before_its_capture(shown):
@@ -45,7 +45,7 @@ def test_without_the_two_halves_there_is_one_input():
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
     student.augmentation = Augmentation(**OFF)
-    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset, 0)
+    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset)
     assert torch.equal(teacher_input(view, student.spec).log_mel, view.log_mel)
 
 

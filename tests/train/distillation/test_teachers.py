@@ -30,7 +30,7 @@ def test_a_callable_is_made_from_its_checkpoint_and_held_to_its_shape(tmp_path):
     data = make_data()
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
-    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset, 0)
+    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset)
     (tmp_path / "gain.txt").write_text("2.0")
     plain = find_teacher("tests.train.distillation.teacher:loudness")
     made = find_teacher("tests.train.distillation.teacher:from_checkpoint", str(tmp_path / "gain.txt"))
@@ -50,7 +50,7 @@ def test_an_exported_file_gives_the_logits_of_its_model(tmp_path, tiny_run):
     data = make_data()
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
-    view = student.view(dataset[BatchIndices(0, [0, 1, 2])], dataset, 0)
+    view = student.view(dataset[BatchIndices(0, [0, 1, 2])], dataset)
     logits = [
         find_teacher(str(path)).logits(teacher_input(view, student.spec))
         for path in (tiny_run / "model.pt", tmp_path / "model.onnx")
@@ -62,6 +62,6 @@ def test_a_callable_that_returns_probabilities_is_refused():
     data = make_data()
     data.setup("fit")
     student, dataset = make_student(data), data.datasets["train"]
-    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset, 0)
+    view = student.view(dataset[BatchIndices(0, [0, 1])], dataset)
     with pytest.raises(TinysceneError, match="probabilities"):
         find_teacher("tests.train.distillation.teacher:softmax").logits(teacher_input(view, student.spec))

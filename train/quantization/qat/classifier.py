@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError
-from train.augmentation.views import View
 from train.checkpoints.model_pt import Checkpoint, load
 from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
@@ -20,6 +19,7 @@ from train.quantization.qat.network import QatNetwork
 from train.quantization.qat.phases import QatPhase, phase_of_epoch
 from train.quantization.quantizer import WEIGHT_RANGES, Scheme
 from train.training.lightning_module import Classifier
+from train.training.preparation import PreparedBatch
 
 
 class QuantizedClassifier(Classifier):
@@ -106,15 +106,15 @@ class QuantizedClassifier(Classifier):
         with self.qat_network.fixed_norm_scales():
             super().optimizer_step(*args, **kwargs)
 
-    def loss(self, batch: Batch, view: View, logits: Tensor) -> Tensor:
+    def loss(self, batch: PreparedBatch, logits: Tensor) -> Tensor:
         """The distance from the float network's logits, and the recipe's own loss."""
-        expected = soften(self.float_student(view.log_mel), 1.0, self.task)
+        expected = soften(self.float_student(batch.log_mel), 1.0, self.task)
         distance = soft_cross_entropy if self.task == "single_label" else binary_distillation
         on_float = distance(logits, expected)
         self._log_step(len(logits), loss_float=on_float, float_agreement=agreement(logits, expected))
         if self.float_weight == 1:
             return on_float
-        return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, view, logits)
+        return self.float_weight * on_float + (1 - self.float_weight) * super().loss(batch, logits)
 
     def evaluation_step(self, batch: Batch, log_mel: Tensor) -> Tensor:
         """As in `Classifier`, and the same windows through the float network that it started from."""
