@@ -27,6 +27,7 @@ class Integers:
         scale, zero: of all of them.
         shape: of the ONNX tensor, [batch, channels, height, width] for a feature map.
         rows: whether the ONNX tensor is in the order of memory, channels last.
+        flat: whether it is a feature map whose positions have become channels; a Gemm reads it as a map.
     """
 
     places: npt.NDArray[np.int64]
@@ -34,6 +35,7 @@ class Integers:
     zero: int
     shape: tuple[int, ...]
     rows: bool = False
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)

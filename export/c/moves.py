@@ -24,6 +24,8 @@ class MoveError(Exception):
 
 def reshape(x: Integers, target: Sequence[int]) -> Integers:
     """ONNX's Reshape of a known shape; the batch stays."""
+    if x.flat:
+        raise MoveError
     size = math.prod(x.shape[1:])
     shape = [x.shape[0], *(size if entry < 0 else int(entry) for entry in target[1:])]
     known = math.prod(entry for entry, raw in zip(shape[1:], target[1:], strict=True) if raw >= 0)
@@ -36,6 +38,8 @@ def reshape(x: Integers, target: Sequence[int]) -> Integers:
         return replace(x, shape=tuple(shape), rows=True)
     if len(shape) == 2 and len(x.shape) == _AXES and x.shape[2:] == (1, 1):
         return replace(x, shape=(*shape, 1, 1))
+    if len(shape) == 2 and is_whole(x):
+        return replace(x, shape=tuple(shape), flat=True)
     channels = len(shape) - 3 if tuple(shape[-2:]) == tuple(x.shape[-2:]) else 0
     if channels < 1 or math.prod(shape[1 : 1 + channels]) != x.places[..., 0].size:
         raise MoveError
@@ -59,7 +63,7 @@ def transpose(x: Integers, order: Sequence[int]) -> Integers:
 
 def split(x: Integers, sizes: Sequence[int]) -> list[Integers]:
     """ONNX's Split along channels."""
-    if x.rows or x.places.ndim != 2 or sum(sizes) != len(x.places):
+    if x.rows or x.flat or x.places.ndim != 2 or sum(sizes) != len(x.places):
         raise MoveError
     parts = np.split(x.places, np.cumsum(sizes)[:-1])
     return [replace(x, places=part, shape=(x.shape[0], len(part), *x.shape[2:])) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,8 @@ class _Parser:
             if any(entry != 1 for entry in x.attributes.get("dilations", (1, 1))):
                 raise ValueError("a dilated convolution")
             self.operators += patterns.convolution(x, result, clamp, self._tensor)
+        elif x.operator == "Gemm":
+            self.operators += patterns.convolution(self._as_convolution(x), result, clamp, self._tensor)
         elif x.operator in _POOLED or x.operator == "ReduceMean":
             self._mean(x, result, clamp)
         elif x.operator == "Mul" and not relu and _is_square(x) and not result.zero:
@@ -155,6 +158,23 @@ class _Parser:
             self._add(x, result, clamp)
         elif not self._statistic(x, result):
             self._lookup(expression, result)
+
+    def _as_convolution(self, gemm: Expression) -> Expression:
+        """A Gemm as the convolution whose kernel is as large as the feature map."""
+        x, weight, *bias = gemm.arguments
+        plain = all(gemm.attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
+        transposed = (gemm.attributes.get("transA", 0), gemm.attributes.get("transB", 0))
+        if x.integers is None or weight.constant is None or not plain or transposed != (0, 1):
+            raise ValueError("a Gemm that is no linear layer of integers")
+        feature_map = self.tensors[int(x.integers.places[0, 0])]
+        if len(x.integers.places) != feature_map.channels:
+            raise moves.MoveError
+        shape = (feature_map.channels, feature_map.height, feature_map.width)
+        read = Expression(
+            "integers", x.name, integers=replace(x.integers, shape=(x.integers.shape[0], *shape), flat=False)
+        )
+        kernel = replace(weight, constant=weight.constant.reshape(len(weight.constant), *shape))
+        return Expression("Conv", gemm.name, (read, kernel, *bias))
 
     def _mean(self, x: Expression, result: Tensor, clamp: Clamp) -> None:
         given = patterns.axes_of(x) if x.operator == "ReduceMean" else _POOLED[x.operator]
@@ -216,8 +236,10 @@ class _Parser:
 
     def _number(self, x: Expression) -> int:
         """The number of the tensor that a leaf is; -1 for views and other expressions."""
-        whole = x.integers is not None and not x.integers.rows and moves.is_whole(x.integers)
-        return int(x.integers.places[0, 0]) if whole and x.integers is not None else -1
+        view = x.integers
+        if view is None or view.rows or view.flat or not moves.is_whole(view):
+            return -1
+        return int(view.places[0, 0])
 
     def _tensor(self, x: Expression) -> Tensor:
         """The tensor of a leaf; where it is a view, a new one that an operator writes."""
@@ -248,7 +270,7 @@ class _Parser:
             del self.squares[number]
 
     def _gather(self, view: Integers, name: str) -> Tensor:
-        if view.rows or view.places.ndim != 2:
+        if view.rows or view.flat or view.places.ndim != 2:
             raise moves.MoveError
         numbers = list(dict.fromkeys(view.places[:, 0].tolist()))
         for number in numbers:

@@ -7,6 +7,9 @@
 
 #include "model_config.h"
 
+#if MODEL_MAGNITUDE
+#include <math.h>
+#endif
 #include <stdint.h>
 
 #define TS_POINTS (MODEL_N_FFT / 2)     /* of the complex FFT */
@@ -27,7 +30,7 @@ typedef float ts_front_end_work[MODEL_WORK_FLOATS];
 
 /* One kind of kernels for the front end. */
 typedef struct ts_front_end {
-    /* MODEL_WIN_LENGTH samples to TS_BINS powers; work: TS_WORK_FLOATS. */
+    /* MODEL_WIN_LENGTH samples to TS_BINS powers, or magnitudes where MODEL_MAGNITUDE; work: TS_WORK_FLOATS. */
     void (*spectrum)(const float *samples, float *power, float *work);
     /* `frames` <= side_by_side spectra, TS_BINS apart, to normalised log-mels: band b of frame f at
        log_mel[b * row + f]; work: MODEL_N_MELS * side_by_side. */

@@ -247,8 +247,8 @@ TS_TARGET static void TS_NAME(few_rows)(const float *samples, float *xr, float *
 }
 #endif
 
-/* The power of every bin from 0 to n_fft / 2 of a real signal, from the FFT of its pairs. The window is half
-   of what it should be, which saves the halves of the sums and differences here. */
+/* The power of every bin from 0 to n_fft / 2 of a real signal, or its magnitude, from the FFT of its pairs.
+   The window is half of what it should be, which saves the halves of the sums and differences here. */
 TS_TARGET static void TS_NAME(power)(const float *restrict re, const float *restrict im,
                                      float *restrict power)
 {
@@ -271,6 +271,10 @@ TS_TARGET static void TS_NAME(power)(const float *restrict re, const float *rest
     high[0] = 4.0f * (odd * odd);
     even = re[TS_POINTS / 2], odd = im[TS_POINTS / 2];
     power[TS_POINTS / 2] = 4.0f * (even * even + odd * odd);
+#if MODEL_MAGNITUDE
+    for (int k = 0; k <= TS_POINTS; k++)
+        power[k] = sqrtf(power[k]);
+#endif
 }
 
 /* Natural logarithm of a positive number: 2 artanh(s) of its mantissa, s = f / (2 + f), and its exponent. */

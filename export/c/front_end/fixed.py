@@ -38,7 +38,7 @@ class FixedFrontEnd:
         scale, zero_point: of the network's uint8 input.
 
     Raises:
-        ModelFileError: where ``log_offset`` is too great for 62 bits.
+        ModelFileError: where the bands are not of powers, or ``log_offset`` is too great for 62 bits.
 
     Example:
         >>> front_end = FixedFrontEnd(FrontEndSpec.preset("cp_mel"), 0.03125, 45)
@@ -51,6 +51,11 @@ class FixedFrontEnd:
     zero_point: int
 
     def __post_init__(self) -> None:
+        if self.spec.power != 2.0:
+            raise ModelFileError(
+                f"The front end in fixed point has no power {self.spec.power:g}: export "
+                "without --fixed-point."
+            )
         if self.greatest_shift < 1:
             raise ModelFileError(
                 f"The front end in fixed point has no log_offset {self.spec.log_offset:g}: it is above every "

@@ -22,7 +22,7 @@ def check_front_end(spec: FrontEndSpec) -> None:
     """
     lacks = {
         f"framing {spec.framing}": spec.framing != "stft",
-        f"power {spec.power:g}": spec.power != 2.0,
+        f"power {spec.power:g}": spec.power not in (1.0, 2.0),
         "clip_mean": spec.clip_mean,
         "top_db": bool(spec.top_db),
         "fixed_frames": bool(spec.fixed_frames),
@@ -32,7 +32,7 @@ def check_front_end(spec: FrontEndSpec) -> None:
         if is_lacking:
             raise ModelFileError(
                 f"The C front end has no {name}: train with a front end such as cp_mel, whose frames are "
-                "power spectra of 2^k samples."
+                "spectra of 2^k samples."
             )
 
 

@@ -87,7 +87,7 @@ def config_values(spec: ModelSpec, sizes: StreamSizes) -> dict[str, str]:
         "FILTERED": front_end.filtered_samples(spec.clip_samples),
         "LEAD": (front_end.frame_samples - front_end.win_length) // 2 - front_end.pad,
         "REFLECT": int(front_end.center and front_end.pad_mode == "reflect"),
-        "PREEMPHASIS": int(front_end.preemphasis > 0),
+        "PREEMPHASIS": int(front_end.preemphasis > 0), "MAGNITUDE": int(front_end.power == 1.0),
         "LOG_FLOOR": int(front_end.log_mode == "floor"), "MULTI_LABEL": int(spec.task == "multi_label"),
         "HOP_SAMPLES": sizes.hop_samples, "FIRST_INNER": sizes.first_inner, "LAST_INNER": sizes.last_inner,
         "INNER_NEEDS": sizes.inner_needs, "FIRST_NEEDS": sizes.first_needs, "RING": sizes.ring,

@@ -26,6 +26,7 @@ STUDENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "baseline_2024": ("baseline_2024", {"n_classes": 3, "base_channels": 16}),
     "tf_sepnet": ("tf_sepnet", {"n_classes": 3, "base_channels": 8, "depth": 16}),
     "bc_resnet": ("bc_resnet", {"n_classes": 3, "base_channels": 8}),
+    "cnn3": ("cnn3", {"n_classes": 3, "base_channels": 4, "kernel_size": 5}),
 }
 
 

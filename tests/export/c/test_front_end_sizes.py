@@ -21,10 +21,15 @@ SIZES = [(32, 32), (64, 50), (128, 99), (1024, 800), (2048, 1537), (8192, 6144)]
 
 
 @pytest.mark.parametrize(
-    ("n_fft", "win_length"), [(256, 200), *(pytest.param(*size, marks=pytest.mark.slow) for size in SIZES)]
+    ("n_fft", "win_length", "power"),
+    [
+        (256, 200, 2.0),
+        (256, 200, 1.0),
+        *(pytest.param(*size, 2.0, marks=pytest.mark.slow) for size in SIZES),
+    ],
 )
-def test_other_lengths_give_the_log_mel_of_numpy(compiler, tmp_path, n_fft, win_length):
-    front_end = replace(FRONTEND, n_fft=n_fft, win_length=win_length)
+def test_other_lengths_give_the_log_mel_of_numpy(compiler, tmp_path, n_fft, win_length, power):
+    front_end = replace(FRONTEND, n_fft=n_fft, win_length=win_length, power=power)
     write_random_network(3, 64, tmp_path, front_end)
     session = NativeSession(compile_library(tmp_path))
     waveform = np.random.default_rng(0).normal(scale=0.1, size=session.spec.clip_samples).astype(np.float32)
