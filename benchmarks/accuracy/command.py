@@ -3,10 +3,10 @@
     ESC10_DIR=... FSDD_DIR=... MIC_IR_DIR=... python -m benchmarks accuracy [--quick]
 
 Each cell (student x corpus x split x seed) is a training of its own, and a cell.json in the folder of the
-runs once it is finished: the same command goes on where it was interrupted, and two commands with other
-students or seeds may share a folder. Writes benchmarks/results/accuracy.json from all finished cells, those
-that it had before, and the cross-validations of ``box-model`` and ``esc10``; what of the plan has no cell is
-named.
+runs once it is finished: the same command goes on where it was interrupted, and commands that run at the
+same time share the cells of a folder among them. Writes benchmarks/results/accuracy.json from all finished
+cells, those that it had before, and the cross-validations of ``box-model`` and ``esc10``; what of the plan
+has no cell is named.
 """
 
 from __future__ import annotations
@@ -89,6 +89,9 @@ def _run(plan: Sequence[Cell], schedule: Schedule, runs: Path) -> int:
         except TinysceneError as error:
             failed += 1
             tqdm.write(f"  failed: {error}", file=sys.stderr)
+            continue
+        if found is None:
+            tqdm.write("  another process measures it", file=sys.stderr)
             continue
         shares = ", ".join(f"{form} {100 * of['clips']:.1f} %" for form, of in found["accuracy"].items())
         tqdm.write(f"  clips: {shares} ({time.monotonic() - begun:.0f} s)", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -31,10 +32,11 @@ from train.training.report import SingleLabelEvaluation
 _ANY_LOSS = 1.0  # a loss of accuracy is measured here, and refuses no export
 
 
-def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
+def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any] | None:
     """Train and score a cell, unless it has been; a training that was interrupted goes on.
 
     Returns:
+        None where another process measures this cell; otherwise
         what ``cell.json`` in the cell's folder has: the cell, steps, sizes, ``accuracy`` (form -> ``clips``
         and ``windows``, shares that are right), ``lacking`` (form -> why it could not be made), provenance.
 
@@ -47,6 +49,18 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(result.read_text())
         return found
     make_folder(folder, "name another folder with --runs")
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        values = _measure(cell, schedule, folder)
+        with write_beside(result) as partial:
+            partial.write_text(json.dumps(values, indent=1) + "\n")
+    return values
+
+
+def _measure(cell: Cell, schedule: Schedule, folder: Path) -> dict[str, Any]:
     recipe = cell.recipe(schedule, folder)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     trained = _train("fit", folder, folder / "fit")
@@ -66,7 +80,7 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
         lacking["C"] = str(error)
     data = _test_windows(recipe, checkpoint)
     totals = load_model(files["PTQ INT8"]).spec.complexity
-    values = {
+    return {
         "corpus": cell.corpus, "student": cell.student, "split": cell.split, "seed": cell.seed,
         "steps": _steps_of(folder / "fit"), "qat_steps": _steps_of(folder / "fit_qat"),
         "params": totals["params"], "macs": totals["macs"],
@@ -74,9 +88,6 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any]:
         **_scores(files, data), "lacking": lacking,
         "provenance": _where_and_when(),
     }  # fmt: skip
-    with write_beside(result) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n")
-    return values
 
 
 def _train(verb: str, folder: Path, run: Path, *options: str) -> Path:

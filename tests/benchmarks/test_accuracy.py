@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import replace
 
@@ -93,6 +94,19 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, 
     code = command.main([*arguments, "--runs", str(tmp_path), "-o", str(tmp_path / "a.json")])
     printed = capsys.readouterr().err
     assert code != 0 and "no memory: free some" in printed and "cell 2 of 2" in printed
+
+
+def test_a_cell_that_another_process_measures_is_left_to_it(tmp_path, capsys):
+    cell = plan.Cell("synthetic", "cp_mobile_narrow", "unseen devices", 0)
+    folder = cell.folder(tmp_path, TINY)
+    folder.mkdir(parents=True)
+    arguments = ["--corpora", "synthetic", "--students", "cp_mobile_narrow", "--seeds", "0"]
+    arguments += ["--steps", str(TINY.steps), "--qat-epochs", str(TINY.qat_epochs), "--runs", str(tmp_path)]
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert measurement.measure_cell(cell, TINY, tmp_path) is None
+        assert command.main([*arguments, "-o", str(tmp_path / "a.json")]) == 0
+    assert "another process measures it" in capsys.readouterr().err
 
 
 def test_a_corpus_without_its_folder_is_left_out_and_named(tmp_path, monkeypatch, capsys):
