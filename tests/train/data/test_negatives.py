@@ -11,6 +11,7 @@ import torch
 
 from runtime.errors import DataError
 from train.data import ClipData, Folder, WithNegatives
+from train.data.datasets.textures import synthetic_texture
 from train.distillation.losses import cross_entropy
 
 RATE = 8_000
@@ -40,7 +41,8 @@ def test_negatives_are_training_clips_without_a_class(sounds: Path) -> None:
     assert all(clip.targets for split in ("val", "test") for clip in splits[split])
     assert len(corpus.read(negatives[0], RATE)) == RATE
     assert corpus.labels == ("frog", "owl")
-    assert corpus.describe()["negatives"] == {"folders": ["talk"], "exclude": ["*owl*"], "noise": 0}
+    described = corpus.describe()["negatives"]
+    assert described == {"folders": ["talk"], "exclude": ["*owl*"], "noise": 0, "textures": 0}
 
 
 def test_synthetic_noise_is_reproducible_and_each_clip_another(sounds: Path) -> None:
@@ -52,6 +54,28 @@ def test_synthetic_noise_is_reproducible_and_each_clip_another(sounds: Path) -> 
         np.testing.assert_array_equal(one, other)
     assert len({wave.tobytes() for wave in waves}) == 5
     assert all(np.sqrt(np.mean(wave**2)) == pytest.approx(0.1, rel=1e-3) for wave in waves)
+
+
+def test_textures_are_reproducible_and_each_clip_another(sounds: Path) -> None:
+    textures = [clip for clip in _corpus(sounds, textures=10).clips("train") if "texture" in clip.id]
+    waves = [_corpus(sounds, textures=10).read(clip, RATE) for clip in textures]
+    again = [_corpus(sounds, textures=10).read(clip, RATE) for clip in textures]
+    for one, other in zip(waves, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len({wave.tobytes() for wave in waves}) == 10
+    assert all(len(wave) == 5 * RATE and np.abs(wave).max() == 2**14 for wave in waves)
+
+
+@pytest.mark.parametrize("rate", [8_000, 32_000, 44_100])
+def test_pulses_repeat_at_the_rate_of_rotors_and_steady_noise_does_not(rate: int) -> None:
+    strength = {"pulses": [], "noise": []}
+    for kind, first in (("pulses", 0), ("noise", 4)):
+        for number in range(first, 60, 5):
+            wave = synthetic_texture(number, rate).astype(float)
+            level = np.abs(wave)[: 5 * 200 * (rate // 200)].reshape(5 * 200, -1).mean(axis=1)  # 200 a second
+            spectrum = np.abs(np.fft.rfft(level - level.mean())) / level.sum()
+            strength[kind].append(spectrum[25 : 40 * 5].max())  # 5 to 40 Hz
+    assert np.median(strength["pulses"]) > 4 * np.median(strength["noise"])
 
 
 def test_an_epoch_takes_the_share_asked_for_and_other_negatives_each_time(sounds: Path) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 from runtime.errors import DataError
 from train.data.audio_files import find_audio
 from train.data.corpus import Clip, Corpus, Samples, Split, read_audio
+from train.data.datasets.textures import synthetic_texture
 
-_FILE, _NOISE = "negative", "synthetic noise"  # where a clip comes from, in its field ``device``
+# where a clip comes from, in its field ``device``
+_FILE, _NOISE, _TEXTURE = "negative", "synthetic noise", "synthetic texture"
 _NOISE_S, _LOWEST_HZ = 10, 20.0
 _NOISE_STREAM = 5_000_000  # keeps these random numbers apart from those of the epochs
 
@@ -32,6 +34,8 @@ class WithNegatives(Corpus):
         exclude: patterns of the names of files to leave out, such as ``*rain*``: sounds that may be of a
             class.
         noise: number of clips of synthetic noise to add: white to brown noise, and mains hum.
+        textures: number of clips of `textures.synthetic_texture` to add, some of which resemble a class: for
+            distillation, where a teacher says which.
         licence: of the negatives.
     """
 
@@ -41,9 +45,10 @@ class WithNegatives(Corpus):
         folders: Sequence[str],
         exclude: Sequence[str] = (),
         noise: int = 0,
+        textures: int = 0,
         licence: str = "not stated",
     ) -> None:
-        self.corpus, self.exclude, self.noise = corpus, tuple(exclude), noise
+        self.corpus, self.exclude, self.noise, self.textures = corpus, tuple(exclude), noise, textures
         self.folders = {Path(folder).name: Path(folder) for folder in folders}
         if len(self.folders) < len(folders):
             raise DataError("Two folders of negatives have the same name: rename one.")
@@ -57,7 +62,9 @@ class WithNegatives(Corpus):
     def read(self, clip: Clip, sample_rate: int) -> Samples:
         """A clip of the corpus, or the file of a negative."""
         if clip.device == _NOISE:
-            return synthetic_noise(int(clip.id.rpartition("/")[2]), sample_rate)
+            return synthetic_noise(_number(clip), sample_rate)
+        if clip.device == _TEXTURE:
+            return synthetic_texture(_number(clip), sample_rate)
         if clip.device != _FILE:
             return self.corpus.read(clip, sample_rate)
         folder, _, name = clip.id.partition("/")
@@ -71,6 +78,7 @@ class WithNegatives(Corpus):
                 "folders": sorted(self.folders),
                 "exclude": list(self.exclude),
                 "noise": self.noise,
+                "textures": self.textures,
             },
         }
 
@@ -82,15 +90,20 @@ class WithNegatives(Corpus):
             if not names:
                 raise DataError(f"{folder} holds no negative: it has no audio file that is not excluded.")
             found += [f"{label}/{name}" for name in names]
-        noise = [f"synthetic noise/{number}" for number in range(self.noise)]
+        noise = [f"{_NOISE}/{number}" for number in range(self.noise)]
+        textures = [f"{_TEXTURE}/{number}" for number in range(self.textures)]
         return [
             Clip(id=name, targets=(), group=name, device=device)
-            for names, device in ((found, _FILE), (noise, _NOISE))
+            for names, device in ((found, _FILE), (noise, _NOISE), (textures, _TEXTURE))
             for name in names
         ]
 
     def _excluded(self, name: str) -> bool:
         return any(fnmatch.fnmatch(name, pattern) for pattern in self.exclude)
+
+
+def _number(clip: Clip) -> int:
+    return int(clip.id.rpartition("/")[2])
 
 
 def synthetic_noise(number: int, sample_rate: int) -> Samples:
