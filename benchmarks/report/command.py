@@ -66,15 +66,15 @@ def main(arguments: list[str]) -> int:
 
 
 def write_readmes() -> list[Path]:
-    """Fill the sections of benchmarks/README.md, and the marked numbers of both READMEs.
+    """Fill the sections of benchmarks/README.md, and the marked numbers of all READMEs that have some.
 
     Returns:
         the files; none in an installation, which has no READMEs.
     """
     own = Path(__file__).parents[1] / "README.md"
-    top = own.parents[1] / "README.md"
+    top = own.parents[1]
     written = []
-    for path in (own, top):
+    for path in (own, top / "README.md", top / "train" / "README.md"):
         if not path.is_file():
             continue
         text = path.read_text()

@@ -14,7 +14,7 @@ from benchmarks.side_by_side.ways.contestant import ENTRIES
 from runtime.errors import TinysceneError
 from tests.conftest import ROOT
 
-READMES = ["README.md", "benchmarks/README.md"]
+READMES = ["README.md", "benchmarks/README.md", "train/README.md"]
 RESULTS = {"speed": {"ratio": 0.1234, "rows": [{"name": "a", "share": 0.875}]}}
 
 
