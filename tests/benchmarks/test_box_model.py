@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import yaml
 
-from benchmarks.box_model import ablation, card, unheard
+from benchmarks.box_model import ablation, card, teacher_agreement, unheard
 from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_files
 from benchmarks.box_model.summary import (
     agreement,
@@ -21,10 +21,12 @@ from benchmarks.box_model.summary import (
 from benchmarks.box_model.thresholds import GRID, EventCounts, after_calm, events, quiet_thresholds
 from benchmarks.box_model.trainings import STUDENT, TEACHER
 from benchmarks.report import tables
-from runtime.errors import TinysceneError
+from runtime.errors import ConfigError, TinysceneError
 from runtime.streaming.events import EventRules
 from tests.conftest import ROOT
+from train.checkpoints import model_pt
 from train.training.confidence import at_temperature
+from train.training.lightning_module import Classifier
 
 LABELS = ("dog", "rain", "clock")
 
@@ -215,3 +217,16 @@ def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
     assert rows[2].startswith("| nothing | 1,049 | 85.0 % | 85.0 % | 85.0 % | 95.0 % |")
     assert rows[3].endswith("| +1.0 (-1.0 to +3.0) | +5.0 (-58.5 to +68.5) |")
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_agreement_of_a_model_with_itself_is_whole_and_other_labels_are_refused(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(teacher_agreement, "_NUMBERS", range(3))
+    for name, labels in (("a", ("x", "y")), ("b", ("x", "z"))):
+        made = Classifier("cp_mobile", {"base_channels": 8, "n_blocks": [1]}, labels=labels)
+        model_pt.save(made.to_checkpoint(), tmp_path / f"{name}.pt")
+    assert teacher_agreement.main([str(tmp_path / "a.pt"), "--teacher", str(tmp_path / "a.pt")]) == 0
+    assert "textures: 3, the same label: 100.0%" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"other labels"):
+        teacher_agreement.main([str(tmp_path / "a.pt"), "--teacher", str(tmp_path / "b.pt")])
