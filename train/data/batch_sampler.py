@@ -65,5 +65,8 @@ class BatchLoader(DataLoader[Batch]):
         try:
             yield from super().__iter__()
         except TinysceneError as error:
+            of_worker = str(error).startswith(f"Caught {type(error).__name__} in DataLoader worker")
+            if not of_worker:
+                raise
             message = str(error).rpartition(f"{type(error).__name__}: ")[2]
             raise type(error)(message.strip()) from error

@@ -84,7 +84,7 @@ class Classifier(lightning.LightningModule):
         # opened when a training begins
         self.teachers: TeacherEnsemble | None = None  # of the distillation
         self._prepare: Preparation | None = None
-        self._threads = torch.get_num_threads()
+        self._threads: int | None = None  # before workers took their cores
         torch.manual_seed(seed)
         # channels last: a quarter faster on CPUs, where depthwise convolutions decide
         self.student = networks.build(student, self.arguments)
@@ -178,7 +178,8 @@ class Classifier(lightning.LightningModule):
 
     def on_fit_end(self) -> None:
         """Take back the cores that workers had."""
-        torch.set_num_threads(self._threads)
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
 
     def _opening(
         self, distillation: Distillation, train: ClipWindows | None
