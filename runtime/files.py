@@ -7,8 +7,32 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
 
 from runtime.errors import ConfigError, TinysceneError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows: there two processes that write one file are not noticed
+    fcntl = None
+
+
+def lock(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed; False where another process has locked it.
+
+    True also where the system or the file system has no locks.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from export.pipeline import Method, export_model
 from export.verification.window_scores import has_signal, scores_of, windows_of
 from runtime import load_model
 from runtime.errors import TinysceneError
-from runtime.files import make_folder, write_beside
+from runtime.files import lock, make_folder, write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.resume import last_checkpoint, resume_options
 from train.data import ClipData
@@ -49,10 +48,8 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any] |
         found: dict[str, Any] = json.loads(result.read_text())
         return found
     make_folder(folder, "name another folder with --runs")
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (folder / "lock").open("w") as held:
+        if not lock(held):
             return None
         values = _measure(cell, schedule, folder)
         with write_beside(result) as partial:

@@ -12,18 +12,18 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
+from export.verification.window_scores import float_scores_of_parts
+from runtime.audio.samples import as_float
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import ConfigError
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
-from train.data.datasets.textures import synthetic_texture
-from train.log_mel import LogMel
+from train.data.datasets.textures import SECONDS, synthetic_texture
 
 _NUMBERS = range(100_000, 100_400)
-_BATCH = 50
+_FIRST_S = 1  # where the windows begin
 _SURE = 0.5
 
 
@@ -39,24 +39,22 @@ def main(arguments: list[str]) -> int:
     student, teacher = model_pt.load(options.student), model_pt.load(options.teacher)
     if student.labels != teacher.labels:
         raise ConfigError("Student and teacher have other labels: name two models of the same classes.")
-    of_student, of_teacher = _probabilities(student), _probabilities(teacher)
-    same = (of_student.argmax(dim=1) == of_teacher.argmax(dim=1)).float().mean()
+    if max(student.clip_s, teacher.clip_s) > SECONDS - _FIRST_S:
+        raise ConfigError(f"Name models of windows of {SECONDS - _FIRST_S} s at most: textures are short.")
+    of_student, of_teacher = _scores(student), _scores(teacher)
+    same = (of_student.argmax(axis=1) == of_teacher.argmax(axis=1)).mean()
     print(f"textures: {len(_NUMBERS)}, the same label: {same:.1%}")
     for name, found in (("student", of_student), ("teacher", of_teacher)):
-        print(f"{name} surer than {_SURE}: {(found.amax(dim=1) > _SURE).float().mean():.1%}")
+        print(f"{name} surer than {_SURE}: {(found.max(axis=1) > _SURE).mean():.1%}")
     return EXIT_OK
 
 
-@torch.inference_mode()
-def _probabilities(model: Checkpoint) -> Tensor:
-    """Of the second second of every texture, [textures, classes]."""
-    network, log_mel, rate = model.build().eval(), LogMel(model.frontend), model.frontend.sample_rate
-    found = []
-    for first in range(0, len(_NUMBERS), _BATCH):
-        sounds = [synthetic_texture(number, rate) for number in _NUMBERS[first : first + _BATCH]]
-        window = np.stack(sounds)[:, rate : rate + round(model.clip_s * rate)].astype(np.float32) / 2**15
-        found.append(network(log_mel(torch.from_numpy(window))).softmax(dim=1))
-    return torch.cat(found)
+def _scores(model: Checkpoint) -> npt.NDArray[np.float32]:
+    """Probabilities [textures, classes] of a window of every texture."""
+    rate = model.frontend.sample_rate
+    first, last = _FIRST_S * rate, _FIRST_S * rate + round(model.clip_s * rate)
+    windows = (synthetic_texture(number, rate)[first:last] for number in _NUMBERS)
+    return float_scores_of_parts(model, (as_float(window)[None] for window in windows))
 
 
 if __name__ == "__main__":

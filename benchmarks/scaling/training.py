@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from tqdm import tqdm
 
-import train
+from benchmarks.accuracy.plan import RECIPES
 from benchmarks.input_side import CLASSES, write_clips, write_responses
 from benchmarks.result_files import results_folder, write_result
 from benchmarks.scaling.plain_loop import BATCH
@@ -76,7 +77,7 @@ def measure(folder: Path, clips: int, steps: int, rounds: int) -> dict[str, Any]
     """Make both comparisons."""
     places = {
         "clips": folder / "clips", "run": folder / "run", "steps": steps, "json": folder / "seconds.json",
-        "recipe": Path(train.__file__).parent / "recipes" / "esc10_cp_mobile_capture.yaml",
+        "recipe": RECIPES / "esc10_cp_mobile_capture.yaml",
         "teacher": write_teacher(folder / "teacher.pt"),
     }  # fmt: skip
     write_clips(folder / "clips", clips)
@@ -87,11 +88,11 @@ def measure(folder: Path, clips: int, steps: int, rounds: int) -> dict[str, Any]
         raise TinysceneError(
             f"Too few steps of one epoch to time: give more than {clips} clips, or more steps."
         )
-    of_recipe = _medians(recipe)
+    of_way, of_recipe = _medians(ways), _medians(recipe)
     return {
         "batch": BATCH, "clips": clips, "steps": steps, "rounds": rounds,
-        "ways": {name: _row(seconds) for name, seconds in _medians(ways).items()},
-        "times_as_fast": round(float(np.median(ways["plain"]) / np.median(ways["fit"])), 2),
+        "ways": {name: _row(seconds) for name, seconds in of_way.items()},
+        "times_as_fast": round(of_way["plain"] / of_way["fit"], 2),
         "recipe": {
             name: {**_row(seconds), "of_network": round(seconds / of_recipe["network"], 2)}
             for name, seconds in of_recipe.items()
@@ -100,9 +101,10 @@ def measure(folder: Path, clips: int, steps: int, rounds: int) -> dict[str, Any]
 
 
 def write_teacher(path: Path) -> Path:
-    """A teacher of the size of mn04, with random weights, for the classes of `write_clips`."""
+    """The network of the box model's teacher, with random weights, for the classes of `write_clips`."""
+    recipe = yaml.safe_load((RECIPES / "esc10_teacher_mn04.yaml").read_text(encoding="utf-8"))["model"]
     labels = sorted(str(number) for number in range(CLASSES))
-    made = Classifier("mobilenet", {"width": 0.4, "head": "linear"}, frontend="passt_mel", labels=labels)
+    made = Classifier(recipe["student"], recipe["arguments"], frontend=recipe["frontend"], labels=labels)
     model_pt.save(made.to_checkpoint(), path)
     return path
 

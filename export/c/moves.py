@@ -74,7 +74,7 @@ def concatenate(parts: Sequence[Integers]) -> Integers:
     first = parts[0]
     for part in parts:
         same = (part.scale, part.zero, part.shape[2:]) == (first.scale, first.zero, first.shape[2:])
-        if part.rows or part.places.ndim != 2 or not same:
+        if part.rows or part.flat or part.places.ndim != 2 or not same:
             raise MoveError
     places = np.concatenate([part.places for part in parts])
     return replace(first, places=places, shape=(first.shape[0], len(places), *first.shape[2:]))

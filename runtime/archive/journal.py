@@ -13,17 +13,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
 
 from runtime.archive.result import FileResult, Identity
 from runtime.errors import ConfigError, TinysceneError
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # Windows: there two runs into one journal are not noticed
-    fcntl = None
+from runtime.files import lock
 
 _MAGIC = b"tinyscene journal 1\n"
 _SYNC_S = 1.0  # a power cut loses the results of at most so long; a killed process none
@@ -136,16 +130,8 @@ class Journal:
         return begin
 
     def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TinysceneError(
-                f"Another process writes {self.path}: wait for it, or name another output."
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        if not lock(self._writer):
+            raise TinysceneError(f"Another process writes {self.path}: wait for it, or name another output.")
 
     def _begin(self, settings: bytes) -> None:
         """Check whose journal it is; write the first two lines where they are missing."""

@@ -148,13 +148,13 @@ class Classifier(lightning.LightningModule):
 
     def loss(self, batch: PreparedBatch, logits: Tensor) -> Tensor:
         """The loss of logits [batch, classes]: a scalar."""
-        target, labelled = batch.target, batch.labelled
-        loss = cross_entropy(logits, batch.mixed(target), batch.mixed(labelled), self.task)
+        loss = cross_entropy(logits, batch.target, batch.labelled, self.task)
         if self.teachers is None or batch.expected is None:
             return loss
         combined = objective(
-            self.teachers, batch.expected, logits, loss, self._features.last, target, labelled
-        )
+            self.teachers, batch.expected, logits, loss, self._features.last,
+            batch.clip_target, batch.clip_labelled,
+        )  # fmt: skip
         self._log_step(len(logits), **combined.logged)
         if combined.teacher_accuracy is not None:
             self._log_step(combined.labelled, teacher_accuracy=combined.teacher_accuracy)

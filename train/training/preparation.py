@@ -17,7 +17,7 @@ from torch import Tensor
 from runtime.cores import usable_cores
 from train.augmentation.config import Augmentation
 from train.augmentation.random_draws import generator_for
-from train.augmentation.views import Mixing, View
+from train.augmentation.views import View
 from train.data import Batch, ClipWindows
 from train.distillation.ensemble import Expected, TeacherEnsemble
 from train.log_mel import LogMel
@@ -28,21 +28,18 @@ class PreparedBatch(NamedTuple):
 
     Attributes:
         log_mel: [batch, 1, mels, frames], augmented, with MixUp.
-        target: float32 [batch, classes] of the clips, before they were mixed; see `train.data.Batch`.
-        labelled: float32 [batch], before they were mixed.
-        mixing: of the labels, by the scene or by MixUp; None without either.
+        target: float32 [batch, classes], mixed as the examples were.
+        labelled: float32 [batch], mixed as the examples were.
+        clip_target, clip_labelled: of the clips, before they were mixed; see `train.data.Batch`.
         expected: what the teachers expect; None without distillation.
     """
 
     log_mel: Tensor
     target: Tensor
     labelled: Tensor
-    mixing: Mixing | None
+    clip_target: Tensor
+    clip_labelled: Tensor
     expected: Expected | None
-
-    def mixed(self, x: Tensor) -> Tensor:
-        """Mix labels [batch, ...] as the examples were mixed."""
-        return x if self.mixing is None else self.mixing(x)
 
 
 class Views:
@@ -59,13 +56,13 @@ class Views:
         self, log_mel: LogMel, augmentation: Augmentation | None, seed: int, dataset: ClipWindows
     ) -> None:
         self._log_mel, self._augmentation, self._seed = log_mel, augmentation, seed
-        self._devices = [clip.device for clip in dataset.clips]
+        self._clips = dataset.clips
 
     def __call__(self, batch: Batch) -> View:
         """The view of a batch, on the device of its waveforms."""
         if self._augmentation is None:
             return View(batch.waveform, self._log_mel(batch.waveform), None)
-        devices = [self._devices[clip] for clip in batch.clip.tolist()]
+        devices = [self._clips[clip].device for clip in batch.clip.tolist()]
         generator = generator_for(self._seed, batch.epoch, batch.number)
         return self._augmentation.view(batch.waveform, self._log_mel, generator, devices)
 
@@ -89,7 +86,8 @@ class Preparation:
             view = self._views(batch)
         teachers = self.teachers
         expected = None if teachers is None else teachers.expected(batch, view)
-        return PreparedBatch(view.log_mel, batch.target, batch.labelled, view.mixing, expected)
+        mixed = view.mixed(batch.target), view.mixed(batch.labelled)
+        return PreparedBatch(view.log_mel, *mixed, batch.target, batch.labelled, expected)
 
     @property
     def teachers(self) -> TeacherEnsemble | None:

@@ -2,8 +2,9 @@
 
 A student that imitates its teacher on a few recordings departs from it on others, above all where sounds are
 made of noise: of 400 textures, a student of ESC-10 and its teacher had the same label for half, and where the
-teacher was unsure the student was not. Distillation needs inputs of many kinds, whatever they are (Beyer et
-al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
+teacher was unsure the student was not (`python -m benchmarks.box_model.teacher_agreement`). Distillation
+needs inputs of many kinds, whatever they are (Beyer et al., "Knowledge distillation: a good teacher is
+patient and consistent", CVPR 2022).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _HIGHEST = 0.47  # frequency of a filter, of the sample rate
 
 
 def synthetic_texture(number: int, sample_rate: int) -> npt.NDArray[np.int16]:
-    """A texture: pulses, showers, waves or an engine of noise, or noise alone; some are a sum of two.
+    """Noise in pulses, showers of short sounds, swelling noise, an engine's tones, or noise; or a sum of two.
 
     Args:
         number: decides all of it.
