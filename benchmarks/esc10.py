@@ -104,11 +104,25 @@ def folds(train_folds: list[int], test_folds: list[int]) -> list[str]:
 
 def run_recipe(verb: str, recipe: Path, seed: int, *options: str) -> None:
     """Run ``python -m train`` with a recipe; raises TinysceneError where it fails."""
-    command = [
-        sys.executable, "-m", "train", verb, "--config", str(recipe), f"--seed_everything={seed}", *options,
-    ]  # fmt: skip
-    if subprocess.run(command, check=False).returncode:
-        raise TinysceneError(f"`python -m train {verb}` failed: its message stands above.")
+    run_train(verb, "--config", str(recipe), f"--seed_everything={seed}", *options)
+
+
+def run_train(verb: str, *options: str, log: Path | None = None) -> None:
+    """Run ``python -m train``; raises TinysceneError where it fails.
+
+    Args:
+        verb: ``fit``, ``qat``, ``import`` or another.
+        options: of the command.
+        log: file of what it prints; None lets it print.
+    """
+    command = [sys.executable, "-m", "train", verb, *options]
+    done = subprocess.run(command, capture_output=log is not None, text=True, check=False)
+    message = "its message stands above."
+    if log is not None:
+        log.write_text(done.stdout + done.stderr)
+        message = (done.stderr.strip().splitlines() or ["it printed no message."])[-1]
+    if done.returncode:
+        raise TinysceneError(f"`python -m train {verb}` failed: {message}")
 
 
 def held_out_windows(model: model_pt.Checkpoint, fold: int) -> ClipData:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 import yaml
 
 from benchmarks.accuracy.plan import CORPORA, Cell, Schedule
+from benchmarks.esc10 import run_train
 from benchmarks.result_files import provenance
 from export.c.install import compile_library
 from export.pipeline import Method, export_model
@@ -90,15 +89,8 @@ def _measure(cell: Cell, schedule: Schedule, folder: Path) -> dict[str, Any]:
 def _train(verb: str, folder: Path, run: Path, *options: str) -> Path:
     """Run the cell's recipe unless it has run; returns its model.pt."""
     if not (run / "model.pt").is_file():
-        command = [
-            sys.executable, "-m", "train", verb, "--config", str(folder / "recipe.yaml"), *options,
-            *resume_options(run),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        (folder / f"{verb}.log").write_text(done.stdout + done.stderr)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["it printed no message."]
-            raise TinysceneError(f"`python -m train {verb}` failed: {lines[-1]}")
+        recipe, log = f"--config={folder / 'recipe.yaml'}", folder / f"{verb}.log"
+        run_train(verb, recipe, *options, *resume_options(run), log=log)
     return run / "model.pt"
 
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.box_model crossvalidate | ship | ablate``: see the package."""
+"""``python -m benchmarks.box_model crossvalidate | ship | ablate | without-teacher``: see the package."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from train.checkpoints import model_pt
 
 RESULTS = Path(__file__).parents[1] / "results" / "box_model.json"
 ABLATION = RESULTS.with_name("box_model_ablation.json")
+WITHOUT_TEACHER = RESULTS.with_name("box_model_without_teacher.json")
 BOX, CARD = Path("runtime/models/esc10.onnx"), Path("MODEL_CARD.md")
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
         prog="python -m benchmarks.box_model", description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("command", choices=("crossvalidate", "ship", "ablate"))
+    parser.add_argument("command", choices=("crossvalidate", "ship", "ablate", "without-teacher"))
     parser.add_argument("--teacher", type=Path, required=True, metavar="FILE", help="mn04_as_mAP_432.pt")
     parser.add_argument("--teacher-labels", type=Path, metavar="CSV", help="default: beside the teacher")
     parser.add_argument("--negatives", type=Path, nargs="+", required=True, metavar="DIR")
@@ -54,6 +55,8 @@ def main(arguments: list[str]) -> int:
         return crossvalidate(trainings, options.folds, options.responses, options.unheard)
     if options.command == "ablate":
         return ablate(trainings, options.folds, options.responses)
+    if options.command == "without-teacher":
+        return without_teacher(trainings, options.folds, options.responses)
     return ship(trainings)
 
 
@@ -82,13 +85,24 @@ def crossvalidate(
 def ablate(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
     """Train without each part and measure, write the results."""
     found = ablation.ablate(trainings, chosen, responses)
+    settings = {"recipe": str(STUDENT[1]), "batch_size": ablation.BATCH, "seed": ablation.SEED}
+    return _write_variants(ABLATION, "ablate", chosen, {**settings, "without": found})
+
+
+def without_teacher(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
+    """Train the first recipe with and without its teacher and measure, write the results."""
+    found = ablation.without_teacher(trainings, chosen, responses)
+    settings = {"recipe": str(STUDENT[0]), "seed": 0}
+    return _write_variants(WITHOUT_TEACHER, "without-teacher", chosen, {**settings, "without": found})
+
+
+def _write_variants(path: Path, command: str, chosen: Sequence[int], values: dict[str, Any]) -> int:
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by models that were trained on the others of 1 to 4",
-        "recipe": str(STUDENT[1]), "batch_size": ablation.BATCH, "seed": ablation.SEED, "runs": len(chosen),
-        "kind": ablation.KIND.upper(), "without": found, "machine": machine(),
-        "command": f"python -m benchmarks.box_model ablate --folds {' '.join(map(str, chosen))}",
+        "runs": len(chosen), "kind": ablation.KIND.upper(), **values, "machine": machine(),
+        "command": f"python -m benchmarks.box_model {command} --folds {' '.join(map(str, chosen))}",
     }  # fmt: skip
-    _write_json(ABLATION, result)
+    _write_json(path, result)
     print(tables.ablation(result))
     return entry_point.EXIT_OK
 

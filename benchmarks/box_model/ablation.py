@@ -1,8 +1,9 @@
 """What brings the accuracy of the model in the box: its training without each of its parts.
 
-All variants are one training by the recipe of captures, with larger batches and weights averaged over steps,
-so that a GPU is busy and a run is short. The reference lacks nothing; the last variant has four times the
-steps.
+`without_teacher` compares the first of its two trainings, as the recipe has it, with and without the teacher.
+All variants of `ablate` are one training by the recipe of captures, with larger batches and weights averaged
+over steps, so that a GPU is busy and a run is short. Its reference lacks nothing; the last variant has four
+times the steps.
 """
 
 from __future__ import annotations
@@ -56,18 +57,40 @@ def ablate(trainings: Trainings, folds: Sequence[int], responses: Path) -> dict[
         paths = {
             fold: trainings.single(f"without_{name}/fold{fold}", STUDENT[1], fold, more) for fold in folds
         }
-        measured = [_measure(path, fold, responses) for fold, path in paths.items()]
-        found[lacking] = {
-            "steps": length,
-            "windows": {
-                condition: [accuracy([arrays], condition, KIND).value for arrays in measured]
-                for condition in CONDITIONS
-            },
-            "clips": [float(clips_right(arrays, KIND).mean()) for arrays in measured],
-        }
+        found[lacking] = {"steps": length, **_measured(paths, responses)}
+    return _with_gains(found)
+
+
+def without_teacher(trainings: Trainings, folds: Sequence[int], responses: Path) -> dict[str, Any]:
+    """Train the first recipe with and without its teacher, in full, and measure on every fold.
+
+    Returns:
+        As `ablate`.
+    """
+    found: dict[str, Any] = {}
+    for lacking, taught in ((REFERENCE, True), ("the teacher", False)):
+        paths = {fold: trainings.first(fold, taught=taught) for fold in folds}
+        found[lacking] = {"steps": trainings.steps_of(STUDENT[0]), **_measured(paths, responses)}
+    return _with_gains(found)
+
+
+def _measured(paths: Mapping[int, Path], responses: Path) -> dict[str, Any]:
+    """The shares that the models of the folds have right: ``windows`` by condition, and ``clips``."""
+    measured = [_measure(path, fold, responses) for fold, path in paths.items()]
+    return {
+        "windows": {
+            condition: [accuracy([arrays], condition, KIND).value for arrays in measured]
+            for condition in CONDITIONS
+        },
+        "clips": [float(clips_right(arrays, KIND).mean()) for arrays in measured],
+    }
+
+
+def _with_gains(found: dict[str, Any]) -> dict[str, Any]:
+    """Add what the reference has more than each other variant, where there are two folds or more."""
     reference = found[REFERENCE]
     for lacking, values in found.items():
-        if lacking != REFERENCE and len(folds) > 1:
+        if lacking != REFERENCE and len(values["clips"]) > 1:
             values["gain"] = {
                 "windows": gain(reference["windows"]["clean"], values["windows"]["clean"]),
                 "clips": gain(reference["clips"], values["clips"]),

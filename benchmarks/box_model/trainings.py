@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from runtime.errors import TinysceneError
+from benchmarks.esc10 import run_train
 from train.checkpoints.resume import resume_options
 
 FOLDS = (1, 2, 3, 4)
@@ -41,8 +39,11 @@ class Trainings:
     @property
     def student_steps(self) -> int:
         """Steps of a student's trainings, all together."""
-        of_recipes = [int(yaml.safe_load(recipe.read_text())["trainer"]["max_steps"]) for recipe in STUDENT]
-        return len(STUDENT) * self.steps if self.steps else sum(of_recipes)
+        return sum(map(self.steps_of, STUDENT))
+
+    def steps_of(self, recipe: Path) -> int:
+        """Steps of one training of a student."""
+        return self.steps or int(yaml.safe_load(recipe.read_text())["trainer"]["max_steps"])
 
     def fold(self, fold: int) -> Path:
         """model.pt of a student that was trained on the other folds."""
@@ -51,6 +52,15 @@ class Trainings:
     def all_folds(self) -> Path:
         """model.pt of the student that is shipped."""
         return self._student("ship", list(FOLDS), [])
+
+    def first(self, fold: int, *, taught: bool = True) -> Path:
+        """model.pt of the first of a student's trainings, on the folds other than ``fold``.
+
+        Args:
+            fold: to be tested on.
+            taught: by the teacher; else by labels, in mixtures by each sound's share of the amplitude.
+        """
+        return self._first(f"fold{fold}", [other for other in FOLDS if other != fold], [fold], taught)
 
     def single(self, name: str, recipe: Path, fold: int, options: Sequence[str]) -> Path:
         """model.pt of one training by a recipe with other options, on the folds other than ``fold``."""
@@ -66,18 +76,27 @@ class Trainings:
         )  # fmt: skip
 
     def _student(self, name: str, train: list[int], test: list[int]) -> Path:
-        teacher = self._teacher(name, train, test)
-        steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
-        options = [f"--model.distillation.teachers=[{teacher}]", *steps]
-        first = self._fit(self.runs / name / "student", STUDENT[0], train, test, *options)
-        second = self.runs / name / "student_capture"
+        first = self._first(name, train, test)
+        second, options = self.runs / name / "student_capture", self._student_options(name, train, test)
         return self._fit(second, STUDENT[1], train, test, *options, f"--init={first}")
+
+    def _first(self, name: str, train: list[int], test: list[int], taught: bool = True) -> Path:
+        run = self.runs / name / ("student" if taught else "student_labels")
+        return self._fit(run, STUDENT[0], train, test, *self._student_options(name, train, test, taught))
+
+    def _student_options(
+        self, name: str, train: list[int], test: list[int], taught: bool = True
+    ) -> list[str]:
+        steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
+        if not taught:
+            return ["--model.distillation=null", *steps]
+        return [f"--model.distillation.teachers=[{self._teacher(name, train, test)}]", *steps]
 
     def _imported(self) -> Path:
         path = self.runs / "mn04.pt"
         if not path.is_file():
             self.runs.mkdir(parents=True, exist_ok=True)
-            _train(
+            run_train(
                 "import", str(self.teacher), "--labels", str(self.teacher_labels),
                 "--licence", "MIT, EfficientAT", "-o", str(path),
             )  # fmt: skip
@@ -87,16 +106,10 @@ class Trainings:
         """Run a recipe unless it has run; one that was interrupted goes on. Returns its model.pt."""
         model = run / "model.pt"
         if not model.is_file():
-            _train(
+            run_train(
                 "fit", "--config", str(recipe),
                 f"--data.corpus.corpus.train_folds={train}", f"--data.corpus.corpus.test_folds={test}",
                 f"--data.corpus.folders=[{','.join(map(str, self.negatives))}]",
                 f"--trainer.default_root_dir={run}", *options, *resume_options(run),
             )  # fmt: skip
         return model
-
-
-def _train(*arguments: str) -> None:
-    command = [sys.executable, "-m", "train", *arguments]
-    if subprocess.run(command, check=False).returncode:
-        raise TinysceneError(f"`python -m train {arguments[0]}` failed: its message stands above.")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import yaml
 
-from benchmarks.box_model import ablation, card, teacher_agreement, unheard
+from benchmarks.box_model import ablation, card, teacher_agreement, trainings, unheard
 from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_files
 from benchmarks.box_model.summary import (
     agreement,
@@ -19,7 +19,7 @@ from benchmarks.box_model.summary import (
     summarise,
 )
 from benchmarks.box_model.thresholds import GRID, EventCounts, after_calm, events, quiet_thresholds
-from benchmarks.box_model.trainings import STUDENT, TEACHER
+from benchmarks.box_model.trainings import STUDENT, TEACHER, Trainings
 from benchmarks.report import tables
 from runtime.errors import ConfigError, TinysceneError
 from runtime.streaming.events import EventRules
@@ -217,6 +217,36 @@ def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
     assert rows[2].startswith("| nothing | 1,049 | 85.0 % | 85.0 % | 85.0 % | 95.0 % |")
     assert rows[3].endswith("| +1.0 (-1.0 to +3.0) | +5.0 (-58.5 to +68.5) |")
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_training_without_a_teacher_differs_in_nothing_else(tmp_path, monkeypatch) -> None:
+    started: dict[str, set[str]] = {}
+
+    def run_train(verb: str, *options: str) -> None:
+        roots = [word.partition("=")[2] for word in options if word.startswith("--trainer.default_root_dir=")]
+        model = Path(roots[0]) / "model.pt" if roots else Path(options[-1])
+        model.parent.mkdir(parents=True, exist_ok=True)
+        model.touch()
+        started[str(model.relative_to(tmp_path))] = set(options)
+
+    monkeypatch.setattr(trainings, "run_train", run_train)
+    runs = Trainings(tmp_path, tmp_path / "mn04", tmp_path / "labels", [tmp_path])
+    taught, labelled = runs.first(2), runs.first(2, taught=False)
+    assert (taught, labelled) == tuple(
+        tmp_path / "fold2" / n / "model.pt" for n in ("student", "student_labels")
+    )
+    first, second = started["fold2/student/model.pt"], started["fold2/student_labels/model.pt"]
+    assert first ^ second == {
+        f"--model.distillation.teachers=[{tmp_path / 'fold2' / 'teacher' / 'model.pt'}]",
+        "--model.distillation=null",
+        f"--trainer.default_root_dir={tmp_path / 'fold2' / 'student'}",
+        f"--trainer.default_root_dir={tmp_path / 'fold2' / 'student_labels'}",
+    }
+    assert set(started) == {
+        "mn04.pt",
+        "fold2/teacher/model.pt",
+        *(f"fold2/{n}/model.pt" for n in ("student", "student_labels")),
+    }
 
 
 def test_the_agreement_of_a_model_with_itself_is_whole_and_other_labels_are_refused(
