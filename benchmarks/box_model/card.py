@@ -111,8 +111,8 @@ def _negatives(result: Mapping[str, Any]) -> str:
     found = result["events_of_clips"]
     by_class = ", ".join(f"{_words(label)} {own['value']:.0%}" for label, own in found["by_class"].items())
     return "\n".join(lines) + (
-        f"\n\nAt these thresholds {_share(found['own_class'])} of the clips of a class give an event of it "
-        f"after three seconds of a calm room ({by_class}), and {_share(found['another_class'])} one of "
+        f"\n\nAt the shipped thresholds {_share(found['own_class'])} of the clips of a class give an event "
+        f"of it after three seconds of a calm room ({by_class}), and {_share(found['another_class'])} one of "
         "another class. "
         "AUROC is that of the greatest probability of a window, sounds of a class against negatives."
     )

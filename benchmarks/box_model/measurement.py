@@ -42,7 +42,7 @@ NEGATIVES: Mapping[str, tuple[str, ...]] = {
     "other sounds": ("*interface_alarm*", "*resource_mining*"),
 }
 _NOISE_CLIPS = range(1_000, 1_360)  # numbers of clips of 10 s of noise; those of training are smaller
-HALVES = ("fit", "report")  # of the negatives: thresholds are fitted on one, the other is reported
+HALVES = ("even", "odd")  # of the negatives: thresholds that one half gives are tested on the other
 # responses that the recipe leaves out of the training
 MICROPHONES = (
     "American_R331.wav", "Beyer_M360.wav", "GEC_2373.wav", "IR_FosterDynamicDF1.wav",
@@ -66,7 +66,7 @@ def measure_fold(
     Returns:
         ``target`` [windows] and ``clip`` [windows]; ``CONDITION/int8``, ``CONDITION/fp32`` [answered windows,
         classes] and ``CONDITION/answered`` [windows]; ``stream/target`` [clips] and ``stream/N`` [windows at
-        a hop of `HOP_S`, classes] of clip N; ``negative/KIND/fit`` and ``negative/KIND/report`` [windows at
+        a hop of `HOP_S`, classes] of clip N; ``negative/KIND/even`` and ``negative/KIND/odd`` [windows at
         that hop, classes], of every second file each, a row of NaN where a window has no signal; ``bytes``.
 
     Raises:
@@ -91,7 +91,7 @@ def measure_fold(
         model, found = load_model(onnx), {}
         for kind, files in chosen.items():
             for number, half in enumerate(HALVES):
-                sound = _joined(files[number :: len(HALVES)], 32_000, f"{kind} to {half}")
+                sound = _joined(files[number :: len(HALVES)], 32_000, f"{kind}, {half} files")
                 found[f"negative/{kind}/{half}"] = _scores(model, sound)
         return found
 

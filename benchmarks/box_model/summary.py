@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.box_model.measurement import HOP_S, Arrays
-from benchmarks.box_model.thresholds import EventCounts, after_calm, count_events, events, quiet_thresholds
+from benchmarks.box_model.measurement import HALVES, Arrays
+from benchmarks.box_model.thresholds import EventCounts, after_calm, events, quiet_thresholds
 from runtime.streaming.events import EventRules
 from train.quantization.quality import Share
 from train.training.confidence import at_temperature, fit_confidence
@@ -68,21 +68,33 @@ def auroc(positive: Floats, negative: Floats) -> float:
 
 
 def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
-    """Temperature and thresholds from windows that no fold's model was trained on, and half of the negatives.
+    """Temperature and least thresholds from windows that no fold's model was trained on.
 
     Returns:
-        The fields ``temperature`` and ``thresholds`` of a model.
+        The fields ``temperature`` and ``thresholds`` of a model, before negatives raise these.
     """
     one_hot = np.eye(len(labels))[expected(folds, "clean")]
     fitted = fit_confidence(pooled(folds, "clean/int8"), one_hot, labels)
     lowest = {label: fitted["thresholds"].get(label, EventRules().enter) for label in labels}
-    temperature = fitted["temperature"]
-    negatives = {
-        kind: [at_temperature(fold[f"negative/{kind}/fit"], temperature) for fold in folds]
-        for kind in kinds(folds[0])
+    return {**fitted, "thresholds": lowest}
+
+
+def event_counts(
+    folds: Sequence[Arrays], labels: Sequence[str], temperature: float
+) -> dict[str, EventCounts]:
+    """Half of the negatives to the events that it gives, beside those of the clips."""
+    clips = list(_clip_streams(folds, temperature))
+    return {
+        half: EventCounts.of(
+            clips,
+            {
+                kind: [at_temperature(fold[f"negative/{kind}/{half}"], temperature) for fold in folds]
+                for kind in kinds(folds[0])
+            },
+            labels,
+        )
+        for half in HALVES
     }
-    counts = EventCounts.of(list(_clip_streams(folds, temperature)), negatives, labels)
-    return {**fitted, "thresholds": quiet_thresholds(counts, labels, lowest)}
 
 
 def _clip_streams(folds: Sequence[Arrays], temperature: float) -> Iterator[tuple[int, Floats]]:
@@ -94,7 +106,7 @@ def _clip_streams(folds: Sequence[Arrays], temperature: float) -> Iterator[tuple
 
 def kinds(fold: Arrays) -> list[str]:
     """Names of the kinds of negatives that were measured."""
-    return [name.split("/")[1] for name in fold if name.startswith("negative/") and name.endswith("/report")]
+    return [name.split("/")[1] for name in fold if name.startswith("negative/") and name.endswith(HALVES[0])]
 
 
 def answered(scores: Floats) -> Floats:
@@ -110,7 +122,10 @@ def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, A
         labels: of the model.
     """
     arrays = list(folds.values())
-    fitted = confidence(arrays, labels)
+    least = confidence(arrays, labels)
+    counts = event_counts(arrays, labels, least["temperature"])
+    even, odd = counts.values()
+    fitted = {**least, "thresholds": quiet_thresholds(even + odd, labels, least["thresholds"])}
     names = [name.removesuffix("/int8") for name in arrays[0] if name.endswith("/int8")]
     return {
         "folds": [_of_fold(number, fold) for number, fold in folds.items()],
@@ -126,7 +141,7 @@ def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, A
         },
         "calibration_error": {name: _calibration(arrays, name, labels) for name in ("clean", _QUIET)},
         **fitted,
-        "negatives": _negatives(arrays, labels, fitted),
+        "negatives": _negatives(arrays, labels, counts, least),
         "events_of_clips": _events_of_clips(arrays, labels, fitted),
     }
 
@@ -175,16 +190,28 @@ def _calibration(folds: Sequence[Arrays], condition: str, labels: Sequence[str])
     return round(calibration_error(np.concatenate(parts), expected(folds, condition)), 4)
 
 
-def _negatives(folds: Sequence[Arrays], labels: Sequence[str], fitted: Mapping[str, Any]) -> dict[str, Any]:
-    """By kind, of the half that no threshold was fitted on: minutes, events, AUROC of the greatest score."""
-    positive = at_temperature(pooled(folds, "clean/int8"), fitted["temperature"]).max(1)
+def _negatives(
+    folds: Sequence[Arrays],
+    labels: Sequence[str],
+    counts: Mapping[str, EventCounts],
+    least: Mapping[str, Any],
+) -> dict[str, Any]:
+    """By kind: minutes, events, AUROC of the greatest score.
+
+    The events of each half are those at the thresholds that the other half gives.
+    """
+    even, odd = counts.values()
+    tested = [
+        test.at(quiet_thresholds(fit, labels, least["thresholds"]))
+        for fit, test in ((even, odd), (odd, even))
+    ]
+    positive = at_temperature(pooled(folds, "clean/int8"), least["temperature"]).max(1)
     found = {}
     for kind in kinds(folds[0]):
-        streams = [fold[f"negative/{kind}/report"] for fold in folds]
-        scaled = [at_temperature(stream, fitted["temperature"]) for stream in streams]
-        reported = count_events(scaled, labels, EventRules(enter_of=fitted["thresholds"]))
-        hours = sum(len(stream) for stream in streams) * HOP_S / 3600
-        scores = answered(np.concatenate(scaled))
+        reported = sum((Counter(half[kind]) for half in tested), Counter[str]())
+        hours = even.hours[kind] + odd.hours[kind]
+        streams = [fold[f"negative/{kind}/{half}"] for fold in folds for half in HALVES]
+        scores = at_temperature(answered(np.concatenate(streams)), least["temperature"])
         found[kind] = {
             "minutes": round(60 * hours / len(folds), 1),
             "models": len(folds),

@@ -1,32 +1,36 @@
-"""Thresholds of events, as high as negatives ask for: raised where fewest sounds of the classes are lost."""
+"""Thresholds of events: most clips of the classes are reported, and few negatives."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.signal import lfilter
+from scipy.special import expit, logit
 from tqdm import tqdm
 
 from benchmarks.box_model.measurement import HOP_S
+from runtime.errors import TinysceneError
 from runtime.model.prediction import Prediction, classified, unclassified
-from runtime.streaming.events import EventDetector, EventRules
+from runtime.streaming.events import HIGHEST, LOWEST, EventDetector, EventRules
 
 Scores = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int_]
 
-EVENTS_PER_HOUR = 0.5  # that thresholds allow each kind of negatives they are fitted on; new sounds give more
+EVENTS_PER_HOUR = (
+    0.25  # that thresholds allow each kind of negatives they are fitted on; new sounds give more
+)
 # Blows, cries and signals of games, one after the other: an hour holds a thousand of them. A stricter limit
-# takes many of the events of the classes away. It was chosen with the results on the reported files in sight.
-OF_OTHER_SOUNDS = 20.0
+# takes many of the events of the classes away.
+OF_OTHER_SOUNDS = 10.0
 CALM_S = 3.0  # of a room in which no class is likelier than others, before each clip
-# that thresholds are taken from
-GRID = (
-    0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95,
-    0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999,
-)  # fmt: skip
+# that thresholds are taken from, at equal steps of log-odds; 1 is never reached
+GRID = (*(round(float(p), 5) for p in expit(np.linspace(logit(0.3), logit(0.9998), 60))), 1.0)
+_RAISED = 1e-6  # what a step of `GRID` costs: of thresholds that are worth the same the lowest is taken
 
 
 def events(scores: Scores, labels: Sequence[str], rules: EventRules, clip_s: float = 1.0) -> list[str]:
@@ -47,6 +51,44 @@ def events(scores: Scores, labels: Sequence[str], rules: EventRules, clip_s: flo
         if not silent:
             window = classified(dict(zip(labels, row.tolist(), strict=True)), start, end)
         found += [event.label for event in detector.push(window)[1] if event.kind == "onset"]
+    return found
+
+
+def smoothed(scores: Scores, rules: EventRules) -> Scores:
+    """Scores [windows, classes] as `EventDetector` smooths them.
+
+    Args:
+        scores: of a stream, at a hop of `HOP_S`; a row of NaN where there is no signal.
+        rules: of the detector.
+    """
+    silent = np.isnan(scores).any(axis=1)
+    if silent.all():
+        return np.zeros(scores.shape)
+    first = int(silent.argmin())  # the average begins with the first window that has a signal
+    weight = 1 - np.exp(-HOP_S / rules.smoothing_s) if rules.smoothing_s else 1.0
+    odds = logit(np.nan_to_num(scores[first:]).astype(float).clip(LOWEST, HIGHEST))
+    averaged, _ = lfilter([weight], [1, weight - 1], odds, axis=0, zi=(1 - weight) * odds[:1])
+    return np.concatenate([np.zeros((first, scores.shape[1])), expit(averaged)])
+
+
+def count_events(scores: Scores, threshold: float, rules: EventRules) -> int:
+    """The events that `EventDetector` reports of one class.
+
+    Args:
+        scores: [windows], smoothed.
+        threshold: of the class.
+        rules: the times, and the ratio of the lower threshold.
+    """
+    above = np.flatnonzero(scores >= threshold)
+    runs = np.split(above, np.flatnonzero(np.diff(above) > 1) + 1) if len(above) else []
+    held, pause = (math.ceil(seconds / HOP_S) for seconds in (rules.min_duration_s, rules.cooldown_s))
+    found, free = 0, 0  # events, and the first window that can begin the next one
+    for run in runs:
+        if run[-1] - max(run[0], free) < held:
+            continue
+        found += 1
+        below = np.flatnonzero(scores[run[-1] :] < threshold * rules.exit_ratio)
+        free = run[-1] + below[0] - 1 + pause if len(below) else len(scores)
     return found
 
 
@@ -89,68 +131,74 @@ class EventCounts:
             labels: of the scores.
         """
         reported = np.zeros((len(labels), len(GRID)), int)
-        found = {kind: np.zeros_like(reported) for kind in negatives}
-        for place, enter in enumerate(tqdm(GRID, desc="thresholds", disable=None)):
-            # the events of a label do not depend on the thresholds of others: one pass counts all labels
-            rules = EventRules(enter=enter)
-            for target, scores in clips:
-                reported[target, place] += labels[target] in events(after_calm(scores), labels, rules)
-            for kind, streams in negatives.items():
-                counted = count_events(streams, labels, rules)
-                found[kind][:, place] = [counted[label] for label in labels]
+        for target, scores in clips:
+            reported[target] += _at_thresholds(after_calm(scores))[target] > 0
+        found = {
+            kind: sum(map(_at_thresholds, streams), np.zeros_like(reported))
+            for kind, streams in tqdm(negatives.items(), desc="events", disable=None)
+        }
         hours = {kind: sum(map(len, streams)) * HOP_S / 3600 for kind, streams in negatives.items()}
         return cls(reported, found, hours)
 
-    def excess(self, place: Counts) -> dict[str, float]:
-        """Kind to the events beyond what it may give, at a threshold of each label, where there are any.
+    def __add__(self, other: EventCounts) -> EventCounts:
+        """The counts of the same clips, and of the negatives of both."""
+        negatives = {kind: counts + other.negatives[kind] for kind, counts in self.negatives.items()}
+        hours = {kind: hours + other.hours[kind] for kind, hours in self.hours.items()}
+        return EventCounts(self.clips, negatives, hours)
 
-        A kind may always give one event: too few hours of it cannot show that it gives none.
+    def allowed(self, kind: str) -> float:
+        """Events that a kind may give.
+
+        One it always may: too few hours of it cannot show that it gives none.
         """
-        rows, over = np.arange(len(place)), {}
-        for kind, counts in self.negatives.items():
-            per_hour = OF_OTHER_SOUNDS if kind == "other sounds" else EVENTS_PER_HOUR
-            over[kind] = counts[rows, place].sum() - max(1.0, per_hour * self.hours[kind])
-        return {kind: float(events) for kind, events in over.items() if events > 0}
+        per_hour = OF_OTHER_SOUNDS if kind == "other sounds" else EVENTS_PER_HOUR
+        return max(1.0, per_hour * self.hours[kind])
+
+    def at(self, thresholds: Mapping[str, float]) -> dict[str, dict[str, int]]:
+        """Kind to the events of each label, at a threshold of `GRID` for each."""
+        places = [GRID.index(threshold) for threshold in thresholds.values()]
+        return {
+            kind: {
+                label: int(row[place]) for label, row, place in zip(thresholds, counts, places, strict=True)
+            }
+            for kind, counts in self.negatives.items()
+        }
 
 
-def count_events(streams: Sequence[Scores], labels: Sequence[str], rules: EventRules) -> Counter[str]:
-    """Label to its number of events in all streams."""
-    return Counter(event for stream in streams for event in events(stream, labels, rules))
+def _at_thresholds(scores: Scores) -> Counts:
+    """Events of a stream of scores [windows, classes] at the thresholds of `GRID`: [classes, thresholds]."""
+    rules = EventRules()
+    columns = smoothed(scores, rules).T
+    return np.array([[count_events(column, enter, rules) for enter in GRID] for column in columns])
 
 
 def quiet_thresholds(
     counts: EventCounts, labels: Sequence[str], lowest: Mapping[str, float]
 ) -> dict[str, float]:
-    """Thresholds raised until no kind of negatives gives more events than it may.
+    """The thresholds that report most clips, where no kind of negatives gives more events than it may.
 
-    Step by step the threshold of one label is raised: the one, and so far, that takes away most of what is
-    too much for each clip that is no longer reported. Where no step takes any away, the rest stays.
+    An integer program: each label takes one threshold of `GRID`. The reported clips of a label count by their
+    square root, so that no label is given up for the sake of others.
 
     Args:
         counts: of sounds that no model was trained on.
         labels: of the counts.
-        lowest: label to the threshold to begin with.
+        lowest: label to the least threshold that it may take.
+
+    Raises:
+        TinysceneError: where the solver fails.
     """
-    place = np.array([np.searchsorted(GRID, lowest[label]) for label in labels])
-    while over := counts.excess(place):
-        # of steps that are worth the same, the one that raises least
-        worth, raised, label = max(
-            _steps(counts, place, over), key=lambda step: (step[0], -step[1]), default=(0.0, 0, 0)
-        )
-        if worth == 0:
-            break
-        place[label] = raised
-    return {label: GRID[number] for label, number in zip(labels, place, strict=True)}
-
-
-def _steps(counts: EventCounts, place: Counts, over: Mapping[str, float]) -> Iterator[tuple[float, int, int]]:
-    """Each step's worth, the place in `GRID` that it raises a threshold to, and its label."""
-    for label, now in enumerate(place):
-        for raised in range(now + 1, len(GRID)):
-            removed = (
-                min(counts.negatives[kind][label, now] - counts.negatives[kind][label, raised], excess)
-                / excess
-                for kind, excess in over.items()
-            )
-            lost = counts.clips[label, now] - counts.clips[label, raised]
-            yield float(sum(removed) / (1 + lost)), raised, label
+    grid = np.array(GRID)
+    worth = np.sqrt(counts.clips) - _RAISED * np.arange(len(grid))
+    one_each = LinearConstraint(np.kron(np.eye(len(labels)), np.ones(len(grid))), 1, 1)
+    quiet = [
+        LinearConstraint(events.ravel(), 0, counts.allowed(kind)) for kind, events in counts.negatives.items()
+    ]
+    free = np.array([grid >= lowest[label] for label in labels], float)
+    solved = milp(
+        -worth.ravel(), constraints=[one_each, *quiet], bounds=Bounds(0, free.ravel()), integrality=1
+    )
+    if solved.x is None:
+        raise TinysceneError(f"The thresholds of events could not be fitted: {solved.message}")
+    places = solved.x.reshape(worth.shape).argmax(axis=1)
+    return {label: GRID[place] for label, place in zip(labels, places, strict=True)}

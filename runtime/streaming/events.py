@@ -20,7 +20,7 @@ from runtime.model.prediction import Prediction
 from runtime.spec import ModelSpec
 
 # Probabilities count as these at the least and at the most, so that no window outweighs many others.
-_LOWEST, _HIGHEST = 0.01, 0.9999
+LOWEST, HIGHEST = 0.01, 0.9999
 
 
 @dataclass(frozen=True)
@@ -220,5 +220,5 @@ class EventDetector:
 
 
 def _log_odds(probability: float) -> float:
-    p = min(max(probability, _LOWEST), _HIGHEST)
+    p = min(max(probability, LOWEST), HIGHEST)
     return math.log(p / (1 - p))
