@@ -47,9 +47,15 @@ def latency(values: Values) -> str:
     if values["not_timed"]:
         reasons = "; ".join(f"`{name}` ({reason})" for name, reason in values["not_timed"].items())
         parts.append(f"Not timed: {reasons}.")
-    measured = [(name, values["ratios"].get(name)) for name in AIMS]
-    ratios = [[AIMS[n][0], f"{v:.2f}", f"at most {AIMS[n][1]:g}"] for n, v in measured if v is not None]
-    parts.append(table(["ratio", "measured", "aim"], ratios))
+    runs = [*(run["ratios"] for run in values.get("earlier", [])), values["ratios"]]
+    ratios = []
+    for name, (title, aim) in AIMS.items():
+        of_runs = [ratio for run in runs if (ratio := run.get(name)) is not None]
+        if values["ratios"].get(name) is not None:
+            cells = (f"{of_runs[-1]:.3f}", f"{min(of_runs):.3f} to {max(of_runs):.3f}", f"at most {aim:g}")
+            ratios.append([title, *cells])
+    number = f"{len(runs)} runs" if len(runs) > 1 else "one run"
+    parts.append(table(["ratio", "measured", f"least and greatest of {number}", "aim"], ratios))
     if best := values["ratios"].get("best_front_end_of_peers"):
         parts.append(f"Fastest of the others: `{best}` and `{values['ratios']['best_network_of_peers']}`.")
     return "\n\n".join(parts)

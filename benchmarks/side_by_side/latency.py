@@ -5,18 +5,23 @@
 Every contestant runs in a process of its own; they take turns in alternating order. Before anything is timed
 their logits are compared (`parity`), and who fails is not timed. Times are processor times of the whole
 process, which do not count what else the machine does meanwhile; those by the clock on the wall stand beside
-them. Compare ratios, not milliseconds. Without MODEL.PT the weights are those of a minute's training.
+them. Compare ratios, not milliseconds; the results file keeps those of the runs before, too. Without MODEL.PT
+the weights are those of a minute's training.
 
 The first run makes the peers' environments with pip, in the user's cache folder, and takes some minutes more.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.result_files import results_folder
+from benchmarks.runtime_cost import machine
 from benchmarks.side_by_side import artefacts, parity
 from benchmarks.side_by_side.command import make_parser, measure_and_write
 from benchmarks.side_by_side.environments import Environments
@@ -27,6 +32,7 @@ from runtime.entry_point import run
 
 ROUNDS, REPEATS = 60, 4
 WARM_UP = 3  # rounds
+_EARLIER = 9  # runs that a results file remembers
 
 
 def main(arguments: list[str]) -> int:
@@ -37,10 +43,25 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     names = list(dict.fromkeys([parity.REFERENCE, *(options.only or [*ENTRIES, *PRODUCTS])]))
-    return measure_and_write(
-        "latency", options, names, lambda made, where: measure(names, made, where, options.rounds),
-        seeds={"waveforms": artefacts.SEED},
-    )  # fmt: skip
+    written = options.output or results_folder() / "latency.json"
+
+    def measured(made: artefacts.Artefacts, environments: Environments) -> dict[str, Any]:
+        return measure(names, made, environments, options.rounds) | {"earlier": earlier_runs(written)}
+
+    return measure_and_write("latency", options, names, measured, seeds={"waveforms": artefacts.SEED})
+
+
+def earlier_runs(path: Path) -> list[dict[str, Any]]:
+    """The ratios of the last runs on this CPU, oldest first: how much they vary.
+
+    Args:
+        path: of the results file that the next run takes the place of.
+    """
+    last = json.loads(path.read_text()) if path.is_file() else None
+    if last is None or last["machine"]["cpu"] != machine()["cpu"]:
+        return []
+    run = {key: last[key] for key in ("measured", "commit", "rounds", "ratios")}
+    return [*last.get("earlier", []), {**run, "load": last["machine"]["load"]}][-_EARLIER:]
 
 
 def measure(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command_line
+from benchmarks.result_files import write_result
 from benchmarks.side_by_side import latency, parity, startup
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.memory import installed_mb
@@ -88,6 +89,19 @@ def test_ratios_are_taken_to_the_fastest_parts_of_the_others():
         "native_to_reference": 0.1, "ort_int8_to_reference": None,
         "native_to_best_parts": 0.2, "native_network_to_best_network": 0.5,
     }  # fmt: skip
+
+
+def test_a_results_file_remembers_the_ratios_of_the_runs_before_on_this_cpu(tmp_path):
+    path = tmp_path / "latency.json"
+    for number in range(12):
+        earlier = latency.earlier_runs(path)
+        write_result(path, {"rounds": 1, "ratios": {"native_to_reference": number}, "earlier": earlier})
+    assert [run["ratios"]["native_to_reference"] for run in latency.earlier_runs(path)] == [*range(3, 12)]
+    assert set(earlier[-1]) == {"measured", "commit", "rounds", "ratios", "load"}
+    other = json.loads(path.read_text())
+    other["machine"]["cpu"] = "another"
+    path.write_text(json.dumps(other))
+    assert latency.earlier_runs(path) == []
 
 
 def test_probabilities_of_the_two_front_ends_agree(folder):
