@@ -7,7 +7,6 @@ tensors that point at other files, operators of other domains, and bytes that ch
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +15,15 @@ from pathlib import Path
 
 from runtime.errors import ModelFileError
 from runtime.spec import ModelSpec
+
+# CPython's own SHA-256: hashlib loads OpenSSL for it, 3 MB of the 65 that a process needs that classifies.
+try:
+    from _sha2 import sha256  # type: ignore[import-not-found]  # from Python 3.12 on
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:  # another Python
+        from hashlib import sha256
 
 # A student is half a megabyte, and the largest teachers (AST, BEATs, PaSST) are 365 MB in float32.
 MAX_BYTES = 512 * 2**20
@@ -98,7 +106,8 @@ def append_checksum(data: bytes) -> bytes:
     Protobuf lets a repeated field be appended to the end of a message, so the file stays an ONNX model
     and the checksum covers every byte before it. It finds accidents; it does not resist tampering.
     """
-    return data + _CHECKSUM_HEAD + hashlib.sha256(data).hexdigest().encode()
+    digest: str = sha256(data).hexdigest()
+    return data + _CHECKSUM_HEAD + digest.encode()
 
 
 def _check_checksum(data: bytes) -> None:

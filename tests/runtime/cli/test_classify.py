@@ -154,6 +154,16 @@ def test_runtime_never_imports_torch_or_onnx(model_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
 
 
+def test_classifying_loads_no_openssl(model_path: Path) -> None:
+    code = (
+        "import sys, numpy, runtime; had = '_hashlib' in sys.modules  # by numpy 1\n"
+        f"runtime.load_model({str(model_path)!r}).classify(numpy.zeros(32000), 32000)\n"
+        "assert had or '_hashlib' not in sys.modules"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_warning_where_telemetry_cannot_be_stopped(model_path: Path, tmp_path: Path) -> None:
     code = f"import onnxruntime, runtime; runtime.load_model({str(model_path)!r})"
     at_home = {"ORT_DISABLE_TELEMETRY": "", "HOME": str(tmp_path)}  # where it would leave its files
