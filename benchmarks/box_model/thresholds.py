@@ -21,9 +21,8 @@ from runtime.streaming.events import HIGHEST, LOWEST, EventDetector, EventRules
 Scores = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int_]
 
-EVENTS_PER_HOUR = (
-    0.25  # that thresholds allow each kind of negatives they are fitted on; new sounds give more
-)
+# Events that thresholds allow each kind of the negatives that they are fitted on; new sounds give more.
+EVENTS_PER_HOUR = 0.25
 # Blows, cries and signals of games, one after the other: an hour holds a thousand of them. A stricter limit
 # takes many of the events of the classes away.
 OF_OTHER_SOUNDS = 10.0
