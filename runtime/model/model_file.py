@@ -11,19 +11,16 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.errors import ModelFileError
 from runtime.spec import ModelSpec
 
-# CPython's own SHA-256: hashlib loads OpenSSL for it, 3 MB of the 65 that a process needs that classifies.
-try:
-    from _sha2 import sha256  # type: ignore[import-not-found]  # from Python 3.12 on
-except ImportError:
-    try:
-        from _sha256 import sha256  # type: ignore[import-not-found]
-    except ImportError:  # another Python
-        from hashlib import sha256
+# CPython's own SHA-256, which 3.12 renamed: hashlib loads OpenSSL for it, 3 MB of the 65 that a process needs
+# that classifies.
+_SHA256 = next(import_module(name).sha256 for name in ("_sha2", "_sha256", "hashlib") if find_spec(name))
 
 # A student is half a megabyte, and the largest teachers (AST, BEATs, PaSST) are 365 MB in float32.
 MAX_BYTES = 512 * 2**20
@@ -106,7 +103,7 @@ def append_checksum(data: bytes) -> bytes:
     Protobuf lets a repeated field be appended to the end of a message, so the file stays an ONNX model
     and the checksum covers every byte before it. It finds accidents; it does not resist tampering.
     """
-    digest: str = sha256(data).hexdigest()
+    digest: str = _SHA256(data).hexdigest()
     return data + _CHECKSUM_HEAD + digest.encode()
 
 
