@@ -44,6 +44,12 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def results_path(name: str, options: argparse.Namespace) -> Path:
+    """Where the results of a command are written: as ``-o`` says, or in the results folder."""
+    path: Path | None = options.output
+    return path or results_folder() / f"{name}.json"
+
+
 def measure_and_write(
     name: str,
     options: argparse.Namespace,
@@ -64,6 +70,6 @@ def measure_and_write(
     """
     environments = Environments.default()
     result = measure(artefacts.make(environments, contestants, options.model), environments)
-    write_result(options.output or results_folder() / f"{name}.json", result, seeds)
+    write_result(results_path(name, options), result, seeds)
     print(json.dumps(result if shown is None else result[shown], indent=1))
     return EXIT_OK

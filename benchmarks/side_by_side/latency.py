@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.result_files import results_folder
 from benchmarks.runtime_cost import machine
 from benchmarks.side_by_side import artefacts, parity
-from benchmarks.side_by_side.command import make_parser, measure_and_write
+from benchmarks.side_by_side.command import make_parser, measure_and_write, results_path
 from benchmarks.side_by_side.environments import Environments
 from benchmarks.side_by_side.processes import Process, start_all
 from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     names = list(dict.fromkeys([parity.REFERENCE, *(options.only or [*ENTRIES, *PRODUCTS])]))
-    written = options.output or results_folder() / "latency.json"
+    written = results_path("latency", options)
 
     def measured(made: artefacts.Artefacts, environments: Environments) -> dict[str, Any]:
         return measure(names, made, environments, options.rounds) | {"earlier": earlier_runs(written)}
@@ -55,13 +54,17 @@ def earlier_runs(path: Path) -> list[dict[str, Any]]:
     """The ratios of the last runs on this CPU, oldest first: how much they vary.
 
     Args:
-        path: of the results file that the next run takes the place of.
+        path: of the file that the next run takes the place of; there are no runs where it holds anything else
+            than results of this benchmark.
     """
-    last = json.loads(path.read_text()) if path.is_file() else None
-    if last is None or last["machine"]["cpu"] != machine()["cpu"]:
+    try:
+        last = json.loads(path.read_text())
+        run = {key: last[key] for key in ("measured", "commit", "rounds", "ratios")}
+        if last["machine"]["cpu"] != machine()["cpu"]:
+            return []
+        return [*last.get("earlier", []), {**run, "load": last["machine"]["load"]}][-_EARLIER:]
+    except (OSError, ValueError, KeyError, TypeError):
         return []
-    run = {key: last[key] for key in ("measured", "commit", "rounds", "ratios")}
-    return [*last.get("earlier", []), {**run, "load": last["machine"]["load"]}][-_EARLIER:]
 
 
 def measure(

@@ -102,6 +102,9 @@ def test_a_results_file_remembers_the_ratios_of_the_runs_before_on_this_cpu(tmp_
     other["machine"]["cpu"] = "another"
     path.write_text(json.dumps(other))
     assert latency.earlier_runs(path) == []
+    for text in ("", "[]", "{}", '{"machine": 3}'):  # no results: they are overwritten, and nothing is lost
+        path.write_text(text)
+        assert latency.earlier_runs(path) == []
 
 
 def test_probabilities_of_the_two_front_ends_agree(folder):
