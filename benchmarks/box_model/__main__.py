@@ -14,7 +14,7 @@ from benchmarks.box_model import __doc__ as description
 from benchmarks.box_model import ablation, card
 from benchmarks.box_model.measurement import measure_fold
 from benchmarks.box_model.summary import summarise
-from benchmarks.box_model.trainings import FOLDS, STUDENT, TEACHER, Trainings
+from benchmarks.box_model.trainings import FOLDS, STUDENT, TEACHER, Trainings, seed_of
 from benchmarks.esc10 import machine
 from benchmarks.report import tables
 from export.pipeline import default_method, export_model
@@ -71,7 +71,8 @@ def crossvalidate(
         folds[fold] = measure_fold(path, fold, responses, trainings.negatives, unheard)
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by a model that was trained on the others of 1 to 4",
-        "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [0, 0, 1], "runs": len(folds),
+        "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [*map(seed_of, (TEACHER, *STUDENT))],
+        "runs": len(folds),
         "steps": trainings.student_steps, "labels": list(models[0].labels),
         **summarise(folds, models[0].labels), "machine": machine(),
         "command": f"python -m benchmarks.box_model crossvalidate --folds {' '.join(map(str, chosen))}"
@@ -92,7 +93,7 @@ def ablate(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
 def without_teacher(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
     """Train the first recipe with and without its teacher and measure, write the results."""
     found = ablation.without_teacher(trainings, chosen, responses)
-    settings = {"recipe": str(STUDENT[0]), "seed": 0}
+    settings = {"recipe": str(STUDENT[0]), "seed": seed_of(STUDENT[0])}
     return _write_variants(WITHOUT_TEACHER, "without-teacher", chosen, {**settings, "without": found})
 
 

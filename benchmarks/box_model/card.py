@@ -41,6 +41,8 @@ def model_card(result: Mapping[str, Any], path: Path) -> str:
         clips=_share(result["clips"]["int8"]),
         windows=_share(result["conditions"]["clean"]["int8"]),
         data=result["data"],
+        allowed=result["negatives"]["speech"]["allowed_per_hour"],
+        allowed_of_other_sounds=f"{result['negatives']['other sounds']['allowed_per_hour']:g}",
         steps=f"{result['steps']:,}",
         results=results_text(result),
         mistakes=_mistakes(result),

@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.box_model.measurement import HALVES, Arrays
-from benchmarks.box_model.thresholds import EventCounts, after_calm, events, quiet_thresholds
+from benchmarks.box_model.thresholds import (
+    EventCounts,
+    after_calm,
+    allowed_per_hour,
+    events,
+    quiet_thresholds,
+)
 from runtime.streaming.events import EventRules
 from train.quantization.quality import Share
 from train.training.confidence import at_temperature, fit_confidence
@@ -67,7 +73,7 @@ def auroc(positive: Floats, negative: Floats) -> float:
     return float(below.mean() / len(ranked))
 
 
-def confidence(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
+def temperature_and_least_thresholds(folds: Sequence[Arrays], labels: Sequence[str]) -> dict[str, Any]:
     """Temperature and least thresholds from windows that no fold's model was trained on.
 
     Returns:
@@ -122,7 +128,7 @@ def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, A
         labels: of the model.
     """
     arrays = list(folds.values())
-    least = confidence(arrays, labels)
+    least = temperature_and_least_thresholds(arrays, labels)
     counts = event_counts(arrays, labels, least["temperature"])
     even, odd = counts.values()
     fitted = {**least, "thresholds": quiet_thresholds(even + odd, labels, least["thresholds"])}
@@ -215,6 +221,7 @@ def _negatives(
         found[kind] = {
             "minutes": round(60 * hours / len(folds), 1),
             "models": len(folds),
+            "allowed_per_hour": allowed_per_hour(kind),
             "events_per_hour": round(reported.total() / hours, 2),
             "events": {label: reported[label] for label in labels if reported[label]},
             "auroc": round(auroc(positive, scores.max(1)), 4),

@@ -150,8 +150,7 @@ class EventCounts:
 
         One it always may: too few hours of it cannot show that it gives none.
         """
-        per_hour = OF_OTHER_SOUNDS if kind == "other sounds" else EVENTS_PER_HOUR
-        return max(1.0, per_hour * self.hours[kind])
+        return max(1.0, allowed_per_hour(kind) * self.hours[kind])
 
     def at(self, thresholds: Mapping[str, float]) -> dict[str, dict[str, int]]:
         """Kind to the events of each label, at a threshold of `GRID` for each."""
@@ -162,6 +161,11 @@ class EventCounts:
             }
             for kind, counts in self.negatives.items()
         }
+
+
+def allowed_per_hour(kind: str) -> float:
+    """Events an hour that thresholds allow a kind of negatives."""
+    return OF_OTHER_SOUNDS if kind == "other sounds" else EVENTS_PER_HOUR
 
 
 def _at_thresholds(scores: Scores) -> Counts:

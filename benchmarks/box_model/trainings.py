@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -43,7 +44,7 @@ class Trainings:
 
     def steps_of(self, recipe: Path) -> int:
         """Steps of one training of a student."""
-        return self.steps or int(yaml.safe_load(recipe.read_text())["trainer"]["max_steps"])
+        return self.steps or int(_read(recipe)["trainer"]["max_steps"])
 
     def fold(self, fold: int) -> Path:
         """model.pt of a student that was trained on the other folds."""
@@ -65,8 +66,7 @@ class Trainings:
     def single(self, name: str, recipe: Path, fold: int, options: Sequence[str]) -> Path:
         """model.pt of one training by a recipe with other options, on the folds other than ``fold``."""
         train = [other for other in FOLDS if other != fold]
-        teacher = self._teacher(f"fold{fold}", train, [fold])
-        taught = f"--model.distillation.teachers=[{teacher}]"
+        taught = self._taught(f"fold{fold}", train, [fold])
         return self._fit(self.runs / name, recipe, train, [fold], taught, *options)
 
     def _teacher(self, name: str, train: list[int], test: list[int]) -> Path:
@@ -88,9 +88,11 @@ class Trainings:
         self, name: str, train: list[int], test: list[int], taught: bool = True
     ) -> list[str]:
         steps = [f"--trainer.max_steps={self.steps}"] if self.steps else []
-        if not taught:
-            return ["--model.distillation=null", *steps]
-        return [f"--model.distillation.teachers=[{self._teacher(name, train, test)}]", *steps]
+        return [self._taught(name, train, test) if taught else "--model.distillation=null", *steps]
+
+    def _taught(self, name: str, train: list[int], test: list[int]) -> str:
+        """The option that names the teacher, once it is trained."""
+        return f"--model.distillation.teachers=[{self._teacher(name, train, test)}]"
 
     def _imported(self) -> Path:
         path = self.runs / "mn04.pt"
@@ -113,3 +115,13 @@ class Trainings:
                 f"--trainer.default_root_dir={run}", *options, *resume_options(run),
             )  # fmt: skip
         return model
+
+
+def seed_of(recipe: Path) -> int:
+    """The seed that a recipe states."""
+    return int(_read(recipe)["seed_everything"])
+
+
+def _read(recipe: Path) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(recipe.read_text())
+    return values
