@@ -106,33 +106,62 @@ TS_NAME(stage)(const float *restrict xr, const float *restrict xi, float *restri
     }
 
 #if TS_ROWS >= 16
-/* The first stage, of windowed samples. */
-TS_TARGET static void TS_NAME(first_stage)(const float *samples, float *restrict yr, float *restrict yi)
+/* Butterfly p of the first stage, of windowed samples; its results are the rows of y. */
+TS_TARGET static inline __attribute__((always_inline)) void
+TS_NAME(first_stage)(const float *samples, int p, float *restrict yr, float *restrict yi)
 {
-    const int quarter = TS_ROWS / 4;
-    for (int p = 0; p < quarter; p++) {
-        F_ROTATIONS(w, p);
-        TS_EACH
-        {
-            TS_REAL re[4], im[4];
-            TS_UNROLL
-            for (int k = 0; k < (TS_LAST_QUARTER_IS_ZERO ? 3 : 4); k++)
-                TS_NAME(framed)(samples, 16 * (p + k * quarter) + i, &re[k], &im[k]);
-            if (TS_LAST_QUARTER_IS_ZERO)
-                re[3] = re[0], im[3] = im[0]; /* not used */
-            if (p)
-                TS_NAME(butterfly)(re, im, w, 1, TS_LAST_QUARTER_IS_ZERO);
-            else
-                TS_NAME(butterfly)(re, im, w, 0, TS_LAST_QUARTER_IS_ZERO);
-            TS_SET(yr, yi, 4 * p, 1, i, re, im, 4)
-        }
+    F_ROTATIONS(w, p);
+    TS_EACH
+    {
+        TS_REAL re[4], im[4];
+        TS_UNROLL
+        for (int k = 0; k < (TS_LAST_QUARTER_IS_ZERO ? 3 : 4); k++)
+            TS_NAME(framed)(samples, 16 * (p + k * (TS_ROWS / 4)) + i, &re[k], &im[k]);
+        if (TS_LAST_QUARTER_IS_ZERO)
+            re[3] = re[0], im[3] = im[0]; /* not used */
+        if (p)
+            TS_NAME(butterfly)(re, im, w, 1, TS_LAST_QUARTER_IS_ZERO);
+        else
+            TS_NAME(butterfly)(re, im, w, 0, TS_LAST_QUARTER_IS_ZERO);
+        TS_SET(yr, yi, 0, 1, i, re, im, 4)
     }
 }
 
+/* The first stage, and the second one where there are rows for it; returns the stride of the next one. */
+TS_TARGET static int TS_NAME(first_stages)(const float *samples, float *restrict yr, float *restrict yi,
+                                           float *restrict block)
+{
+#if TS_ROWS < 64
+    (void)block;
+    for (int p = 0; p < TS_ROWS / 4; p++)
+        TS_NAME(first_stage)(samples, p, yr + 64 * p, yi + 64 * p);
+    return 4;
+#else
+    /* 16 rows of the second stage need 16 of the first one, which the cache still holds. */
+    float *re_of = block, *im_of = block + 256;
+    for (int p = 0; p < TS_ROWS / 16; p++) {
+        for (int k = 0; k < 4; k++)
+            TS_NAME(first_stage)(samples, p + k * (TS_ROWS / 16), re_of + 64 * k, im_of + 64 * k);
+        F_ROTATIONS(w, 4 * p);
+        for (int q = 0; q < 4; q++)
+            TS_EACH
+            {
+                TS_REAL re[4], im[4];
+                TS_GET(re_of, im_of, q, 4, i, re, im, 4)
+                if (p)
+                    TS_NAME(butterfly)(re, im, w, 1, 0);
+                else
+                    TS_NAME(butterfly)(re, im, w, 0, 0);
+                TS_SET(yr, yi, 16 * p + q, 4, i, re, im, 4)
+            }
+    }
+    return 16;
+#endif
+}
+
 #if TS_ROWS_ARE_POWER_OF_FOUR
-/* The last stage, of radix 4, and the rotation. */
-TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float *restrict xi,
-                                          float *restrict yr, float *restrict yi)
+/* The last stage, of radix 4, and the rotation, in place. */
+TS_TARGET static void TS_NAME(last_stage)(float *restrict xr, float *restrict xi)
 {
     const int quarter = TS_ROWS / 4;
     for (int q = 0; q < quarter; q++)
@@ -142,14 +171,13 @@ TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float 
             TS_GET(xr, xi, q, quarter, i, re, im, 4)
             TS_NAME(butterfly)(re, im, NULL, 0, 0);
             TS_TURN(q, quarter, i, re, im, 4)
-            TS_SET(yr, yi, q, quarter, i, re, im, 4)
+            TS_SET(xr, xi, q, quarter, i, re, im, 4)
         }
 }
 
 #else
-/* The last two stages, of radix 4 and of radix 2, and the rotation. */
-TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float *restrict xi,
-                                          float *restrict yr, float *restrict yi)
+/* The last two stages, of radix 4 and of radix 2, and the rotation, in place. */
+TS_TARGET static void TS_NAME(last_stage)(float *restrict xr, float *restrict xi)
 {
     const int stride = TS_ROWS / 8;
     F_ROTATIONS(w, stride);
@@ -169,8 +197,8 @@ TS_TARGET static void TS_NAME(last_stage)(const float *restrict xr, const float 
             }
             TS_TURN(q, stride, i, re, im, 4)
             TS_TURN(4 * stride + q, stride, i, other_re, other_im, 4)
-            TS_SET(yr, yi, q, stride, i, re, im, 4)
-            TS_SET(yr, yi, 4 * stride + q, stride, i, other_re, other_im, 4)
+            TS_SET(xr, xi, q, stride, i, re, im, 4)
+            TS_SET(xr, xi, 4 * stride + q, stride, i, other_re, other_im, 4)
         }
 }
 #endif
@@ -306,22 +334,18 @@ TS_TARGET static void TS_NAME(spectrum)(const float *samples, float *power, floa
     float *xr = work, *xi = xr + APART, *yr = xi + APART, *yi = yr + APART;
     float *block = yi + TS_POINTS + 16; /* a vector of bin 0 reads past the end of y */
 #if TS_ROWS >= 16
-    TS_NAME(first_stage)(samples, xr, xi);
-    for (int stride = 4; 8 * stride < TS_ROWS; stride *= 4) {
-        if (stride == 4) /* the compiler can plan ahead */
-            TS_NAME(stage)(xr, xi, yr, yi, 4);
-        else
-            TS_NAME(stage)(xr, xi, yr, yi, stride);
+    for (int stride = TS_NAME(first_stages)(samples, xr, xi, block); 8 * stride < TS_ROWS; stride *= 4) {
+        TS_NAME(stage)(xr, xi, yr, yi, stride);
         float *other = xr;
         xr = yr, yr = other;
         other = xi, xi = yi, yi = other;
     }
-    TS_NAME(last_stage)(xr, xi, yr, yi);
+    TS_NAME(last_stage)(xr, xi);
 #else
-    TS_NAME(few_rows)(samples, xr, xi, yr, yi);
+    TS_NAME(few_rows)(samples, yr, yi, xr, xi);
 #endif
-    TS_NAME(across)(yr, yi, xr, xi, block);
-    TS_NAME(power)(xr, xi, power);
+    TS_NAME(across)(xr, xi, yr, yi, block);
+    TS_NAME(power)(yr, yi, power);
 }
 
 TS_NARROW_TARGET static void TS_NAME(log_mel)(const float *power, int frames, float *log_mel, long row,

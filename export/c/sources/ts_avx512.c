@@ -74,37 +74,27 @@ TS_TARGET static inline __m128i ts_transposed(void)
      second = _mm512_permutex2var_ps(                                                                      \
          a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b))
 
+/* Pieces of four columns of rows r, r + 4, r + 8 and r + 12 are put together while they are loaded, which takes
+   no shuffle; then every 4 x 4 floats are transposed. */
+TS_TARGET static inline __attribute__((always_inline)) __m512 ts_pieces_avx512(const float *from)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(from));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 64), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 128), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(from + 192), 3);
+}
+
 TS_TARGET static void ts_transpose_avx512(const float *restrict from, float *restrict to)
 {
-    __m512 a[16], b[16];
-    TS_UNROLL
-    for (int i = 0; i < 16; i++)
-        a[i] = F_LOAD(from + 16 * i);
-    TS_UNROLL
-    for (int i = 0; i < 16; i += 2) {
-        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-    }
-    TS_UNROLL
-    for (int i = 0; i < 16; i += 4) {
-        a[i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x44);
-        a[i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xee);
-        a[i + 2] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0x44);
-        a[i + 3] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0xee);
-    }
-    TS_UNROLL
-    for (int i = 0; i < 4; i++) {
-        b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88);
-        b[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
-        b[i + 8] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0x88);
-        b[i + 12] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0xdd);
-    }
-    TS_UNROLL
-    for (int i = 0; i < 4; i++) {
-        F_STORE(to + 16 * i, _mm512_shuffle_f32x4(b[i], b[i + 8], 0x88));
-        F_STORE(to + 16 * (i + 4), _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0x88));
-        F_STORE(to + 16 * (i + 8), _mm512_shuffle_f32x4(b[i], b[i + 8], 0xdd));
-        F_STORE(to + 16 * (i + 12), _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd));
+    for (int column = 0; column < 16; column += 4) {
+        __m512 a = ts_pieces_avx512(from + column), b = ts_pieces_avx512(from + 16 + column);
+        __m512 c = ts_pieces_avx512(from + 32 + column), d = ts_pieces_avx512(from + 48 + column);
+        __m512 ab = _mm512_unpacklo_ps(a, b), AB = _mm512_unpackhi_ps(a, b);
+        __m512 cd = _mm512_unpacklo_ps(c, d), CD = _mm512_unpackhi_ps(c, d);
+        F_STORE(to + 16 * column, _mm512_shuffle_ps(ab, cd, 0x44));
+        F_STORE(to + 16 * column + 16, _mm512_shuffle_ps(ab, cd, 0xee));
+        F_STORE(to + 16 * column + 32, _mm512_shuffle_ps(AB, CD, 0x44));
+        F_STORE(to + 16 * column + 48, _mm512_shuffle_ps(AB, CD, 0xee));
     }
 }
 
