@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from export.learn.confidence import negative_windows
 from export.learn.data.negatives import Negatives
+from export.learn.report.events import Events, measure_events
 from export.verification.conditions import RATES_HZ, conditions
 from export.verification.window_scores import Array, has_signal, parts_of, scores_of, targets_of, under
 from runtime import load_model
@@ -58,6 +59,7 @@ class Measured:
         wrong: the clips that get another label, the worst first.
         conditions: name of a condition to the windows that get their label under it; ``clean`` is none.
         false_alarms: windows of negatives in which a class reaches its threshold.
+        events: what `listen` reports.
     """
 
     labels: tuple[str, ...]
@@ -68,6 +70,7 @@ class Measured:
     wrong: tuple[Wrong, ...]
     conditions: dict[str, Share]
     false_alarms: Share
+    events: Events
 
 
 def measure(
@@ -104,6 +107,7 @@ def measure(
         wrong=_wrong([dataset.clips[clip].id for clip in present], of_clips, truth, model.labels),
         conditions=_under_conditions(model, data, expected, responses, learned),
         false_alarms=_false_alarms(model, negatives),
+        events=measure_events(model, data, negatives),
     )
 
 

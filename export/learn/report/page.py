@@ -13,6 +13,7 @@ _WORST = 10  # clips that are named
 _PAIRS = 5  # confusions that are named
 _WEAK = 0.8  # lower end of the interval; a class below it should be recorded more
 _FEW = 10  # held-out clips of a class; with fewer its interval is wide
+_SELDOM = 0.5  # share of a class's clips that give an event; a class below it is named
 _LOST = 0.1  # share of windows that a condition may cost before the page remarks on it
 
 
@@ -77,6 +78,7 @@ class Page:
                 "worst clips",
                 [f"{w.clip}: {w.predicted}, not {w.true} ({w.probability:.2f})" for w in worst],
             )
+        yield "events, as `listen` reports them", list(self._events())
         yield "elsewhere: windows that are right", self._robustness()
         yield "record more of", list(self._advice())
         if self.comparison:
@@ -101,6 +103,21 @@ class Page:
         alarms = self.measured.false_alarms
         lines.append(f"other sounds taken for a class: {alarms} windows; the thresholds were fitted on them")
         return [*lines, *self.cautions]
+
+    def _events(self) -> Iterator[str]:
+        events = self.measured.events
+        count, total = (sum(getattr(s, of) for s in events.own.values()) for of in ("count", "total"))
+        yield f"clips that give one of their class    {Share(count, total)}"
+        yield f"clips that give one of another class  {events.another}"
+        yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of other sounds"
+        seldom = [
+            (label, share)
+            for label, share in sorted(events.own.items(), key=lambda item: item[1].value)
+            if share.value < _SELDOM
+        ]
+        if seldom:
+            named = ", ".join(f"{label} ({share.count} of {share.total})" for label, share in seldom[:_PAIRS])
+            yield f"seldom reported: {named}; `listen --threshold {seldom[0][0]}=P` takes another threshold"
 
     def _confusions(self) -> list[str]:
         labels, matrix = self.measured.labels, self.measured.confusion

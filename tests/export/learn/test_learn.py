@@ -112,6 +112,7 @@ def test_the_page_says_how_good_it_is_and_what_to_do(learned):
         "bell",
         "dog",
         "level -20 dB",
+        "clips that give one of their class",
         "parameters",
         "record more of",
         "tinyscene listen --model",

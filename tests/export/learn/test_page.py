@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import complexity
+from export.learn.report.events import Events
 from export.learn.report.measure import Measured, Wrong
 from export.learn.report.page import Page, compare
 from train.quantization.quality import Share
@@ -24,6 +25,7 @@ def measured(dog: tuple[int, int], bell: tuple[int, int], quiet: int = 40, alarm
         wrong=tuple(wrong),
         conditions={"clean": Share(40, 40), "level -30 dB": Share(quiet, 40)},
         false_alarms=Share(alarms, 100),
+        events=Events({"bell": Share(9, 10), "dog": Share(4, 10)}, Share(2, 20), of_others=1, others_s=70.4),
     )
 
 
@@ -60,6 +62,13 @@ def test_where_nothing_is_weak_the_page_says_so():
 def test_what_a_condition_costs_and_false_alarms_are_remarked_on():
     text = page(measured(dog=(40, 40), bell=(40, 40), quiet=30, alarms=30))
     assert "loses 25%" in text and "not_a_class" in text
+
+
+def test_events_are_told_and_a_class_that_is_seldom_reported_is_named():
+    text = page(measured(dog=(40, 40), bell=(40, 40)))
+    assert "one of their class    65.0% (" in text and "13 of 20)" in text
+    assert "one of another class  10.0% (" in text and "1 event in 70 s of other sounds" in text
+    assert "seldom reported: dog (4 of 10); `listen --threshold dog=P`" in text
 
 
 @pytest.mark.parametrize(("new", "better"), [("aab", True), ("aaa", True), ("abb", False)])
