@@ -29,12 +29,14 @@ class Events:
         another: clips that give an event of another class.
         of_others: events that the sounds of none of the classes give.
         others_s: seconds of these sounds.
+        only_noise: whether these are synthetic noise alone.
     """
 
     own: dict[str, Share]
     another: Share
     of_others: int
     others_s: float
+    only_noise: bool = False
 
 
 def measure_events(model: Model, data: ClipData, negatives: Negatives) -> Events:
@@ -61,6 +63,7 @@ def measure_events(model: Model, data: ClipData, negatives: Negatives) -> Events
         another=Share(another, total.total()),
         of_others=sum(len(events_of(model, wave)) for wave in others),
         others_s=sum(map(len, others)) / rate,
+        only_noise=not negatives.held_out,
     )
 
 

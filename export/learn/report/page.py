@@ -109,7 +109,8 @@ class Page:
         count, total = (sum(getattr(s, of) for s in events.own.values()) for of in ("count", "total"))
         yield f"clips that give one of their class    {Share(count, total)}"
         yield f"clips that give one of another class  {events.another}"
-        yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of other sounds"
+        others = "synthetic noise; --negatives DIR tries others" if events.only_noise else "other sounds"
+        yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of {others}"
         seldom = [
             (label, share)
             for label, share in sorted(events.own.items(), key=lambda item: item[1].value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,12 @@ def test_events_are_told_and_a_class_that_is_seldom_reported_is_named():
     assert "one of their class    65.0% (" in text and "13 of 20)" in text
     assert "one of another class  10.0% (" in text and "1 event in 70 s of other sounds" in text
     assert "seldom reported: dog (4 of 10); `listen --threshold dog=P`" in text
+
+
+def test_noise_alone_is_not_called_other_sounds():
+    result = measured(dog=(40, 40), bell=(40, 40))
+    alone = dataclasses.replace(result, events=dataclasses.replace(result.events, only_noise=True))
+    assert "1 event in 70 s of synthetic noise; --negatives DIR tries others" in page(alone)
 
 
 @pytest.mark.parametrize(("new", "better"), [("aab", True), ("aaa", True), ("abb", False)])
