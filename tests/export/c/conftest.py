@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,30 @@ def _export(base: Checkpoint, student: str, arguments: dict[str, Any], path: Pat
     return path
 
 
+def need(*tools: str) -> None:
+    """Skip a test where a program is not installed, or a compiler has no C library to compile against."""
+    for tool in tools:
+        if reason := _missing(tool):
+            pytest.skip(reason)
+
+
+@lru_cache
+def _missing(tool: str) -> str:
+    if shutil.which(tool) is None:
+        return f"{tool} is not installed"
+    if tool.endswith(("gcc", "clang")):
+        command = [tool, "-x", "c", "-fsyntax-only", "-"]
+        done = subprocess.run(
+            command, input="#include <string.h>\n", capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            return f"{tool} lacks the headers of its C library"
+    return ""
+
+
 @pytest.fixture(scope="session")
 def compiler() -> str:
-    if shutil.which("gcc") is None or shutil.which("make") is None:
-        pytest.skip("gcc and make are not installed")
+    need("gcc", "make")
     return "gcc"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 from export.c.fixed_point import Factor, Sum
-from tests.export.c.conftest import compile_library
+from tests.export.c.conftest import compile_library, need
 from tests.export.c.operator_cases import make_cases
 
 PROBE = Path(__file__).with_name("cmsis_nn_probe.c")
@@ -101,9 +100,7 @@ def test_convolutions_linear_layers_and_maxima_have_the_same_bytes(build):
 
 @pytest.mark.parametrize("target", BOARDS)
 def test_its_kernels_for_microcontrollers_have_the_same_bytes(cmsis_nn, sources, tmp_path, target):
-    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need("arm-none-eabi-gcc", "qemu-system-arm")
     cases, (options, machine, code, data) = make_cases(seed=1, only_convolutions=True), BOARDS[target]
     cases.write(tmp_path)
     ours = [tmp_path / name for name in (*OURS, "cortex_m/boot.c")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from export.c.read_graph import read_network
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
 from tests.conftest import ROOT
-from tests.export.c.conftest import STUDENTS, compile_library
+from tests.export.c.conftest import STUDENTS, compile_library, need
 from tests.export.c.test_operators import write_random_network
 
 STUDENTS_ON_M4 = [pytest.param(name, "cortex-m4", marks=pytest.mark.slow) for name in STUDENTS]
@@ -36,9 +35,7 @@ CASES = [*IN_BOX, *((name, "cortex-m4") for name in RANDOM), ("random", "cortex-
 
 @pytest.fixture(scope="module", autouse=True)
 def tools() -> None:
-    for tool in ("make", "arm-none-eabi-gcc", "qemu-system-arm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
 
 
 @dataclass(frozen=True)

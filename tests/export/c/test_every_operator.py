@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.export.c.conftest import compile_library
+from tests.export.c.conftest import compile_library, need
 from tests.export.c.operator_cases import Bytes, Cases, make_cases
 
 PROBE = Path(__file__).with_name("operator_probe.c")
@@ -89,9 +88,7 @@ def run(probe: Path, emulator: tuple[str, ...], kind: str, inputs: Bytes, logits
 def compare(cases: Cases, build: Callable[[str], Path], cpu: str, tensors: int) -> None:
     """Run random tensors with every kind of kernels of a CPU."""
     of = CPUS[cpu]
-    for tool in (of.compiler.split()[0], *of.emulator[:1]):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need(of.compiler.split()[0], *of.emulator[:1])
     probe, found = build(of.compiler), set()
     for part, start in enumerate(range(0, tensors, _AT_A_TIME)):
         inputs = cases.inputs(min(_AT_A_TIME, tensors - start), seed=part)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from export.c.library import write_library
 from runtime.errors import ConfigError
 from runtime.model.native_session import NativeSession
 from tests.conftest import ROOT
-from tests.export.c.conftest import compile_library
+from tests.export.c.conftest import compile_library, need
 from tests.export.c.test_cortex_m import _emulate, _fading, _integers, _noise, _push
 
 BOX = ROOT / "runtime" / "models" / "esc10.onnx"
@@ -29,9 +28,7 @@ EVERY_CORE = ("cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m
 
 @pytest.fixture(scope="module")
 def folder(student, compiler, tmp_path_factory) -> Path:
-    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need("arm-none-eabi-gcc", "qemu-system-arm")
     folder = tmp_path_factory.mktemp("fixed")
     write_library(student("cp_mobile"), folder, fixed_point=True)
     return folder
@@ -101,9 +98,7 @@ def test_the_model_in_the_box_on_every_core(folder, tmp_path, target):
 def test_the_self_test_passes_elsewhere(compiler, tmp_path, compiler_options, emulator):
     write_library(BOX, tmp_path, fixed_point=True)
     cc, _, flags = compiler_options.removeprefix("CC=").partition(" CFLAGS=")
-    for tool in (cc.split()[0], *emulator.split()[:1]):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need(cc.split()[0], *emulator.split()[:1])
     static = "-O2 -static" if emulator else "-O2"
     program = compile_library(tmp_path, f"CC={cc}", f"CFLAGS={flags or static}", target="self_test")
     done = subprocess.run([*emulator.split(), program], capture_output=True, text=True, check=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from export.cli.main import main
 from tests.conftest import ROOT
+from tests.export.c.conftest import need
 from tests.export.c.test_operators import write_random_network
 
 ARDUINO = """
@@ -45,8 +45,7 @@ def _compile(*command: str | Path) -> None:
 
 
 def test_cmake_builds_it_and_runs_the_self_test(tmp_path, compiler):
-    if shutil.which("cmake") is None:
-        pytest.skip("cmake is not installed")
+    need("cmake")
     write_random_network(1, 64, tmp_path)
     build = tmp_path / "build"
     _compile("cmake", "-S", tmp_path, "-B", build, "-DCMAKE_BUILD_TYPE=Debug")
@@ -68,8 +67,7 @@ def test_arduino_finds_the_library(arduino):
 @pytest.mark.parametrize(("sketch", "printed"), [("SelfTest", "PASS 7 us\n" * 3), ("StaticBuffer", None)])
 def test_a_sketch_compiles_and_runs_here(arduino, compiler, tmp_path, sketch, printed):
     """As Arduino does it: C with its own flags, the sketch as C++ after its header."""
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
+    need("g++")
     flags = ("-Wall", "-Wextra", "-Werror", "-O1", f"-I{arduino / 'src'}", "-c")
     objects = []
     for source in sorted((arduino / "src").glob("*.c")):

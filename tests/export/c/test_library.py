@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -16,7 +15,7 @@ from export.cli.main import main
 from runtime import load_model
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
-from tests.export.c.conftest import STUDENTS, compile_library, kinds_of, push
+from tests.export.c.conftest import STUDENTS, compile_library, kinds_of, need, push
 from tests.small_students import SHAPE
 
 
@@ -75,8 +74,7 @@ def test_the_self_test_passes_under_sanitizers(student, compiler, tmp_path):
 
 @pytest.mark.slow
 def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compiler, tmp_path):
-    if shutil.which("clang") is None:
-        pytest.skip("clang is not installed")
+    need("clang")
     write_library(student("tf_sepnet"), tmp_path)
     program = compile_library(tmp_path, "CC=clang", target="self_test")
     done = subprocess.run([program], capture_output=True, text=True, check=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from export.c.library import write_library
 from tests.conftest import ROOT
-from tests.export.c.conftest import compile_library
+from tests.export.c.conftest import compile_library, need
 
 PROBE = Path(__file__).with_name("stream_probe.c")
 KINDS = ("portable C", "AVX2", "AVX-512 VNNI", "NEON", "NEON dot product")
@@ -76,9 +75,7 @@ def _by_kind(printed: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("cpu", CPUS)
 def test_it_gives_the_bytes_of_this_machine(build, cpu):
     cross, emulator = CPUS[cpu]
-    for tool in (cross.split()[0], emulator[0]):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need(cross.split()[0], emulator[0])
     folder = build(cross)
     printed = _run(*emulator, folder / "self_test")
     assert "FAIL" not in printed and "portable C, vector 3: PASS" in printed
