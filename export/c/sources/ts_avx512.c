@@ -89,12 +89,12 @@ TS_TARGET static void ts_transpose_avx512(const float *restrict from, float *res
     for (int column = 0; column < 16; column += 4) {
         __m512 a = ts_pieces_avx512(from + column), b = ts_pieces_avx512(from + 16 + column);
         __m512 c = ts_pieces_avx512(from + 32 + column), d = ts_pieces_avx512(from + 48 + column);
-        __m512 ab = _mm512_unpacklo_ps(a, b), AB = _mm512_unpackhi_ps(a, b);
-        __m512 cd = _mm512_unpacklo_ps(c, d), CD = _mm512_unpackhi_ps(c, d);
-        F_STORE(to + 16 * column, _mm512_shuffle_ps(ab, cd, 0x44));
-        F_STORE(to + 16 * column + 16, _mm512_shuffle_ps(ab, cd, 0xee));
-        F_STORE(to + 16 * column + 32, _mm512_shuffle_ps(AB, CD, 0x44));
-        F_STORE(to + 16 * column + 48, _mm512_shuffle_ps(AB, CD, 0xee));
+        __m512 low_ab = _mm512_unpacklo_ps(a, b), high_ab = _mm512_unpackhi_ps(a, b);
+        __m512 low_cd = _mm512_unpacklo_ps(c, d), high_cd = _mm512_unpackhi_ps(c, d);
+        F_STORE(to + 16 * column, _mm512_shuffle_ps(low_ab, low_cd, 0x44));
+        F_STORE(to + 16 * column + 16, _mm512_shuffle_ps(low_ab, low_cd, 0xee));
+        F_STORE(to + 16 * column + 32, _mm512_shuffle_ps(high_ab, high_cd, 0x44));
+        F_STORE(to + 16 * column + 48, _mm512_shuffle_ps(high_ab, high_cd, 0xee));
     }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 import complexity
 from export.learn.report.measure import Measured
@@ -118,7 +119,8 @@ class Page:
         ]
         if seldom:
             named = ", ".join(f"{label} ({share.count} of {share.total})" for label, share in seldom[:_PAIRS])
-            yield f"seldom reported: {named}; `listen --threshold {seldom[0][0]}=P` takes another threshold"
+            threshold = quote(f"{seldom[0][0]}=P")
+            yield f"seldom reported: {named}; `listen --threshold {threshold}` takes another threshold"
 
     def _confusions(self) -> list[str]:
         labels, matrix = self.measured.labels, self.measured.confusion

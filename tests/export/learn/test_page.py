@@ -70,7 +70,7 @@ def test_events_are_told_and_a_class_that_is_seldom_reported_is_named():
     text = page(measured(dog=(40, 40), bell=(40, 40)))
     assert "one of their class    65.0% (" in text and "13 of 20)" in text
     assert "one of another class  10.0% (" in text and "1 event in 70 s of other sounds" in text
-    assert "seldom reported: dog (4 of 10); `listen --threshold dog=P`" in text
+    assert "seldom reported: dog (4 of 10); `listen --threshold dog=P` takes another threshold" in text
 
 
 def test_noise_alone_is_not_called_other_sounds():
