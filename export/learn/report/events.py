@@ -42,6 +42,8 @@ class Events:
 def measure_events(model: Model, data: ClipData, negatives: Negatives) -> Events:
     """Listen to held-out clips and negatives, each of them between silence.
 
+    Of many clips some, evenly apart, and of a long sound its beginning.
+
     Args:
         model: the file, loaded.
         data: set up for validation, at the model's rate: the held-out recordings.
@@ -57,14 +59,24 @@ def measure_events(model: Model, data: ClipData, negatives: Negatives) -> Events
         total[label] += 1
         own[label] += label in found
         another += bool(found - {label})
-    others = [wave[: _MOST_S * rate] for wave in negatives.sounds(rate)]
+    of_others, others_s = _events_of_others(model, negatives)
     return Events(
         own={label: Share(own[label], total[label]) for label in data.labels if total[label]},
         another=Share(another, total.total()),
-        of_others=sum(len(events_of(model, wave)) for wave in others),
-        others_s=sum(map(len, others)) / rate,
+        of_others=of_others,
+        others_s=others_s,
         only_noise=not negatives.held_out,
     )
+
+
+def _events_of_others(model: Model, negatives: Negatives) -> tuple[int, float]:
+    """Events and seconds of the negatives; one is in memory at a time, for one may be hours long."""
+    rate, count, samples = model.spec.frontend.sample_rate, 0, 0
+    for wave in negatives.sounds(rate):
+        beginning = wave[: _MOST_S * rate]
+        count += len(events_of(model, beginning))
+        samples += len(beginning)
+    return count, samples / rate
 
 
 def events_of(model: Model, waveform: Array) -> list[str]:

@@ -107,8 +107,9 @@ class Page:
 
     def _events(self) -> Iterator[str]:
         events = self.measured.events
-        count, total = (sum(getattr(s, of) for s in events.own.values()) for of in ("count", "total"))
-        yield f"clips that give one of their class    {Share(count, total)}"
+        shares = events.own.values()
+        own = Share(sum(share.count for share in shares), sum(share.total for share in shares))
+        yield f"clips that give one of their class    {own}"
         yield f"clips that give one of another class  {events.another}"
         others = "synthetic noise; --negatives DIR tries others" if events.only_noise else "other sounds"
         yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of {others}"

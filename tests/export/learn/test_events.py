@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
 
-from export.learn.report.events import events_of
+from export.learn.data.negatives import Negatives
+from export.learn.report.events import _events_of_others, events_of
 from runtime import load_model
 from runtime.classifier import Model
 from runtime.model.prediction import Prediction, classified, unclassified
@@ -54,3 +56,19 @@ def test_a_sound_that_returns_gives_two_events(model):
 
 def test_silence_gives_none(model):
     assert events_of(model, np.zeros(64_000, np.float32)) == []
+
+
+def test_of_long_negatives_the_beginning_is_heard_and_few_are_in_memory(model):
+    alive: list[weakref.ref] = []
+
+    class Long(Negatives):
+        def sounds(self, sample_rate):
+            """Three sounds of 40 seconds, none of which is kept here."""
+            for _ in range(3):
+                wave = np.full(40 * sample_rate, 0.2, np.float32)
+                alive.append(weakref.ref(wave))
+                assert sum(one() is not None for one in alive) <= 2  # this one, and the loop's last
+                yield wave
+                del wave
+
+    assert _events_of_others(model, Long()) == (3, 90.0)
