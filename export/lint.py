@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from export.passes.graph_edges import GraphEdges
@@ -55,7 +56,10 @@ def _external(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _pairs(graph: GraphEdges) -> Iterator[str]:
-    """Activations are uint8 with one scale per tensor, dequantized with their own parameters."""
+    """Activations are uint8 with one scale per tensor, dequantized with their own parameters.
+
+    A mean reads their integers, with a scale of 1 (`export.passes.integer_operators.average_integers`).
+    """
     for node in graph.nodes:
         if node.op_type != "QuantizeLinear":
             continue
@@ -63,8 +67,16 @@ def _pairs(graph: GraphEdges) -> Iterator[str]:
         if scale.size != 1 or zero.dtype != np.uint8:
             yield f"'{node.output[0]}' is not uint8 with one scale"
         for user in _readers(graph, node.output[0]):
-            if user.op_type != "DequantizeLinear" or list(user.input[1:]) != list(node.input[1:]):
+            own = list(user.input[1:]) == list(node.input[1:])
+            if user.op_type != "DequantizeLinear" or not (own or _for_mean(graph, user, zero)):
                 yield f"'{node.output[0]}' is not read by a dequantization with its own parameters"
+
+
+def _for_mean(graph: GraphEdges, node: onnx.NodeProto, zero: npt.NDArray[np.integer]) -> bool:
+    """Whether a dequantization gives integers less their zero point, and means alone read them."""
+    scale, subtracted = graph.parameters(node)
+    plain = scale.tolist() == 1 and np.array_equal(subtracted, zero)
+    return plain and all(user.op_type == "ReduceMean" for user in graph.consumers[node.output[0]])
 
 
 def _readers(graph: GraphEdges, integers: str) -> Iterator[onnx.NodeProto]:

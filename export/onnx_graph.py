@@ -15,7 +15,7 @@ from torch.fx import GraphModule
 
 from export.passes.default_values import drop_default_values
 from export.passes.exporter_notes import strip_exporter_notes
-from export.passes.integer_operators import pool_globally, square_by_multiplication
+from export.passes.integer_operators import average_integers, pool_globally, square_by_multiplication
 from export.passes.space_to_depth import space_to_depth
 from export.passes.tensor_names import name_tensors
 from runtime.model.session import INPUT, OUTPUT
@@ -39,6 +39,7 @@ def to_onnx(network: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto
     model = trace(network, example, {0: torch.export.Dim("batch")}, (INPUT, OUTPUT))
     square_by_multiplication(model.graph)
     pool_globally(model.graph)
+    average_integers(model)
     drop_default_values(model.graph)
     name_tensors(model.graph, quantized_values(network) if isinstance(network, GraphModule) else [])
     space_to_depth(model)

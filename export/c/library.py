@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from export.c.front_end.float_tables import check_front_end, float_source
 from export.c.front_end.stream import StreamSizes, config_values, probability_table
 from export.c.layout import FRONT_ENDS, arduino_layout, plain_layout
 from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
-from export.c.operators import Network
+from export.c.operators import Network, ResidualNorm, ResponseNorm
 from export.c.read_graph import read_network
 from export.c.reference import logits
 from export.c.schedule import Plan, Step, make_steps, plan_memory
@@ -28,6 +29,10 @@ from runtime.spec import ModelSpec, SelfTestVector
 LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
 _PROBABILITY_BITS = 31  # after the point, in fixed point
+_STATISTICS = (ResponseNorm, ResidualNorm)
+_OUTPUT_STEPS = 2.5  # a runtime's vectors and exact ones, as `runtime.model.session` takes them
+# ONNX computes statistics in float32: near a tie it may round to the other side, which later layers amplify.
+_OUTPUT_STEPS_WITH_STATISTICS = 8.5
 _HEAD = "/* Written by `python -m export c`. */\n"
 
 
@@ -57,7 +62,7 @@ def write_library(
     """
     file = read_model(model)
     network = read_network(onnx.load_from_string(file.data))
-    check_self_test(network, file.spec)
+    _check_self_test(network, file.spec)
     return write_network(network, file.spec, folder, hop_s, layout, fixed_point)
 
 
@@ -71,6 +76,7 @@ def write_network(
 ) -> Plan:
     """Write the library of a network that is parsed already; see `write_library`."""
     check_front_end(spec.frontend)
+    spec = replace(spec, self_test_vectors=_own_vectors(network, spec))
     steps = make_steps(network)
     plan = plan_memory(network, steps)
     fixed = None
@@ -83,16 +89,28 @@ def write_network(
     return plan
 
 
-def check_self_test(network: Network, spec: ModelSpec) -> None:
+def _own_vectors(network: Network, spec: ModelSpec) -> tuple[SelfTestVector, ...]:
+    """The self-test vectors of a spec with the logits of the integer arithmetic: what every kernel gives."""
+    vectors = spec.self_test_vectors or (SelfTestVector("patches", 1, (0.0,) * len(spec.labels)),)
+    inputs = [make_input(vector.formula, vector.seed, spec.input_shape) for vector in vectors]
+    return tuple(
+        replace(vector, logits=tuple(logits(network, log_mel)[0].tolist()))
+        for vector, log_mel in zip(vectors, inputs, strict=True)
+    )
+
+
+def _check_self_test(network: Network, spec: ModelSpec) -> None:
     """Compare the numpy reference with the self-test vectors of the file.
 
     Raises:
-        ModelFileError: where a logit differs by more than two steps.
+        ModelFileError: where a logit differs by more steps than roundings can explain.
     """
-    for vector in spec.self_test_vectors:
-        actual = logits(network, make_input(vector.formula, vector.seed, spec.input_shape))[0]
-        steps = float(np.abs(actual - np.array(vector.logits)).max() / network.logits.scale)
-        if steps > 2.5:
+    own = _own_vectors(network, spec)
+    has_statistic = any(isinstance(operator, _STATISTICS) for operator in network.operators)
+    allowed = _OUTPUT_STEPS_WITH_STATISTICS if has_statistic else _OUTPUT_STEPS
+    for vector, expected in zip(own, spec.self_test_vectors, strict=False):
+        steps = float(np.abs(np.subtract(vector.logits, expected.logits)).max() / network.logits.scale)
+        if steps > allowed:
             raise ModelFileError(
                 f"The integer arithmetic is off by {steps:.0f} steps from the file's self-test vectors: "
                 "export the model again."
@@ -200,12 +218,12 @@ def _tables(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> s
 
 
 def _self_test(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> str:
-    """Inputs and logits of the self-test vectors, as the reference computes them."""
-    vectors = spec.self_test_vectors or (SelfTestVector("patches", 1, (0.0,) * len(spec.labels)),)
+    """Inputs and logits of the self-test vectors."""
+    vectors = spec.self_test_vectors
     parts = [f'{_HEAD}#include "model_self_test.h"\n']
     for index, vector in enumerate(vectors):
         log_mel = make_input(vector.formula, vector.seed, spec.input_shape)
-        expected = np.rint(logits(network, log_mel)[0] / network.logits.scale) + network.logits.zero
+        expected = np.rint(np.divide(vector.logits, network.logits.scale)) + network.logits.zero
         parts.append(array(f"input{index}", (log_mel * 64).astype(np.int32).astype(np.int16)))
         parts.append(array(f"expected{index}", expected.astype(np.uint8)))
     entries = ", ".join(f"{{input{index}, expected{index}}}" for index in range(len(vectors)))

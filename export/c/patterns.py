@@ -26,7 +26,7 @@ from export.c.operators import (
 )
 
 TensorOf = Callable[[Expression], Tensor]  # the tensor of a leaf
-_VARIANCE_BITS = 62
+_VARIANCE_BITS = 62  # of ResNorm's int64
 
 
 @dataclass(frozen=True)
@@ -178,14 +178,16 @@ def residual_norm(
     m, e = tensor_of(found.mean), tensor_of(found.energy)
     energy, square = e.scale * found.factor, m.scale**2 * found.factor
     greatest = max(255 * energy + found.epsilon, 255**2 * square)
+    offset_step = round(m.scale / offset.scale * 2**FRACTION)
     bits = (_VARIANCE_BITS - 1 - math.ceil(math.log2(greatest))) // 2 * 2
+    bits = min(bits, 2 * (_VARIANCE_BITS - math.ceil(math.log2(255 * offset_step))))
     per_step = 2**FRACTION / scale.scale
     return ResidualNorm(
         m, e, scale, offset,
         energy=round(energy * 2**bits), mean=round(square * 2**bits),
         floor=max(1, round(found.epsilon * 2**bits)), bits=bits, scale_step=round(per_step),
         scale_constant=round(constant * per_step) + (scale.zero << FRACTION),
-        offset_step=round(m.scale / offset.scale * 2**FRACTION),
+        offset_step=offset_step,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from export.passes.graph_edges import GraphEdges
 from runtime.errors import ModelFileError
 from runtime.model.session import INPUT, OUTPUT
 
+_STEPS = "steps"  # integers less their zero point, as a mean reads them
 _POOLED = {"GlobalAveragePool": (2, 3)}
 _AXIS_OF = {2: 0, 3: 1, 1: 2}  # of ONNX's [batch, channels, height, width] in (height, width, channels)
 
@@ -104,6 +105,8 @@ class _Parser:
     def _dequantize(self, node: onnx.NodeProto, x: Expression, attributes: dict[str, Any]) -> Expression:
         scale, zero = self.edges.parameters(node)
         if x.integers is not None:
+            if (float(scale), int(zero)) == (1.0, x.integers.zero) != (x.integers.scale, x.integers.zero):
+                return Expression(_STEPS, node.output[0], (x,))
             if (x.integers.scale, x.integers.zero) != (float(scale), int(zero)):
                 raise ValueError("another scale than it was quantized with")
             return x
@@ -139,6 +142,7 @@ class _Parser:
     def _compute(self, expression: Expression, result: Tensor, number: int) -> None:
         """Append the operator that computes an expression into a tensor, or note what it will be part of."""
         x, relu = without_relu(expression)
+        x = _mean_of_values(x)
         clamp = Clamp(result.zero if relu else 0)
         if x.operator == "Conv":
             if any(entry != 1 for entry in x.attributes.get("dilations", (1, 1))):
@@ -342,6 +346,20 @@ _MOVES: dict[str, Callable[[_Parser, list[Expression], dict[str, Any], int], lis
     "Split": _Parser._split,
     "Transpose": _Parser._transpose,
 }
+
+
+def _mean_of_values(x: Expression) -> Expression:
+    """The mean of a tensor, where it is written as the scale times the mean of its steps; else ``x``."""
+    if x.operator != "Mul" or x.arguments[0].operator != "ReduceMean":
+        return x
+    mean, scale = x.arguments
+    steps, *axes = mean.arguments
+    if steps.operator != _STEPS or scale.constant is None:
+        return x
+    values = steps.arguments[0]
+    if values.integers is None or scale.constant.tolist() != np.float32(values.integers.scale):
+        return x
+    return replace(mean, arguments=(values, *axes))
 
 
 def _is_square(x: Expression) -> bool:

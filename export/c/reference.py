@@ -129,9 +129,10 @@ def _(norm: ResidualNorm, mean: Integers, energy: Integers) -> tuple[Integers, I
     m, e = mean - norm.mean_of.zero, energy - norm.energy_of.zero
     variance = np.maximum(norm.energy * e - norm.mean * m * m, 0) + norm.floor
     root = np.vectorize(math.isqrt, otypes=[np.int64])(variance)
-    inverse, step = ((factor << (norm.bits // 2)) // root for factor in (norm.scale_step, norm.offset_step))
+    numerators = norm.scale_step, norm.offset_step * np.abs(m)
+    inverse, ratio = ((numerator << (norm.bits // 2)) // root for numerator in numerators)
     scale = np.clip((norm.scale_constant + inverse + _HALF) >> FRACTION, 0, 255)
-    offset = np.clip(((_HALF - m * step) >> FRACTION) + norm.offset.zero, 0, 255)
+    offset = np.clip(((_HALF - np.sign(m) * ratio) >> FRACTION) + norm.offset.zero, 0, 255)
     return scale, offset
 
 

@@ -38,13 +38,14 @@ def value_noise(
     recorders = [module for module in prepared.modules() if isinstance(module, _Recorder)]
     expected = {recorder.name: recorder.seen for recorder in recorders if recorder.seen is not None}
     model = onnx.load_from_string(data)
-    readers = {n.input[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    quantizers = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
     constants = dict(network.named_parameters())  # GRN's beta is a value of the scheme, but no signal
-    names = [name for name in expected if name in readers and name not in constants]
-    for name in names:
-        output = readers[name].output[0]
+    names = [name for name in expected if name in quantizers and name not in constants]
+    outputs = [f"{name}:value" for name in names]
+    for name, output in zip(names, outputs, strict=True):
+        inputs = [name, *quantizers[name].input[1:]]
+        model.graph.node.append(onnx.helper.make_node("DequantizeLinear", inputs, [output]))
         model.graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
-    outputs = [readers[name].output[0] for name in names]
     actual = run_unoptimized(model.SerializeToString(), x.numpy(), outputs)
     return [
         Sensitivity(name, sqnr_db(expected[name], torch.from_numpy(value)))

@@ -68,6 +68,14 @@ def _other_dequantization(model: onnx.ModelProto) -> None:
     quantizers[2].input[1] = quantizers[3].input[1]
 
 
+def _unscaled_map(model: onnx.ModelProto) -> None:
+    """A convolution reads its input with the scale of 1 that only a mean may have."""
+    convolution = [node for node in model.graph.node if node.op_type == "Conv"][1]
+    producer = next(node for node in model.graph.node if node.output[0] == convolution.input[0])
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "one"))
+    producer.input[1] = "one"
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
@@ -77,6 +85,7 @@ def _other_dequantization(model: onnx.ModelProto) -> None:
         (_float_weight, "not quantized"),
         (_skipped_quantization, "not quantized"),
         (_other_dequantization, "its own parameters"),
+        (_unscaled_map, "its own parameters"),
     ],
 )
 def test_fault_is_named(model: onnx.ModelProto, fault: Fault, sentence: str) -> None:

@@ -5,8 +5,9 @@ optimizations, compute the same sum in float32 and divide it by the step. Near a
 steps, the two can round differently: a few sums in a million, which later layers amplify. So wherever a
 result is requantized, the ratio of the scales is a fraction with an odd denominator d. The result of an
 operation on integers is then a multiple of 1/d, at least 1/2d away from every tie, and d is small enough that
-the error of float32 is below that distance. The input, and every value that float arithmetic computes, has a
-power of two as its scale: division by it is as exact as multiplication by its inverse.
+the error of float32 is below that distance; that of a long sum is not, so export lets means read integers
+(`export.passes.integer_operators.average_integers`). The input, and every value that float arithmetic
+computes, has a power of two as its scale: division by it is as exact as multiplication by its inverse.
 """
 
 from __future__ import annotations

@@ -48,9 +48,9 @@ static void residual_norm(const ts_residual_norm *op, const uint8_t *means, cons
         int64_t variance = op->energy * e - op->mean * (m * m);
         int64_t root = square_root((variance < 0 ? 0 : variance) + op->floor);
         int64_t s = op->scale_constant + (op->scale_step << op->half_bits) / root;
-        int64_t o = -m * ((op->offset_step << op->half_bits) / root);
+        int64_t o = ((op->offset_step * (m < 0 ? -m : m)) << op->half_bits) / root;
         s = (s + (1 << 19)) >> 20;
-        o = ((o + (1 << 19)) >> 20) + op->zero_offset;
+        o = (((m < 0 ? o : -o) + (1 << 19)) >> 20) + op->zero_offset;
         scale[i] = (uint8_t)(s < 0 ? 0 : s > 255 ? 255 : s);
         offset[i] = (uint8_t)(o < 0 ? 0 : o > 255 ? 255 : o);
     }

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.c import reference
+from export.c.expressions import Expression
 from export.c.fixed_point import Factor, Sum
+from export.c.operators import Tensor
+from export.c.patterns import InverseDeviation, residual_norm
 from export.c.read_graph import read_network
 from export.cli.main import main
 from runtime.errors import ModelFileError
@@ -84,6 +87,22 @@ def test_the_reference_equals_onnx_runtime_without_optimizations(student, name):
     steps = np.abs(reference.logits(network, windows) - expected) / network.logits.scale
     assert steps.max() < 2.5  # statistics in float32 may lie near a tie
     assert (steps > 0.5).mean() < 0.01
+
+
+def test_the_statistics_of_resnorm_are_exact_but_for_values_near_a_tie():
+    sources = {name: Tensor(name, 256, 1, 1, step, 0) for name, step in (("mean", 1 / 16), ("energy", 1.0))}
+    results = [Tensor(name, 256, 1, 1, step, 255) for name, step in (("scale", 0.25), ("offset", 0.02))]
+    leaves = [Expression("integers", name) for name in sources]
+    found = InverseDeviation(*leaves, factor=1.0, epsilon=1e-5)
+    norm = residual_norm(found, 0.1, *results, lambda leaf: sources[leaf.name])
+    m, e = np.arange(256), np.random.default_rng(0).integers(0, 256, (1000, 256))
+    _, offsets = reference.execute(norm, m[None, :, None, None], e[:, :, None, None])
+
+    variance = np.maximum(e - (m / 16) ** 2, 0) + 1e-5
+    exact = np.clip(255 - m / 16 / np.sqrt(variance) / 0.02, 0, 255)
+    near_tie = np.abs(exact % 1 - 0.5) < 1e-5
+    assert near_tie.mean() < 1e-3 and (exact > 1).mean() > 0.5
+    np.testing.assert_array_equal(offsets[:, :, 0, 0][~near_tie], np.floor(exact + 0.5)[~near_tie])
 
 
 def test_a_float_file_is_refused_with_the_remedy(float_onnx, tmp_path):

@@ -62,6 +62,11 @@ def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library
     np.testing.assert_allclose(scores[0], expected, atol=1e-6)
 
 
+def test_the_self_test_vectors_of_a_library_are_those_of_its_arithmetic(student, compiler, tmp_path):
+    write_library(student("bc_resnet"), tmp_path)
+    assert load_model(compile_library(tmp_path)).session.self_test_error == 0
+
+
 @pytest.mark.slow
 def test_the_self_test_passes_under_sanitizers(student, compiler, tmp_path):
     write_library(student("bc_resnet"), tmp_path)
