@@ -81,18 +81,26 @@ def roofline(values: Values) -> str:
 
 
 def steps(values: Values) -> str:
-    """The steps in their order, what is left, and parts of the log-mel."""
-    whole = values["all"]["median"]
-    medians = {name: row["median"] for name, row in values["steps"].items()} | {"rest": values["rest"]}
-    rows = [[name, f"{median:.3f}", f"{100 * median / whole:.0f} %"] for name, median in medians.items()]
-    alone = ", ".join(f"{name} {row['median']:.3f}" for name, row in values["alone"].items())
-    return "\n\n".join(
-        [
-            f"Milliseconds of processor time, medians. {_conditions(values)}",
-            table(["step", "ms", "share"], [*rows, ["all", f"{whole:.3f}", "100 %"]]),
-            f"Of the log-mel, alone: {alone}.",
-        ]
-    )
+    """The steps in their order, what is left, and parts of the log-mel, of both engines."""
+    titles = {"onnx_runtime": "ONNX Runtime", "native": "compiled C"}
+    ways = {titles[name]: way for name, way in values["ways"].items()}
+    columns = []
+    for way in ways.values():
+        whole = way["all"]["median"]
+        medians = {name: row["median"] for name, row in way["steps"].items()}
+        medians |= {"rest": way["rest"], "all": whole}
+        columns.append({n: [f"{ms:.3f}", f"{100 * ms / whole:.0f} %"] for n, ms in medians.items()})
+    rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
+    head = ["step", *(cell for title in ways for cell in (f"{title}, ms", "share"))]
+    alone = {
+        title: {name: row["median"] for name, row in way["alone"].items()} for title, way in ways.items()
+    }
+    parts = [
+        f"{title}: {', '.join(f'{name} {ms:.3f}' for name, ms in found.items())}"
+        for title, found in alone.items()
+    ]
+    intro = f"Milliseconds of processor time, medians. {_conditions(values)}"
+    return "\n\n".join([intro, table(head, rows), f"Of the log-mel, alone, {'; '.join(parts)}."])
 
 
 def startup(values: Values) -> str:

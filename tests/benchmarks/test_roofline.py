@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 
@@ -65,5 +66,21 @@ def test_steps_of_a_window_and_the_rest_add_up_to_the_whole(model_path):
     assert all(median > 0 for median in medians)
     assert sum(medians) + found["rest"] == pytest.approx(found["all"]["median"], abs=1e-3)
     assert set(found["alone"]) == {"FFT", "mel product"}
-    text = tables.steps({**found, **provenance()})
+    in_c = {**found, "alone": {"columns in C": {"median": 0.1234}}}
+    text = tables.steps({"ways": {"onnx_runtime": found, "native": in_c}, **provenance()})
     assert "| network |" in text and "| rest |" in text and "| all |" in text and "FFT" in text
+    assert "ONNX Runtime, ms" in text and "compiled C: columns in C 0.123" in text
+
+
+@pytest.mark.skipif(shutil.which("cc") is None or shutil.which("make") is None, reason="no C compiler")
+def test_steps_of_both_engines_are_written(tmp_path):
+    assert steps.main(["--rounds", "3", "-o", str(tmp_path / "steps.json")]) == 0
+    ways = json.loads((tmp_path / "steps.json").read_text())["ways"]
+    assert ways["native"]["steps"].keys() == ways["onnx_runtime"]["steps"].keys()
+    assert set(ways["native"]["alone"]) == {"columns in C"}
+
+
+def test_steps_of_a_float_file_have_no_compiled_form(model_path, tmp_path, capsys):
+    assert steps.main(["--model", str(model_path), "--rounds", "3", "-o", str(tmp_path / "steps.json")]) == 0
+    assert set(json.loads((tmp_path / "steps.json").read_text())["ways"]) == {"onnx_runtime"}
+    assert "without compiled C" in capsys.readouterr().err
