@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from benchmarks.box_model.measurement import HOP_S
 from runtime.errors import TinysceneError
 from runtime.model.prediction import Prediction, classified, unclassified
-from runtime.streaming.events import HIGHEST, LOWEST, EventDetector, EventRules
+from runtime.streaming.events import HIGHEST, LOWEST, EventRules, onsets
 
 Scores = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.int_]
@@ -41,16 +41,16 @@ def events(scores: Scores, labels: Sequence[str], rules: EventRules, clip_s: flo
         rules: of the detector.
         clip_s: seconds of a window.
     """
-    detector = EventDetector(rules)
-    found = []
+    return onsets(_windows(scores, labels, clip_s), rules)
+
+
+def _windows(scores: Scores, labels: Sequence[str], clip_s: float) -> Iterator[Prediction]:
     for number, row in enumerate(scores):
         start, end = number * HOP_S, number * HOP_S + clip_s
-        silent = bool(np.isnan(row).any())
-        window: Prediction = unclassified("no_signal", start, end)
-        if not silent:
-            window = classified(dict(zip(labels, row.tolist(), strict=True)), start, end)
-        found += [event.label for event in detector.push(window)[1] if event.kind == "onset"]
-    return found
+        if np.isnan(row).any():
+            yield unclassified("no_signal", start, end)
+        else:
+            yield classified(dict(zip(labels, row.tolist(), strict=True)), start, end)
 
 
 def smoothed(scores: Scores, rules: EventRules) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -54,14 +55,18 @@ def classified(scores: dict[str, float], start_s: float, end_s: float) -> Predic
 
 def to_scores(logits: npt.NDArray[np.float32], spec: ModelSpec) -> dict[str, float]:
     """Probabilities from one window's logits [classes]: softmax at the model's temperature, or sigmoid."""
-    x = logits.astype(np.float64) / spec.temperature
+    x = [logit / spec.temperature for logit in logits.tolist()]
     if spec.task == "multi_label":
-        probabilities = 1 / (1 + np.exp(-x))
-    else:
-        # x.max() and powers.sum() without their wrappers, which take longer than the sums
-        powers = np.exp(x - np.maximum.reduce(x))
-        probabilities = powers / np.add.reduce(powers)
-    return dict(zip(spec.labels, probabilities.tolist(), strict=True))
+        return {label: _sigmoid(logit) for label, logit in zip(spec.labels, x, strict=True)}
+    greatest = max(x)
+    powers = [math.exp(logit - greatest) for logit in x]
+    total = sum(powers)
+    return {label: power / total for label, power in zip(spec.labels, powers, strict=True)}
+
+
+def _sigmoid(logit: float) -> float:
+    power = math.exp(-abs(logit))  # at most 1
+    return (1 if logit >= 0 else power) / (1 + power)
 
 
 class ClipMean:

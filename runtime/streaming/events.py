@@ -11,7 +11,7 @@ surer the network is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -217,6 +217,12 @@ class EventDetector:
             raw, label=best if known else None, probability=smoothed[best], scores=smoothed,
             state="ok" if known else "unknown",
         )  # fmt: skip
+
+
+def onsets(windows: Iterable[Prediction], rules: EventRules) -> list[str]:
+    """The labels of the events that begin in the windows of a stream, in the order of their reports."""
+    detector = EventDetector(rules)
+    return [event.label for window in windows for event in detector.push(window)[1] if event.kind == "onset"]
 
 
 def _log_odds(probability: float) -> float:

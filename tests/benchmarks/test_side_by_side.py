@@ -98,7 +98,10 @@ def test_a_results_file_remembers_the_ratios_of_the_runs_before_on_this_cpu(tmp_
         write_result(path, {"rounds": 1, "ratios": {"native_to_reference": number}, "earlier": earlier})
     assert [run["ratios"]["native_to_reference"] for run in latency.earlier_runs(path)] == [*range(3, 12)]
     assert set(earlier[-1]) == {"measured", "commit", "rounds", "ratios", "load"}
-    other = json.loads(path.read_text())
+    of_few = json.loads(path.read_text()) | {"only": ["ncnn"]}
+    path.write_text(json.dumps(of_few))
+    assert [run["ratios"]["native_to_reference"] for run in latency.earlier_runs(path)] == [*range(2, 11)]
+    other = json.loads(path.read_text()) | {"only": None}
     other["machine"]["cpu"] = "another"
     path.write_text(json.dumps(other))
     assert latency.earlier_runs(path) == []

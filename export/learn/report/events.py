@@ -13,7 +13,7 @@ from export.verification.window_scores import Array
 from runtime.audio.samples import as_float
 from runtime.classifier import Model
 from runtime.live.overload import DEFAULT_HOP_S
-from runtime.streaming.events import EventDetector, EventRules
+from runtime.streaming.events import EventRules, onsets
 from train.data import ClipData
 from train.quantization.quality import Share
 
@@ -91,6 +91,5 @@ def events_of(model: Model, waveform: Array) -> list[str]:
     """
     silence = np.zeros(model.spec.clip_samples, np.float32)
     between = np.concatenate([silence, waveform, silence])
-    detector = EventDetector(EventRules.of(model.spec))
     windows = model.windows(between, model.spec.frontend.sample_rate, DEFAULT_HOP_S)
-    return [event.label for window in windows for event in detector.push(window)[1] if event.kind == "onset"]
+    return onsets(windows, EventRules.of(model.spec))

@@ -111,7 +111,8 @@ class Page:
         own = Share(sum(share.count for share in shares), sum(share.total for share in shares))
         yield f"clips that give one of their class    {own}"
         yield f"clips that give one of another class  {events.another}"
-        others = "synthetic noise; --negatives DIR tries others" if events.only_noise else "other sounds"
+        noise = "synthetic noise; --negatives DIR with five sounds or more tries others"
+        others = noise if events.only_noise else "other sounds"
         yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of {others}"
         seldom = [
             (label, share)
