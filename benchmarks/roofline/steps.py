@@ -137,7 +137,7 @@ def _parts(spec: FrontEndSpec, frames: int) -> Jobs:
 
 
 def _part_in_c(front_end: LogMel, frames: int) -> Jobs:
-    """The columns of a window alone, without pre-emphasis and padding, which numpy does."""
+    """The columns of a window alone, without pre-emphasis and padding."""
     spec = front_end.spec
     samples = noise(spec.win_length + (frames - 1) * spec.hop_length)
     segments = np.lib.stride_tricks.sliding_window_view(samples, spec.win_length)[:: spec.hop_length]

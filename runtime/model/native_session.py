@@ -91,10 +91,10 @@ class NativeSession:
 
 
 class NativeLogMel(LogMel):
-    """The front end of a shared library: `LogMel` whose columns are computed in C.
+    """The front end of a shared library: `LogMel` whose pre-emphasis and columns are computed in C.
 
-    A library of ``export c --fixed-point`` rounds samples to 16 bits and computes the pre-emphasis too: then
-    the integers of the network's input are those of a firmware, which the columns give times their scale.
+    A library of ``export c --fixed-point`` rounds samples to 16 bits before them: then the integers of the
+    network's input are those of a firmware, which the columns give times their scale.
 
     Args:
         spec: of the model.
@@ -107,18 +107,15 @@ class NativeLogMel(LogMel):
         self.spec = spec
         self.lead = (spec.frame_samples - spec.win_length) // 2
         self._library, self._workspaces = library, workspaces
-        self._is_fixed_point = hasattr(library, "model_emphasize")
+        self._emphasizes = hasattr(library, "model_emphasize")  # earlier exports: in fixed point alone
 
     def emphasize(self, waveform: Array, out: Array | None = None) -> Array:
         """Pre-emphasis; see `LogMel.emphasize`."""
-        if not self._is_fixed_point:
+        if not self._emphasizes:
             return super().emphasize(waveform, out)
         emphasized = np.empty(self.spec.filtered_samples(len(waveform)), np.float32) if out is None else out
         samples = np.ascontiguousarray(waveform, np.float32)
-        address = ctypes.c_void_p(emphasized.ctypes.data)
-        self._library.model_emphasize(
-            ctypes.c_void_p(samples.ctypes.data), ctypes.c_long(len(emphasized)), address
-        )
+        self._library.model_emphasize(samples.ctypes.data, len(emphasized), emphasized.ctypes.data)
         return emphasized
 
     def columns(self, *runs: Array, out: Array | None = None) -> Array:
@@ -165,6 +162,9 @@ def _load(path: Path) -> Any:
     functions["model_columns"].argtypes = [pointer, long, long, pointer, long, pointer]
     functions["model_kernels"].restype = ctypes.c_char_p
     functions["model_workspace_bytes"].restype = size
+    if hasattr(library, "model_emphasize"):
+        library.model_emphasize.argtypes = [pointer, long, pointer]
+        library.model_emphasize.restype = None
     for name in ("model_init", "model_run_batch", "model_columns"):
         functions[name].restype = None
     if library.model_interface() != _INTERFACE:

@@ -19,11 +19,15 @@ void model_run_batch(const float *log_mels, long count, float *logits, void *wor
         model_run(log_mels + i * MODEL_N_MELS * MODEL_FRAMES, logits + i * MODEL_CLASSES, workspace);
 }
 
-#if MODEL_FIXED_POINT
-void model_emphasize(const float *samples, long count, float *out)
+void model_emphasize(const float *restrict samples, long count, float *restrict out)
 {
     for (long i = 0; i < count; i++)
+#if MODEL_FIXED_POINT
         out[i] = (float)ts_emphasize(ts_sample_of(samples[i]), ts_sample_of(samples[i + MODEL_PREEMPHASIS])) /
                  (float)(1 << TS_SAMPLE_BITS);
-}
+#elif MODEL_PREEMPHASIS
+        out[i] = samples[i + 1] - MODEL_PREEMPHASIS_FACTOR * samples[i];
+#else
+        out[i] = samples[i];
 #endif
+}

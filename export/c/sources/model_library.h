@@ -15,10 +15,8 @@ size_t model_workspace_bytes(void);
 /* `count` windows, one after the other; the rest as model_run. */
 void model_run_batch(const float *log_mels, long count, float *logits, void *workspace);
 
-#if MODEL_FIXED_POINT
-/* `count` samples after pre-emphasis, as model_columns takes them: rounded to 16 bits before it, with 23 bits
-   after the point. It reads one sample more where the front end has a pre-emphasis. */
+/* `count` samples after pre-emphasis, as model_columns takes them; in fixed point rounded to 16 bits before it,
+   with 23 bits after the point. It reads one sample more where the front end has a pre-emphasis. */
 void model_emphasize(const float *samples, long count, float *out);
-#endif
 
 #endif

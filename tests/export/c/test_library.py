@@ -13,6 +13,7 @@ from export.c.library import write_library
 from export.c.read_graph import read_network
 from export.cli.main import main
 from runtime import load_model
+from runtime.audio.log_mel import LogMel
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
 from tests.export.c.conftest import STUDENTS, compile_library, kinds_of, need, push
@@ -65,6 +66,15 @@ def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library
 def test_the_self_test_vectors_of_a_library_are_those_of_its_arithmetic(student, compiler, tmp_path):
     write_library(student("bc_resnet"), tmp_path)
     assert load_model(compile_library(tmp_path)).session.self_test_error == 0
+
+
+def test_pre_emphasis_has_the_bits_of_numpy(student, compiler, tmp_path):
+    write_library(student("cp_mobile"), tmp_path)
+    native = load_model(compile_library(tmp_path)).session.front_end
+    assert native.spec.preemphasis
+    samples = np.random.default_rng(0).normal(size=8001).astype(np.float32)
+    for part in (samples, samples[3:], samples[::2]):
+        np.testing.assert_array_equal(native.emphasize(part), LogMel(native.spec).emphasize(part))
 
 
 @pytest.mark.slow
