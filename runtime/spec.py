@@ -280,7 +280,8 @@ class ModelSpec:
         complexity: totals of the complexity report (`complexity.report.report`).
         quantization: the scheme: ``{"scheme": "float32"}``, ``{"scheme": "fp16"}`` (weights stored as
             float16, computed in float32), or for ``int8`` also ``weight_range``,
-            ``output_scale`` (one output step in logits) and ``output_zero_point``.
+            ``output_scale`` (one output step in logits), ``output_zero_point``, and whether there are
+            ``float_statistics`` between integer layers whose roundings later layers amplify.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al., ICML 2017).
         thresholds: label to the probability from which that class is reported, fitted on held-out data; a
             label without one takes the runtime's default.

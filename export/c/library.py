@@ -16,7 +16,7 @@ from export.c.front_end.float_tables import check_front_end, float_source
 from export.c.front_end.stream import StreamSizes, config_values, probability_table
 from export.c.layout import FRONT_ENDS, arduino_layout, plain_layout
 from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
-from export.c.operators import Network, ResidualNorm, ResponseNorm
+from export.c.operators import Network
 from export.c.read_graph import read_network
 from export.c.reference import logits
 from export.c.schedule import Plan, Step, make_steps, plan_memory
@@ -24,15 +24,12 @@ from runtime.errors import ModelFileError, TinysceneError
 from runtime.files import make_folder
 from runtime.model.model_file import read_model
 from runtime.model.self_test import make_input
+from runtime.model.session import allowed_steps
 from runtime.spec import ModelSpec, SelfTestVector
 
 LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
 _PROBABILITY_BITS = 31  # after the point, in fixed point
-_STATISTICS = (ResponseNorm, ResidualNorm)
-_OUTPUT_STEPS = 2.5  # a runtime's vectors and exact ones, as `runtime.model.session` takes them
-# ONNX computes statistics in float32: near a tie it may round to the other side, which later layers amplify.
-_OUTPUT_STEPS_WITH_STATISTICS = 8.5
 _HEAD = "/* Written by `python -m export c`. */\n"
 
 
@@ -106,11 +103,9 @@ def _check_self_test(network: Network, spec: ModelSpec) -> None:
         ModelFileError: where a logit differs by more steps than roundings can explain.
     """
     own = _own_vectors(network, spec)
-    has_statistic = any(isinstance(operator, _STATISTICS) for operator in network.operators)
-    allowed = _OUTPUT_STEPS_WITH_STATISTICS if has_statistic else _OUTPUT_STEPS
     for vector, expected in zip(own, spec.self_test_vectors, strict=False):
         steps = float(np.abs(np.subtract(vector.logits, expected.logits)).max() / network.logits.scale)
-        if steps > allowed:
+        if round(steps) > allowed_steps(spec):
             raise ModelFileError(
                 f"The integer arithmetic is off by {steps:.0f} steps from the file's self-test vectors: "
                 "export the model again."

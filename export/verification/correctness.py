@@ -12,15 +12,12 @@ from export.float16 import lint_float16
 from export.lint import lint
 from export.metadata import WEIGHTS_CHECKSUM, weights_checksum
 from runtime.model.self_test import make_input
-from runtime.model.session import FLOAT_TOLERANCE, Session
+from runtime.model.session import FLOAT_TOLERANCE, Session, allowed_steps
 from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 
 Array = npt.NDArray[np.float32]
 
-_OUTPUT_STEPS = 2  # integer graphs give 0, see `train.quantization.qparams`
-# The result of a float layer may lie near a tie, where two implementations round to different sides.
-_OUTPUT_STEPS_WITH_FLOAT = 8
 # Weights rounded to 11 significant bits: 60 to 75 dB were measured on CP-Mobile and the 2024 baseline.
 _FP16_SQNR_DB = 40.0
 
@@ -66,7 +63,7 @@ def check_difference(name: str, logits: Array, expected: Array, spec: ModelSpec)
         worst = float(differences.max(initial=0.0))
         return Check(name, worst, worst <= FLOAT_TOLERANCE, f"in a logit, {FLOAT_TOLERANCE} allowed")
     steps = np.rint(differences / scheme["output_scale"])
-    allowed = _OUTPUT_STEPS_WITH_FLOAT if scheme["keep_float"] else _OUTPUT_STEPS
+    allowed = allowed_steps(spec)  # integer graphs give 0, see `train.quantization.qparams`
     worst = float(steps.max(initial=0.0))
     note = f"output steps at most ({(steps > 0).mean():.1%} of logits differ), {allowed} allowed"
     # an untrained network may have steps that are smaller than the rounding of its float layers

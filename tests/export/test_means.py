@@ -12,6 +12,7 @@ from torch.fx import GraphModule
 import export.onnx_graph
 from export.c.read_graph import read_network
 from export.lint import lint
+from export.metadata import describe_int8
 from export.onnx_graph import to_onnx
 from export.passes.integer_operators import average_integers
 from runtime.model.session import INPUT, OUTPUT, run_optimized, run_unoptimized
@@ -81,6 +82,7 @@ def test_every_mean_of_bc_resnet_reads_integers(bc_resnet: GraphModule) -> None:
     read = [producers[node.input[0]] for node in means]
     assert len(means) >= 10
     assert all(node.op_type == "DequantizeLinear" and constants[node.input[1]] == 1 for node in read)
+    assert describe_int8(model, PORTABLE, {})["float_statistics"]
     used = {name for node in model.graph.node for name in node.input}
     assert set(producers) <= used | {OUTPUT}
 

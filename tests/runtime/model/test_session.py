@@ -134,11 +134,16 @@ def test_int8_without_a_self_test_is_refused_and_float32_is_not(tmp_path: Path, 
     refused(tmp_path / "m.onnx", build_onnx(int8), "without self-test vectors")
 
 
-def test_int8_may_differ_by_two_output_steps(tmp_path: Path, spec: ModelSpec) -> None:
+@pytest.mark.parametrize(
+    ("more", "allowed"), [({}, 2), ({"keep_float": ["norm"]}, 8), ({"float_statistics": True}, 8)]
+)
+def test_int8_may_differ_by_two_output_steps_and_by_eight_with_float_arithmetic(
+    tmp_path: Path, spec: ModelSpec, more: dict[str, Any], allowed: int
+) -> None:
     first = spec.self_test_vectors[0]
-    for steps, fits in ((2.0, True), (3.0, False)):
+    for steps, fits in ((allowed, True), (allowed + 1, False)):
         vector = dataclasses.replace(first, logits=tuple(x + steps * 0.25 for x in first.logits))
-        int8 = {"scheme": "int8", "output_scale": 0.25}
+        int8 = {"scheme": "int8", "output_scale": 0.25, **more}
         data = build_onnx(dataclasses.replace(spec, self_test_vectors=(vector,), quantization=int8))
         if fits:
             (tmp_path / "m.onnx").write_bytes(data)
