@@ -97,8 +97,8 @@ class Schedule:
         qat_epochs: epochs of quantization-aware training, which ends after ``steps`` steps at the latest.
     """
 
-    steps: int = 3000
-    qat_epochs: int = 8
+    steps: int = 1000
+    qat_epochs: int = 2
 
 
 @dataclass(frozen=True)

@@ -115,12 +115,11 @@ def not_run(cells: Sequence[Values]) -> list[str]:
         for words, students in lacks.items():
             names = "all students" if len(students) == len(STUDENTS) else ", ".join(students)
             sentences.append(f"{CORPORA[corpus].title}, {names}: {words}")
-    planned = len(STUDENTS) * len(SEEDS) * sum(len(corpus.splits) for corpus in CORPORA.values())
     full = Schedule().steps
-    long = len({_place(cell) for cell in cells if cell["steps"] >= full})
-    if long < planned:
+    short = _places(cells) - _places([cell for cell in cells if cell["steps"] >= full])
+    if short:
         sentences.append(
-            f"trainings of {full:,} steps, the command's default: {planned - long} of {planned} cells"
+            f"trainings of {full:,} steps, the command's default: {len(short)} cells are of fewer"
         )
     return sentences + _without_form(cells)
 

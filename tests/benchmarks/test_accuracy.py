@@ -140,15 +140,15 @@ def test_means_are_over_folds_and_intervals_over_cells():
 def test_what_has_no_cell_is_named():
     nothing = summary.not_run([])
     assert "synthetic scenes, all students: seeds 0, 1, 2" in nothing
-    assert any(sentence.startswith("trainings of 3,000 steps") for sentence in nothing)
     some = summary.not_run([make_cell(), make_cell(seed=1, lacking={"C": "no such operator."})])
+    assert "trainings of 1,000 steps, the command's default: 2 cells are of fewer" in some
     assert (
         "ESC-10, cnn3: seed 2 and fold 2, fold 3, fold 4 of seed 0 and fold 2, fold 3, fold 4 of seed 1"
         in some
     )
     assert "C of cnn3 (no such operator)" in some
     every = [
-        make_cell(corpus=c.corpus, student=c.student, split=c.split, seed=c.seed, steps=3000)
+        make_cell(corpus=c.corpus, student=c.student, split=c.split, seed=c.seed, steps=1000)
         for c in plan.cells(list(plan.CORPORA), list(plan.STUDENTS), plan.SEEDS)
     ]
     assert summary.not_run(every) == []
