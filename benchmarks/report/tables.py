@@ -220,7 +220,7 @@ def accuracy(values: Values) -> str:
     ]  # fmt: skip
     intro = (
         "Percent right, by the runtime alone, with the half width of the 95 % interval of the mean over "
-        "cells (folds and seeds) where there are several."
+        "cells (folds and seeds) where there are three or more."
     )
     parts = [intro, table(head, body), f"Not run: {'; '.join(values['not_run']) or 'nothing'}."]
     if any("steps" in row for row in values["rows"]):  # there is a plot of them alone
@@ -231,8 +231,9 @@ def accuracy(values: Values) -> str:
 def _percent(row: Values | None) -> str:
     if row is None:
         return ""
-    half = row["half_width"]
-    return f"{100 * row['mean']:.1f}" + (f" ± {100 * half:.1f}" if half is not None else "")
+    # of two cells the interval says nothing
+    interval = f" ± {100 * row['half_width']:.1f}" if row["cells"] > 2 else ""
+    return f"{100 * row['mean']:.1f}{interval}"
 
 
 TABLES: dict[str, Callable[[Values], str]] = {
