@@ -64,8 +64,8 @@ def average_integers(model: onnx.ModelProto) -> None:
     graph.initializer.append(one)
     # a dequantization that nothing reads keeps ONNX Runtime from moving transposes past its sibling
     read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
-    kept = [node for node in nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    needed = [node for node in nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in needed]
     graph.ClearField("node")
     graph.node.extend(copies)
 
