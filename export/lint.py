@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.passes.graph_edges import GraphEdges
+from export.passes.graph_edges import LAYOUT, GraphEdges
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 _FUSED = ("Relu",)  # computed in the requantization of the operator before it
-_LAYOUT = ("Reshape", "Transpose")  # they move integers and change none
 
 
 def lint(
@@ -33,7 +32,7 @@ def lint(
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        if _stays_float(node, keep_float) or _is_integer(graph, node.output[0]):
+        if _stays_float(node, keep_float) or graph.quantizer(node.output[0]) is not None:
             continue
         if node.op_type in _LAYERS:
             faults += _layer(graph, node, weight_range)
@@ -82,18 +81,10 @@ def _for_mean(graph: GraphEdges, node: onnx.NodeProto, zero: npt.NDArray[np.inte
 def _readers(graph: GraphEdges, integers: str) -> Iterator[onnx.NodeProto]:
     """The nodes that read an integer tensor, in any layout."""
     for user in graph.consumers[integers]:
-        if user.op_type in _LAYOUT:
+        if user.op_type in LAYOUT:
             yield from _readers(graph, user.output[0])
         else:
             yield user
-
-
-def _is_integer(graph: GraphEdges, name: str) -> bool:
-    """Whether a tensor is a quantized one, in any layout."""
-    producer = graph.producer.get(name)
-    while producer is not None and producer.op_type in _LAYOUT:
-        producer = graph.producer.get(producer.input[0])
-    return producer is not None and producer.op_type == "QuantizeLinear"
 
 
 def _layer(graph: GraphEdges, node: onnx.NodeProto, weight_range: tuple[int, int]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper, shape_inference
 
+LAYOUT = ("Reshape", "Transpose")  # they move integers and change none
 _FEATURE_MAP_AXES = 4  # or more: channels are split in two for a shuffle
 
 
@@ -45,6 +46,13 @@ class GraphEdges:
         scale = self.constants[node.input[1]]
         zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros_like(scale, np.int32)
         return scale, zero
+
+    def quantizer(self, name: str) -> onnx.NodeProto | None:
+        """The node that quantized a tensor, in any layout; None where it is no quantized tensor."""
+        producer = self.producer.get(name)
+        while producer is not None and producer.op_type in LAYOUT:
+            producer = self.producer.get(producer.input[0])
+        return producer if producer is not None and producer.op_type == "QuantizeLinear" else None
 
     def is_feature_map(self, name: str) -> bool:
         """Whether a tensor extends over mels and frames, unlike a statistic of one."""

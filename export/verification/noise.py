@@ -6,6 +6,7 @@ import onnx
 import torch
 from torch import Tensor
 
+from export.passes.graph_edges import GraphEdges
 from runtime.model.session import run_unoptimized
 from train.checkpoints.model_pt import Checkpoint
 from train.quantization.choose_ranges import equalized_reference
@@ -38,13 +39,16 @@ def value_noise(
     recorders = [module for module in prepared.modules() if isinstance(module, _Recorder)]
     expected = {recorder.name: recorder.seen for recorder in recorders if recorder.seen is not None}
     model = onnx.load_from_string(data)
-    quantizers = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    edges = GraphEdges(model)
+    quantizers = {name: node for name in expected if (node := edges.quantizer(name)) is not None}
     constants = dict(network.named_parameters())  # GRN's beta is a value of the scheme, but no signal
     names = [name for name in expected if name in quantizers and name not in constants]
     outputs = [f"{name}:value" for name in names]
     for name, output in zip(names, outputs, strict=True):
+        # its own parameters: a mean reads it with a scale of 1
         inputs = [name, *quantizers[name].input[1:]]
-        model.graph.node.append(onnx.helper.make_node("DequantizeLinear", inputs, [output]))
+        node = onnx.helper.make_node("DequantizeLinear", inputs, [output])
+        model.graph.node.append(node)
         model.graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
     actual = run_unoptimized(model.SerializeToString(), x.numpy(), outputs)
     return [
