@@ -81,7 +81,7 @@ class Model:
     def windows(
         self, waveform: npt.NDArray[Any], sample_rate: int, hop_s: float | None = None
     ) -> list[Prediction]:
-        """The predictions for all windows of a waveform: `Stream.push` of all of it, and `Stream.flush`.
+        """The predictions for all windows of a waveform, as `Stream.whole` gives them.
 
         Args:
             waveform: int16 or float [samples] or [samples, channels].
@@ -97,7 +97,7 @@ class Model:
         # threads never get the same stream, because pop is atomic; one whose push failed is dropped.
         key = (self.spec.clip_s if hop_s is None else hop_s, sample_rate)
         stream = self._idle.pop(key, None) or self.stream(*key)
-        predictions = stream.push(waveform) + stream.flush()
+        predictions = stream.whole(waveform)
         self._idle[key] = stream
         if len(self._idle) > _IDLE:
             self._idle.pop(next(iter(tuple(self._idle))), None)

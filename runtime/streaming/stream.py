@@ -7,6 +7,7 @@ A stream is defined by invariance: however a waveform is cut into chunks, the pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,11 @@ class Streams:
         pairs = zip(self._framers, chunks, strict=True)
         predictions = self._classify(dict(enumerate(framer.push(chunk) for framer, chunk in pairs)))
         return list(predictions.values())
+
+    def whole(self, index: int, waveform: npt.NDArray[Any]) -> list[Prediction]:
+        """All of one stream: `push` of a waveform, and `finish`."""
+        framer = self._framers[index]
+        return self._classify({index: chain(framer.push(waveform), framer.finish())})[index]
 
     def finish(self, index: int) -> list[Prediction]:
         """End one stream, which starts anew afterwards; see `Framer.finish`."""
@@ -182,6 +188,10 @@ class Stream:
             one prediction for every window that ends in this chunk.
         """
         return self._streams.push([chunk])[0]
+
+    def whole(self, waveform: npt.NDArray[Any]) -> list[Prediction]:
+        """All of a waveform, as one chunk, and the end of the stream, which starts anew afterwards."""
+        return self._streams.whole(0, waveform)
 
     def flush(self) -> list[Prediction]:
         """End the stream, which starts anew afterwards; see `Framer.finish`."""
