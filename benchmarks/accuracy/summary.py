@@ -89,7 +89,8 @@ def _mean(values: Sequence[tuple[str, float]]) -> Values:
     for split, value in values:
         splits.setdefault(split, []).append(value)
     means = {split: round(sum(of) / len(of), 4) for split, of in splits.items()}
-    half = half_width([value for _, value in values])
+    # of two cells the interval says nothing
+    half = half_width([value for _, value in values]) if len(values) > 2 else None
     return {
         "folds": means, "mean": round(sum(means.values()) / len(means), 4),
         "half_width": None if half is None else round(half, 4), "cells": len(values),

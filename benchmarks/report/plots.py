@@ -148,9 +148,8 @@ def accuracy_students() -> Any:
     for axes, (corpus, steps) in zip(panels[0], corpora, strict=True):
         for row in (row for row in rows if (row["corpus"], row["steps"]) == (corpus, steps)):
             x, y, half = row["int8_bytes"] / 1e3, 100 * row["mean"], 100 * (row["half_width"] or 0)
-            # no share is above 1; of two cells the interval says nothing
-            ends = [[half], [min(half, 100 - y)]] if row["cells"] > 2 else None
-            axes.errorbar([x], [y], ends, marker="o", capsize=3, color=OURS)
+            ends = [[half], [min(half, 100 - y)]]  # no share is above 1
+            axes.errorbar([x], [y], ends if half else None, marker="o", capsize=3, color=OURS)
             axes.annotate(row["model"], (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
         axes.set(title=f"{corpus}, {steps:,} steps", xlabel="INT8, kB of the file", ylabel="clips, %")
         axes.margins(x=0.25, y=0.15)

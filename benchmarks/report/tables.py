@@ -92,13 +92,10 @@ def steps(values: Values) -> str:
         columns.append({n: [f"{ms:.3f}", f"{100 * ms / whole:.0f} %"] for n, ms in medians.items()})
     rows = [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
     head = ["step", *(cell for title in ways for cell in (f"{title}, ms", "share"))]
-    alone = {
-        title: {name: row["median"] for name, row in way["alone"].items()} for title, way in ways.items()
-    }
-    parts = [
-        f"{title}: {', '.join(f'{name} {ms:.3f}' for name, ms in found.items())}"
-        for title, found in alone.items()
-    ]
+    parts = []
+    for title, way in ways.items():
+        alone = ", ".join(f"{name} {row['median']:.3f}" for name, row in way["alone"].items())
+        parts.append(f"{title}: {alone}")
     intro = f"Milliseconds of processor time, medians. {_conditions(values)}"
     return "\n\n".join([intro, table(head, rows), f"Of the log-mel, alone, {'; '.join(parts)}."])
 
@@ -231,9 +228,8 @@ def accuracy(values: Values) -> str:
 def _percent(row: Values | None) -> str:
     if row is None:
         return ""
-    # of two cells the interval says nothing
-    interval = f" ± {100 * row['half_width']:.1f}" if row["cells"] > 2 else ""
-    return f"{100 * row['mean']:.1f}{interval}"
+    half = row["half_width"]
+    return f"{100 * row['mean']:.1f}" + (f" ± {100 * half:.1f}" if half is not None else "")
 
 
 TABLES: dict[str, Callable[[Values], str]] = {

@@ -23,8 +23,7 @@ from export.c.schedule import Plan, Step, make_steps, plan_memory
 from runtime.errors import ModelFileError, TinysceneError
 from runtime.files import make_folder
 from runtime.model.model_file import read_model
-from runtime.model.self_test import make_input
-from runtime.model.session import allowed_steps
+from runtime.model.self_test import allowed_steps, make_input
 from runtime.spec import ModelSpec, SelfTestVector
 
 LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}

@@ -105,11 +105,11 @@ class _Parser:
     def _dequantize(self, node: onnx.NodeProto, x: Expression, attributes: dict[str, Any]) -> Expression:
         scale, zero = self.edges.parameters(node)
         if x.integers is not None:
-            if (float(scale), int(zero)) == (1.0, x.integers.zero) != (x.integers.scale, x.integers.zero):
+            if (float(scale), int(zero)) == (x.integers.scale, x.integers.zero):
+                return x
+            if (float(scale), int(zero)) == (1.0, x.integers.zero):
                 return Expression(_STEPS, node.output[0], (x,))
-            if (x.integers.scale, x.integers.zero) != (float(scale), int(zero)):
-                raise ValueError("another scale than it was quantized with")
-            return x
+            raise ValueError("another scale than it was quantized with")
         assert x.constant is not None
         if x.constant.dtype == np.uint8 and x.constant.size == 1:
             value = (x.constant.astype(np.float32) - np.float32(zero)) * np.float32(scale)

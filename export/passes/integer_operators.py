@@ -8,6 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from export.passes.graph_edges import GraphEdges
+from export.passes.graph_editing import add_constant, insert
 
 
 def square_by_multiplication(graph: onnx.GraphProto) -> None:
@@ -40,34 +41,30 @@ def average_integers(model: onnx.ModelProto) -> None:
     values near a tie was rounded otherwise with ONNX Runtime's optimizations than without them.
     """
     edges, graph = GraphEdges(model), model.graph
-    one = numpy_helper.from_array(np.array(1, np.float32), "unit_scale")
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        dequantize = edges.producer.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        users = edges.consumers[node.output[0]]
-        if (
-            dequantize is None
-            or dequantize.op_type != "DequantizeLinear"
-            or any(user.op_type != "QuantizeLinear" for user in users)
-            or edges.is_feature_map(node.output[0])  # the mean of few values, which would be scaled as a map
-        ):
-            nodes.append(node)
-            continue
-        integers, scale, *zero = dequantize.input
-        steps, mean = f"{node.output[0]}:steps", f"{node.output[0]}:mean"
-        nodes.append(helper.make_node("DequantizeLinear", [integers, one.name, *zero], [steps]))
-        nodes.append(helper.make_node("ReduceMean", [steps, *node.input[1:]], [mean], node.name))
-        nodes[-1].attribute.extend(node.attribute)
-        nodes.append(helper.make_node("Mul", [mean, scale], [node.output[0]], node.name))
-    if len(nodes) == len(graph.node):
-        return
-    graph.initializer.append(one)
+    for mean in [node for node in edges.nodes if _averages_values(edges, node)]:
+        result = mean.output[0]
+        integers, scale, *zero = edges.producer[mean.input[0]].input
+        one = add_constant(graph, "unit_scale", np.array(1, np.float32))
+        dequantize = helper.make_node("DequantizeLinear", [integers, one, *zero], [f"{result}:steps"])
+        multiply = helper.make_node("Mul", [f"{result}:mean", scale], [result], mean.name)
+        insert(graph, mean, before=True, nodes=[dequantize])
+        insert(graph, mean, before=False, nodes=[multiply])
+        mean.input[0], mean.output[0] = f"{result}:steps", f"{result}:mean"
     # a dequantization that nothing reads keeps ONNX Runtime from moving transposes past its sibling
-    read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
-    needed = [node for node in nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in needed]
-    graph.ClearField("node")
-    graph.node.extend(copies)
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for node in list(graph.node):
+        if node.op_type == "DequantizeLinear" and node.output[0] not in read:
+            graph.node.remove(node)
+
+
+def _averages_values(edges: GraphEdges, node: onnx.NodeProto) -> bool:
+    """Whether a node is the mean of a quantized tensor's values, and becomes integer again."""
+    source = edges.producer.get(node.input[0]) if node.op_type == "ReduceMean" else None
+    if source is None or source.op_type != "DequantizeLinear" or edges.parameters(source)[0] == 1:
+        return False
+    if edges.is_feature_map(node.output[0]):  # the mean of few values, which would be scaled as a map
+        return False
+    return all(user.op_type == "QuantizeLinear" for user in edges.consumers[node.output[0]])
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[np.generic]]:

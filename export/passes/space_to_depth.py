@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from export.passes.graph_edges import GraphEdges
+from export.passes.graph_editing import add_constant, insert
 
 BLOCK = 4  # frames; eight gain little more, and CP-Mobile would execute more than 30 million MACs
 
@@ -74,7 +75,7 @@ def space_to_depth(model: onnx.ModelProto) -> None:
         for index, name in enumerate(node.input):
             is_weight = node is first.weight and not index
             value = weight if is_weight else np.tile(edges.constants[name], positions)
-            node.input[index] = _add_constant(model.graph, f"{name}:blocks", value)
+            node.input[index] = add_constant(model.graph, f"{name}:blocks", value)
     _drop_unused(model.graph)
     _set_attributes(first.conv, geometry, weight.shape[2:], before)
     _change_layout(model.graph, first, geometry)
@@ -108,12 +109,12 @@ def _change_layout(graph: onnx.GraphProto, first: _FirstConvolution, geometry: _
     log_mel, result = first.read.input[0], first.write.output[0]
     first.read.input[0], first.write.output[0] = f"{log_mel}:blocks", f"{result}:blocks"
     # in memory, [batch, 1, mels, frames] is [batch, mels, blocks, frames of a block]
-    _insert(graph, first.read, before=True, nodes=[
+    insert(graph, first.read, before=True, nodes=[
         _reshape(graph, log_mel, f"{log_mel}:rows", [geometry.mels, geometry.frames // BLOCK, BLOCK]),
         helper.make_node("Transpose", [f"{log_mel}:rows"], [f"{log_mel}:blocks"], perm=[0, 3, 1, 2]),
     ])  # fmt: skip
     rows = [geometry.mels_out, geometry.frames_out, geometry.channels]
-    _insert(graph, first.write, before=False, nodes=[
+    insert(graph, first.write, before=False, nodes=[
         helper.make_node("Transpose", [f"{result}:blocks"], [f"{result}:last"], perm=[0, 2, 3, 1]),
         _reshape(graph, f"{result}:last", f"{result}:rows", rows),
         helper.make_node("Transpose", [f"{result}:rows"], [result], perm=[0, 3, 1, 2]),
@@ -166,15 +167,8 @@ def _in_blocks(weight: npt.NDArray[np.int8], stride: int, padding: int) -> tuple
 def _reshape(graph: onnx.GraphProto, source: str, target: str, shape: list[int]) -> onnx.NodeProto:
     """A node that gives what follows the batch another shape."""
     full_shape = np.array([0, *shape], np.int64)  # 0 copies the batch dimension
-    name = _add_constant(graph, f"{target}:shape", full_shape)
+    name = add_constant(graph, f"{target}:shape", full_shape)
     return helper.make_node("Reshape", [source, name], [target])
-
-
-def _add_constant(graph: onnx.GraphProto, name: str, value: npt.NDArray[Any]) -> str:
-    """Add an initializer, unless it is there already; returns its name."""
-    if name not in {tensor.name for tensor in graph.initializer}:
-        graph.initializer.append(numpy_helper.from_array(value, name))
-    return name
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
@@ -182,12 +176,3 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
     in_use = [tensor for tensor in graph.initializer if tensor.name in used]
     graph.ClearField("initializer")
     graph.initializer.extend(in_use)
-
-
-def _insert(
-    graph: onnx.GraphProto, node: onnx.NodeProto, *, before: bool, nodes: list[onnx.NodeProto]
-) -> None:
-    """Put nodes before or after one of the graph."""
-    position = list(graph.node).index(node) + (not before)
-    for offset, new in enumerate(nodes):
-        graph.node.insert(position + offset, new)

@@ -11,8 +11,8 @@ import onnx
 from export.float16 import lint_float16
 from export.lint import lint
 from export.metadata import WEIGHTS_CHECKSUM, weights_checksum
-from runtime.model.self_test import make_input
-from runtime.model.session import FLOAT_TOLERANCE, Session, allowed_steps
+from runtime.model.self_test import allowed_steps, make_input
+from runtime.model.session import FLOAT_TOLERANCE, Session
 from runtime.spec import ModelSpec
 from train.checkpoints.model_pt import Checkpoint
 

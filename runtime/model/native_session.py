@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
-from runtime.model.self_test import make_input
+from runtime.model.self_test import OUTPUT_STEPS, make_input
 from runtime.spec import FrontEndSpec, ModelSpec
 
 Array = npt.NDArray[np.float32]
@@ -25,7 +25,6 @@ SUFFIXES = (".so", ".dylib", ".dll")
 _INTERFACE = 1
 _FUNCTIONS = ("model_init", "model_interface", "model_kernels", "model_run_batch", "model_columns",
               "model_workspace_bytes")  # fmt: skip
-_INT8_STEPS = 2.5  # of the output, as `runtime.model.session` takes them
 
 
 class NativeSession:
@@ -83,7 +82,7 @@ class NativeSession:
             logits = self.logits(make_input(vector.formula, vector.seed, self.spec.input_shape))[0]
             error = float(np.abs(logits - np.array(vector.logits)).max())
             self.self_test_error = max(self.self_test_error, error)
-            if not error <= _INT8_STEPS * step:
+            if not error <= (OUTPUT_STEPS + 0.5) * step:
                 raise ModelFileError(
                     f"{self.path} gives wrong answers on this machine (a logit is off by {error:.2g}): "
                     "compile it again with another compiler, or use the .onnx file."

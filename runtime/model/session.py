@@ -20,18 +20,13 @@ import numpy.typing as npt
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.model.model_file import ModelFile, read_model
-from runtime.model.self_test import make_input
-from runtime.spec import ModelSpec
+from runtime.model.self_test import allowed_steps, make_input
 
 Array = npt.NDArray[np.float32]
 Provider = str | tuple[str, dict[str, Any]]  # of ONNX Runtime: its name, or its name and options
 
 INPUT, OUTPUT = "log_mel", "logits"
 _LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
-_OUTPUT_STEPS = 2  # fused requantization rounds otherwise: so many were measured
-# The result of float arithmetic may lie near a tie, where two implementations round to different sides, which
-# later layers amplify.
-_OUTPUT_STEPS_WITH_FLOAT = 8
 FLOAT_TOLERANCE = 1e-3  # logits of a float32 network; sums in another order differ by about 1e-5
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 # It would quantize the weights of a layer that export left in float between integer layers.
@@ -166,12 +161,6 @@ def _tolerance(file: ModelFile) -> float:
             "computes it right: export it again."
         )
     return (allowed_steps(file.spec) + 0.5) * step
-
-
-def allowed_steps(spec: ModelSpec) -> int:
-    """Output steps by which a logit of an INT8 model may differ from one implementation to another."""
-    has_float = spec.quantization.get("keep_float") or spec.quantization.get("float_statistics")
-    return _OUTPUT_STEPS_WITH_FLOAT if has_float else _OUTPUT_STEPS
 
 
 def run_unoptimized(

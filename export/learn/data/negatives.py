@@ -16,7 +16,7 @@ from train.data.audio_files import find_audio
 from train.data.corpus import read_audio
 from train.data.datasets.with_negatives import synthetic_noise
 
-_ONE_IN, _MOST = 5, 60  # recordings that are held out, and the most files
+ONE_IN, _MOST = 5, 60  # recordings that are held out, and the most files
 _NOISE = range(1_000, 1_010)  # numbers of clips of synthetic noise; those of training are smaller
 
 
@@ -70,10 +70,10 @@ def find_negatives(folders: Sequence[Path]) -> Negatives:
 
 
 def _held_out(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    if len(found) < _ONE_IN:
+    if len(found) < ONE_IN:
         return []
     of_path = {f"{folder.name}/{name}": (folder, name) for folder, name in found}
     recordings = find_recordings({path: of_path[path][0].name for path in of_path}, None)[0].of_file
     names = list(dict.fromkeys(recordings.values()))
-    chosen = set(names[:: max(_ONE_IN, len(names) // _MOST)]) if len(names) > 1 else set()
+    chosen = set(names[:: max(ONE_IN, len(names) // _MOST)]) if len(names) > 1 else set()
     return [of_path[path] for path in of_path if recordings[path] in chosen][:_MOST]

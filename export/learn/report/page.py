@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 import complexity
+from export.learn.data.negatives import ONE_IN
 from export.learn.report.measure import Measured
 from train.quantization.quality import Share
 
@@ -111,7 +112,7 @@ class Page:
         own = Share(sum(share.count for share in shares), sum(share.total for share in shares))
         yield f"clips that give one of their class    {own}"
         yield f"clips that give one of another class  {events.another}"
-        noise = "synthetic noise; --negatives DIR with five sounds or more tries others"
+        noise = f"synthetic noise; --negatives DIR with {ONE_IN} sounds or more tries others"
         others = noise if events.only_noise else "other sounds"
         yield f"{_count(events.of_others, 'event')} in {events.others_s:.0f} s of {others}"
         seldom = [
