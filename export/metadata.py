@@ -81,14 +81,18 @@ def describe_int8(model: onnx.ModelProto, scheme: Scheme, how: dict[str, Any]) -
         "output_scale": scale,
         "output_zero_point": zero_point,
         "keep_float": list(scheme.keep_float),
-        **({"float_statistics": True} if _has_inverse_deviation(model) else {}),
+        **float_statistics(model),
         **how,
     }
 
 
-def _has_inverse_deviation(model: onnx.ModelProto) -> bool:
-    """Whether ResNorm divides by standard deviations: of a small one each rounding is multiplied."""
-    return any(node.op_type == "Reciprocal" for node in model.graph.node)
+def float_statistics(model: onnx.ModelProto) -> dict[str, bool]:
+    """``ModelSpec.quantization``'s entry for a graph with ResNorm; empty for others.
+
+    ResNorm divides by standard deviations in float; a small deviation magnifies the rounding error.
+    """
+    divides = any(node.op_type == "Reciprocal" for node in model.graph.node)
+    return {"float_statistics": True} if divides else {}
 
 
 def output_parameters(model: onnx.ModelProto) -> tuple[float, int]:

@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from complexity.measurement import measure_onnx
-from export.metadata import attach_metadata
+from export.metadata import attach_metadata, float_statistics
 from export.self_test_vectors import choose_self_test_vectors
 from runtime.errors import ModelFileError
 from runtime.model.model_file import SPEC_KEY
@@ -78,4 +78,5 @@ def _describe(model: onnx.ModelProto, source: Path) -> dict[str, Any]:
         "output_scale": float(constants[last.input[1]]),
         "output_zero_point": int(constants[last.input[2]]) if len(last.input) > 2 else 0,
         "keep_float": [],
+        **float_statistics(model),
     }

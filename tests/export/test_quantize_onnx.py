@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from complexity.measurement import measure_onnx
 from export.cli.main import main
 from runtime import load_model
 from runtime.errors import DataError, ModelFileError, TinysceneError
-from train.checkpoints.model_pt import Checkpoint
+from runtime.model.self_test import allowed_steps
+from train.checkpoints.model_pt import Checkpoint, save
+from train.networks import build
 
 SHAPE = (1, 1, 16, 16)
 Edit = Callable[[onnx.ModelProto], None]
@@ -230,3 +233,18 @@ def test_own_float_export_loads_in_the_runtime(
     assert same.mean() >= 0.9
     report, before = (measure_onnx(p) for p in (path.with_suffix(".int8.onnx"), float_onnx))
     assert report.params == before.params and report.param_bytes < before.param_bytes / 3
+
+
+def test_own_file_with_float_statistics_says_so(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """ResNorm's roundings may differ on another CPU by more than those of integer layers."""
+    arguments = {"n_classes": len(checkpoint.labels), "base_channels": 4}
+    weights = build("bc_resnet", arguments).state_dict()
+    model_pt, path, folder = tmp_path / "model.pt", tmp_path / "model.onnx", tmp_path / "calibration"
+    save(replace(checkpoint, student="bc_resnet", arguments=arguments, state_dict=weights), model_pt)
+    assert main(["onnx", str(model_pt), "-o", str(path), "--quantize", "none"]) == 0
+    folder.mkdir()
+    for index, window in enumerate(checkpoint.calibration[:8].float().numpy()):
+        np.save(folder / f"{index}.npy", window[None])
+    assert main(["quantize", str(path), "--calibration", str(folder)]) == 0
+    spec = load_model(path.with_suffix(".int8.onnx")).spec
+    assert spec.quantization["float_statistics"] and allowed_steps(spec) == 8
