@@ -116,7 +116,7 @@ class Model:
         Raises:
             ConfigError: where one of them makes no sense.
         """
-        return Stream(self.spec, self.session.logits, self._framer(hop_s, sample_rate, channel))
+        return Stream(self.spec, self.session.logits, self.framer(hop_s, sample_rate, channel))
 
     def streams(
         self,
@@ -126,10 +126,11 @@ class Model:
         channel: int | None = None,
     ) -> Streams:
         """Start ``count`` streams that share this network; the rest as in `stream`."""
-        framers = [self._framer(hop_s, sample_rate, channel) for _ in range(count)]
+        framers = [self.framer(hop_s, sample_rate, channel) for _ in range(count)]
         return Streams(self.spec, self.session.logits, framers)
 
-    def _framer(self, hop_s: float, sample_rate: int | None, channel: int | None) -> Framer:
+    def framer(self, hop_s: float, sample_rate: int | None = None, channel: int | None = None) -> Framer:
+        """The windows of a stream, with this model's front end; see `Framer`."""
         return Framer(self.spec, hop_s, sample_rate, channel, self.session.front_end)
 
 

@@ -164,7 +164,7 @@ class Listener:
         Raises:
             ConfigError: where its rate or the channel makes no sense.
         """
-        framer = Framer(self._model.spec, self.hop_s, source.sample_rate, channel)
+        framer = self._model.framer(self.hop_s, source.sample_rate, channel)
         self._added.append(_Input(source, framer, EventDetector(self._rules)))
 
     def remove(self, source: Source) -> None:
@@ -208,6 +208,8 @@ class Listener:
         """
         ended = [live_input for live_input in self._inputs if live_input.ended]
         added = [self._added.popleft() for _ in range(len(self._added))]
+        for live_input in added:
+            live_input.framer.set_hop(self.hop_s)  # it may have changed since `add`
         if ended or added:
             for live_input in ended:
                 if live_input.source not in self._removed:

@@ -78,6 +78,7 @@ class Framer:
         self._spec = spec
         self._front_end = front_end
         self._rate = spec.frontend.sample_rate
+        self.hop_samples = 0
         self.set_hop(hop_s)
         self._converter = Converter(self._rate if sample_rate is None else sample_rate, self._rate, channel)
         self._length = spec.clip_samples
@@ -104,7 +105,10 @@ class Framer:
         """Change the time between windows from the next but one on."""
         if not (math.isfinite(hop_s) and round(hop_s * self._rate) >= 1):
             raise ConfigError(f"A hop of {hop_s} s is not a positive time: give one such as 0.25.")
-        self.hop_samples = round(hop_s * self._rate)
+        hop_samples = round(hop_s * self._rate)
+        if hop_samples == self.hop_samples:
+            return
+        self.hop_samples = hop_samples
         self._log_mel = SlidingLogMel(
             self._spec.frontend, self._spec.clip_samples, self.hop_samples, self._front_end
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import soundfile
 
 from export.c import reference
 from export.c.front_end.fixed import FixedFrontEnd, quantize_samples
@@ -21,7 +22,9 @@ from export.c.read_graph import read_network
 from export.cli.main import main
 from runtime import load_model
 from runtime.audio.log_mel import LogMel
+from runtime.devices.file_source import FileSource
 from runtime.errors import ModelFileError, TinysceneError
+from runtime.live.live_loop import Listener, LiveResult
 from runtime.model.native_session import NativeSession
 from runtime.spec import PRESETS, FrontEndSpec, ModelSpec
 from tests.conftest import ROOT
@@ -195,6 +198,19 @@ def test_a_stream_has_the_logits_of_numpy_and_the_scores_of_the_runtime(student,
     np.testing.assert_allclose(scores[0], expected, atol=2e-7)
     streamed = [list(p.scores.values()) for p in model.stream(hop_s=0.25).push(waveform)]
     np.testing.assert_allclose(streamed, expected, atol=1e-6)
+
+
+def test_a_listener_has_the_scores_of_a_stream(fixed, tmp_path):
+    """It takes the front end of the library, whose integers are not those of numpy."""
+    model, generator = load_model(fixed), np.random.default_rng(4)
+    waveform = generator.normal(scale=1e-3, size=20000).astype(np.float32)  # 16 bits change it
+    soundfile.write(tmp_path / "sound.wav", waveform, 8000, "FLOAT")
+    listened = [
+        item.raw
+        for item in Listener(model, [FileSource(tmp_path / "sound.wav")], hop_s=0.25)
+        if isinstance(item, LiveResult)
+    ]
+    assert listened == model.stream(hop_s=0.25).whole(waveform)
 
 
 def test_any_float_is_a_sample(fixed):

@@ -386,6 +386,18 @@ def test_inputs_come_and_go_while_the_loop_runs(model: Model, audio: FakeAudio) 
     first.close()
 
 
+def test_an_input_that_is_added_before_the_hop_changes_gets_the_new_hop(
+    model: Model, noise: np.ndarray
+) -> None:
+    """Its thread adds it; the loop takes it in later, when its hop may be another one."""
+    listener = Listener(model, [], hop_s=0.25)
+    listener.add(Chunks(noise))
+    while not listener._hop_controller.lost():  # as overload in the loop would
+        pass
+    starts = [item.raw.start_s for item in listener if isinstance(item, LiveResult)]
+    assert listener.hop_s == 0.5 and np.all(np.diff(starts[:-1]) == 0.5)
+
+
 def test_new_columns_make_one_picture_of_the_stream(model: Model, noise: np.ndarray) -> None:
     """Side by side they are the log-mel of the stream, without the columns that read a window's padding."""
     listener = Listener(model, [Chunks(noise)], hop_s=0.25, with_columns=True)
