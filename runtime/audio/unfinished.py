@@ -146,6 +146,8 @@ def chunks(file: Any, place: int, size: int, head: str) -> Iterator[tuple[bytes,
     """Walk the chunks from a place: name, place of the content, length."""
     even = struct.calcsize(head) == 8  # IFF pads contents to an even length, CAF does not
     for _ in range(_MAX_CHUNKS):
+        if place >= size:  # a damaged length may lie beyond what a file can be asked for
+            return
         file.seek(place)
         data = file.read(struct.calcsize(head))
         if len(data) < struct.calcsize(head):

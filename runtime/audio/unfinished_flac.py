@@ -16,7 +16,7 @@ def flac_patches(file: Any, size: int) -> dict[int, bytes]:
     """The number of samples for STREAMINFO, by offset; nothing where it is there or no frame is found."""
     file.seek(0)
     info = bytearray(file.read(26))
-    if info[4] & 0x7F or info[21] & 0x0F or any(info[22:26]):
+    if len(info) < 26 or info[4] & 0x7F or info[21] & 0x0F or any(info[22:26]):
         return {}
     place, last = 4, False
     while not last:
@@ -25,6 +25,8 @@ def flac_patches(file: Any, size: int) -> dict[int, bytes]:
         last, place = bool(kind & 0x80), place + 4 + int.from_bytes(length, "big")
     file.seek(place)
     first = file.read(4)
+    if len(first) < 4:  # no frame was written
+        return {}
     file.seek(max(place, size - _LAST_BYTES))
     data = file.read()
     samples = _flac_end(data, first, int.from_bytes(info[8:10], "big"))

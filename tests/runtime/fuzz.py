@@ -30,7 +30,7 @@ from runtime.model.model_file import append_checksum
 
 AUDIO_KINDS = (
     ("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("wav", "IMA_ADPCM"), ("wav", "ULAW"),
-    ("flac", "PCM_16"), ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"),
+    ("caf", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"),
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def audio_files(rng: np.random.Generator) -> list[tuple[str, bytes]]:
-    """Small files of every kind, one and two channels."""
+    """Small files of every kind, one and two channels, and FLAC files that end with their header."""
     files = []
     for kind, subtype in AUDIO_KINDS:
         for channels in (1, 2):
@@ -68,7 +68,9 @@ def audio_files(rng: np.random.Generator) -> list[tuple[str, bytes]]:
                 file, rng.normal(scale=0.1, size=(16_000, channels)), 16_000, format=kind, subtype=subtype
             )
             files.append((kind, file.getvalue()))
-    return files
+    # killed before the first frame: a header, and one whose lengths are still 0
+    headers = [(kind, data[:42]) for kind, data in files if kind == "flac"]
+    return files + headers + [(kind, data[:8] + bytes(34)) for kind, data in headers]
 
 
 def attempt(case: Callable[[], int]) -> str:

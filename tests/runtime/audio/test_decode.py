@@ -112,6 +112,21 @@ def test_what_follows_an_empty_recording_is_no_sound(tmp_path: Path) -> None:
         decoded(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize("size", [4, 5, 14, 21, 25, 42])
+def test_a_flac_file_that_broke_off_before_its_first_frame(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.flac").write_bytes((b"fLaC\x80\x00\x00\x22" + bytes(34))[:size])
+    with pytest.raises(AudioError, match="not audio"):
+        decoded(tmp_path / "a.flac")
+
+
+def test_a_caf_chunk_longer_than_any_file(tmp_path: Path) -> None:
+    data = written(tmp_path / "whole", "CAF")
+    put(data, data.index(b"desc") + 4, ">q", 2**63 - 1)
+    (tmp_path / "a.caf").write_bytes(data)
+    with pytest.raises(AudioError, match="not audio"):
+        AudioFile(tmp_path / "a.caf")
+
+
 def test_samples_without_a_header_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(SAMPLES.tobytes())
     with pytest.raises(AudioError, match="--format"):
