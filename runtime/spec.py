@@ -101,7 +101,7 @@ class FrontEndSpec:
             ),
             (not 1 <= self.win_length <= self.n_fft, "win_length lies in 1..n_fft"),
             (
-                not 0 <= self.f_min < self.f_max <= self.sample_rate / 2,
+                not (0 <= self.f_min < self.f_max and 2 * self.f_max <= self.sample_rate),
                 "0 <= f_min < f_max <= sample_rate / 2",
             ),
             (self.power not in (1.0, 2.0), "power is 1 or 2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -45,7 +46,7 @@ def _revive(hint: Any, value: Any) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_revive(typing.get_args(hint)[0], item) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) <= sys.float_info.max else math.inf
     return value
 
 
@@ -72,7 +73,8 @@ def _fits(hint: Any, value: Any) -> bool:  # noqa: PLR0911 - one line for every 
     if hint is Any:
         return True
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and abs(value) <= sys.float_info.max  # math.isfinite raises on large integers
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)

@@ -31,6 +31,7 @@ def test_specs_come_back_as_they_were(name: str) -> None:
     ("field", "value"),
     [("labels", []), ("labels", ["a", "a"]), ("labels", ["a", ""]), ("labels", [1, 2]), ("labels", "ab"),
      ("clip_s", 0), ("clip_s", 1e9), ("clip_s", "1"), ("clip_s", True), ("temperature", -1),
+     ("temperature", 10**400), ("thresholds", {"a": 10**400}),
      ("task", "regression"), ("thresholds", {"c": 0.5}), ("thresholds", {"a": 1.5}),
      ("goldens", [{"formula": "ramp", "seed": 0, "logits": [1.0]}]),
      ("frontend", None), ("schema", 2), ("schema", "1"), ("more", 1)],
@@ -45,6 +46,7 @@ def test_a_model_spec_that_is_not_one(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"n_fft": 0}, {"n_fft": 2**30}, {"n_mels": 2**30}, {"sample_rate": 10**9},
+     {"sample_rate": 10**400}, {"top_db": 10**400},
      {"win_length": 5000}, {"f_max": 20_000.0}, {"power": 3.0}, {"preemphasis": 1.0},
      {"std": 0.0}, {"log_offset": float("nan")}, {"window": "kaiser"}, {"n_mels": 2.5}, {"center": 1},
      {"framing": "kaldi"}, {"framing": "htk"}, {"top_db": -1.0},
