@@ -39,7 +39,7 @@ class Output:
         """The output at a path, of the format that its ending says where none is given.
 
         Raises:
-            ConfigError: where it says none.
+            ConfigError: where it says none, or the path has no name of its own.
         """
         endings = ", ".join(_SUFFIXES)
         if not path:
@@ -50,6 +50,8 @@ class Output:
                 f"'{path}' ends with none of {endings}: name a table such as results.csv, or give --format "
                 f"({', '.join(FORMATS)})."
             )
+        if Path(path).name in ("", ".."):  # the journal lies beside it, under its name
+            raise ConfigError(f"'{path}' has no name of its own: name a file or a folder such as labels.")
         return cls(Path(path), format_name, shard)
 
     @property

@@ -101,8 +101,17 @@ class Sorting:
         raise AssertionError  # there is a free number
 
     def delete(self, path: Path) -> None:
-        """Remove a capture."""
-        path.unlink(missing_ok=True)
+        """Remove a capture.
+
+        Raises:
+            TinysceneError: where it cannot be removed.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise TinysceneError(
+                f"Cannot delete {path} ({error.strerror}): remove it by hand, or leave it."
+            ) from error
 
 
 def _move_new(source: Path, target: Path) -> bool:

@@ -62,13 +62,14 @@ class Broker:
         Raises:
             ConfigError: where it is anything else; the message does not repeat it.
         """
-        parts = urlsplit(url)
+        refusal = ConfigError("--mqtt takes mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS.")
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = 0
+            raise refusal from None  # the ValueError may quote the password
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0 or parts.path.strip("/"):
-            raise ConfigError("--mqtt takes mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS.")
+            raise refusal
         tls = parts.scheme == "mqtts"
         user, password = (
             None if text is None else unquote(text) for text in (parts.username, parts.password)

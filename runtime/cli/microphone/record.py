@@ -17,7 +17,7 @@ from runtime.errors import AudioError, ConfigError
 from runtime.live.takes import ClassFolder, InterruptionError, TakeReader, fault_of
 
 _PAUSE_S = 2.0  # before each take, unless the source is a file
-_MAX_S = 60.0  # of one take
+_MIN_S, _MAX_S = 0.1, 60.0  # of one take
 _MAX_FAULTS = 10  # in a row, of a live source
 _RAW_RATE = 48_000  # of samples on stdin, where nothing says it
 
@@ -106,8 +106,10 @@ def _rate(name: str | None) -> int:
 
 
 def _check(arguments: Namespace) -> None:
-    if not 0 < arguments.seconds <= _MAX_S:  # nan fails, too
-        raise ConfigError(f"--seconds {arguments.seconds:g} is no length of a take: give 0.1 to {_MAX_S:g}.")
+    if not _MIN_S <= arguments.seconds <= _MAX_S:  # nan fails, too
+        raise ConfigError(
+            f"--seconds {arguments.seconds:g} is no length of a take: give {_MIN_S:g} to {_MAX_S:g}."
+        )
     if arguments.count < 1:
         raise ConfigError(f"--count {arguments.count} records nothing: give a number from 1 up.")
     if arguments.pause is not None and not 0 <= arguments.pause < math.inf:

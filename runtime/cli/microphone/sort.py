@@ -105,9 +105,7 @@ class _Dialog:
         if answer == "s":
             return True
         if answer == "d":
-            self.sorting.delete(path)
-            self._done["deleted"] += 1
-            return True
+            return self._delete(path)
         label = NOT_A_CLASS if answer == "n" else answer
         if not answer and name is not None:
             label = name.label
@@ -117,6 +115,15 @@ class _Dialog:
                 return False
             label = self._classes[int(answer) - 1]
         return self._move(path, label)
+
+    def _delete(self, path: Path) -> bool:
+        try:
+            self.sorting.delete(path)
+        except TinysceneError as error:
+            print(f"error: {error}")
+            return False
+        self._done["deleted"] += 1
+        return True
 
     def _move(self, path: Path, label: str) -> bool:
         known = label in (*self._classes, NOT_A_CLASS)

@@ -78,6 +78,8 @@ def open_socket(address: Address) -> socket.socket:
     Raises:
         ConfigError: where it cannot be listened at.
     """
+    if address.port not in range(2**16):  # getaddrinfo takes the remainder of a higher one
+        raise ConfigError(f"--port {address.port} is no port: give one from 0 to 65535.")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -87,10 +89,10 @@ def open_socket(address: Address) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
         listening.listen(128)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name such as a..b
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"Cannot listen at {address.host} port {address.port} ({error.strerror or error}): give another "
-            "--port or --host."
+            f"Cannot listen at {address.host} port {address.port} ({reason}): give another --port or --host."
         ) from error
     return listening
 

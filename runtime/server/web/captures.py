@@ -68,12 +68,12 @@ class CapturesApi:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise HTTPException(400, _SHAPE) from error
         path = await self._path(name)
-        if delete:
-            await asyncio.to_thread(sorting.delete, path)
-            return JSONResponse({"deleted": name})
-        if label not in [*await asyncio.to_thread(self._classes, sorting), NOT_A_CLASS]:
+        if not delete and label not in [*await asyncio.to_thread(self._classes, sorting), NOT_A_CLASS]:
             raise HTTPException(400, _SHAPE)
         try:
+            if delete:
+                await asyncio.to_thread(sorting.delete, path)
+                return JSONResponse({"deleted": name})
             await asyncio.to_thread(sorting.move, path, label)
         except TinysceneError as error:
             raise HTTPException(422, str(error)) from error

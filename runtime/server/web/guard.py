@@ -81,7 +81,10 @@ class Access:
 
     def is_origin(self, origin: str, host_header: str) -> bool:
         """Whether an Origin header is that of the page itself."""
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host_header.lower()
 
     def is_token(self, text: str) -> bool:

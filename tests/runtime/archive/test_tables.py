@@ -151,6 +151,12 @@ def test_a_format_that_nothing_says_is_refused(path: str) -> None:
     assert Output.of("table.txt", "raven").format == "raven"
 
 
+@pytest.mark.parametrize("path", [".", "..", "/", "../.."])
+def test_an_output_without_a_name_of_its_own_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="no name of its own"):
+        Output.of(path, "audacity")
+
+
 def test_a_folder_in_the_place_of_the_table_and_a_file_in_that_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(TinysceneError, match="is a folder"):

@@ -81,6 +81,13 @@ def test_skipping_deleting_and_leaving(answer: Answer, captures: Path, tmp_path:
     assert tree(tmp_path / "sounds") == {"dog/dog_20261126T230000_231742.wav": 1}
 
 
+def test_what_cannot_be_deleted_is_one_sentence(answer: Answer, captures: Path) -> None:
+    (captures / DOG).unlink()
+    (captures / DOG).mkdir()
+    shown = answer("d", "q")
+    assert f"error: Cannot delete {captures / DOG}" in shown and "0 deleted, 4 left" in shown
+
+
 def test_a_class_that_has_a_number_for_its_name(answer: Answer, tmp_path: Path) -> None:
     (tmp_path / "sounds" / "7").mkdir(parents=True)
     answer("7", "q")

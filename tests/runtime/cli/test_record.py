@@ -117,7 +117,9 @@ def test_a_label_that_is_no_folder_name_is_one_sentence(label: str, tmp_path: Pa
     assert not (tmp_path / "sounds").exists() and b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--seconds", "nan"), ("--count", "0"), ("--pause", "-1")])
+@pytest.mark.parametrize(
+    "option", [("--seconds", "nan"), ("--seconds", "0.00001"), ("--count", "0"), ("--pause", "-1")]
+)
 def test_values_that_make_no_sense_are_one_sentence(option: tuple[str, str], tmp_path: Path) -> None:
     done = run("dog", "--into", str(tmp_path), *option)
     assert done.returncode == 2 and done.stderr.startswith(b"error: " + option[0].encode())

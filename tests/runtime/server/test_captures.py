@@ -81,6 +81,13 @@ def test_captures_are_sorted(server: Server, here: Path) -> None:
     assert post(server, {"name": third, "label": "rain"})[0] == 404
 
 
+def test_what_cannot_be_deleted_is_one_sentence(server: Server, here: Path) -> None:
+    name = "dog_20261126T230000_231705-miss-0.45.wav"
+    (here / "captures" / name).mkdir()
+    status, answer = post(server, {"name": name, "delete": True})
+    assert status == 422 and "Cannot delete" in answer["error"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [{}, [], None, {"name": 1}, {"name": "../scene.wav", "label": "dog"}, {"name": "x"}, {"label": "dog"}],

@@ -59,7 +59,7 @@ def test_the_names_of_this_machine_are_accepted(server: Server, host: str) -> No
 @pytest.mark.parametrize(
     "origin",
     ["http://evil.example", "null", "", "file://", "http://127.0.0.1", "http://127.0.0.1:1", "https://localhost",
-     "http://127.0.0.1.evil.example"],
+     "http://127.0.0.1.evil.example", "http://["],
 )  # fmt: skip
 def test_a_foreign_origin_opens_no_websocket_and_sends_no_request(server: Server, origin: str) -> None:
     assert opened(server, Origin=origin) == 403
@@ -184,6 +184,15 @@ def test_the_command_refuses_another_host_in_one_sentence() -> None:
     command = [sys.executable, "-m", "runtime", "serve", "--host", "0.0.0.0", "--source", "browser"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("127.0.0.1", -1), ("a..b", 0)])
+def test_an_address_that_is_none_is_one_sentence(host: str, port: int) -> None:
+    from runtime.errors import ConfigError
+    from runtime.server.web.app import Address, open_socket
+
+    with pytest.raises(ConfigError, match="--port"):
+        open_socket(Address(host, port))
 
 
 def test_on_a_public_address_only_addresses_and_own_names_are_hosts() -> None:

@@ -153,8 +153,9 @@ def test_topics_are_safe_whatever_the_names() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost", "http://localhost", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://h/topic"],
-)
+    ["", "localhost", "http://localhost", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://h/topic",
+     "mqtt://[::1"],
+)  # fmt: skip
 def test_a_wrong_url_is_one_sentence_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Broker.parse(url.replace("mqtt://", "mqtt://me:secret@"))
