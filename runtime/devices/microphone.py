@@ -242,6 +242,7 @@ class Microphone:
             self._ring = RingBuffer(*shape, self._clock)
         self._ring.clear()
         self._changed_at = self._clock()
+        stream: Any = None
         try:
             with silence_stderr():
                 stream = sounddevice.InputStream(
@@ -250,6 +251,8 @@ class Microphone:
                 )  # fmt: skip
                 stream.start()
         except (sounddevice.PortAudioError, ValueError):
+            if stream is not None:  # it opened and does not start
+                stream.close(ignore_errors=True)
             return False
         self._stream, self.sample_rate, self.channels = stream, rate, channels
         _open_streams.add(id(self))

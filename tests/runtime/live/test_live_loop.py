@@ -17,7 +17,7 @@ from runtime.devices.source import Chunk
 from runtime.errors import DeviceError
 from runtime.live.live_loop import DeviceChange, Ended, HopChange, Listener, LiveResult
 from runtime.model.prediction import Prediction
-from tests.runtime.fakes import FakeAudio, white
+from tests.runtime.fakes import FakeAudio, FakeStream, white
 
 
 class Chunks:
@@ -91,6 +91,21 @@ def test_a_device_that_takes_no_rate_is_one_sentence(audio: FakeAudio) -> None:
     audio.rates = ()
     with pytest.raises(DeviceError, match="opens at none of 32000, 48000, 44100 Hz"):
         Microphone("USB mic", 32_000)
+
+
+def test_a_stream_that_does_not_start_is_closed(audio: FakeAudio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where another program has the device; the next rate is tried."""
+    start, closed = FakeStream.start, list[int]()
+
+    def busy(stream: FakeStream) -> None:
+        if stream.rate == 32_000:
+            raise audio.PortAudioError("Device unavailable")
+        start(stream)
+
+    monkeypatch.setattr(FakeStream, "start", busy)
+    monkeypatch.setattr(FakeStream, "close", lambda stream, **_: closed.append(stream.rate))
+    assert Microphone("USB mic", 32_000, clock=audio.clock).sample_rate == 48_000
+    assert closed == [32_000, 32_000]  # with one channel, and with both
 
 
 def test_devices_are_found_by_name(audio: FakeAudio) -> None:
@@ -382,7 +397,7 @@ def test_inputs_come_and_go_while_the_loop_runs(model: Model, audio: FakeAudio) 
     for name in ("USB mic", "USB cam"):
         starts = [i.raw.start_s for i in items if isinstance(i, LiveResult) and i.source == name]
         assert starts == [index / 4 for index in range(len(starts))] and len(starts) > 5
-    assert first.poll() is not None or first.sample_rate == 32_000  # not closed
+    assert [stream.name for stream in audio.streams] == ["USB mic"]  # not closed
     first.close()
 
 
