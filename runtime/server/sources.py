@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,12 @@ _POLL_S = 0.5  # at a time, or a little more: a browser that catches up delays t
 _MAX_QUEUE = 2000  # messages, however short
 
 _PCM = FORMATS["s16"]
+
+
+class _Message(NamedTuple):
+    lost_s: float  # before its samples
+    samples: bytes
+    arrived_at: float
 
 
 class BrowserSource:
@@ -48,9 +55,8 @@ class BrowserSource:
             raise ConfigError(f"A sample rate of {sample_rate} Hz is out of range: give one such as 48000.")
         self.name, self.sample_rate = name, sample_rate
         self._clock, self._lock = clock, threading.Lock()
-        self._queue: deque[tuple[float, bytes]] = deque()  # (seconds lost before them, samples)
+        self._queue: deque[_Message] = deque()
         self._waiting_bytes = 0
-        self._arrived_at = clock()
         self._overrun = self._ended = False
 
     def put(self, samples: bytes) -> None:
@@ -74,29 +80,28 @@ class BrowserSource:
                 if self._ended:
                     raise EOFError
                 return None
-            lost_s, first = self._queue.popleft()
-            parts = [first]
-            size, most = len(first), _POLL_S * self.sample_rate * _PCM.width
-            while self._queue and not self._queue[0][0] and size < most:
-                parts.append(self._queue.popleft()[1])
-                size += len(parts[-1])
-            data, arrived_at, overrun = b"".join(parts), self._arrived_at, self._overrun
-            self._waiting_bytes -= len(data)
-            self._overrun = False
-        return Chunk(_PCM.decode(data)[:, None], arrived_at, lost_s or None, overrun=overrun)
+            messages = [self._queue.popleft()]
+            size, most = len(messages[0].samples), _POLL_S * self.sample_rate * _PCM.width
+            while self._queue and not self._queue[0].lost_s and size < most:
+                messages.append(self._queue.popleft())
+                size += len(messages[-1].samples)
+            self._waiting_bytes -= size
+            overrun, self._overrun = self._overrun, False
+        samples = _PCM.decode(b"".join(message.samples for message in messages))[:, None]
+        return Chunk(samples, messages[-1].arrived_at, messages[0].lost_s or None, overrun=overrun)
 
     def close(self) -> None:
         """Nothing: the WebSocket is the server's."""
 
     def _append(self, lost_s: float, samples: bytes) -> None:
-        self._queue.append((lost_s, samples))
+        now = self._clock()
+        self._queue.append(_Message(lost_s, samples, now))
         self._waiting_bytes += len(samples)
-        self._arrived_at = self._clock()
         bytes_per_s = self.sample_rate * _PCM.width
         if self._waiting_bytes > BACKLOG_S * bytes_per_s or len(self._queue) > _MAX_QUEUE:
-            lost_s = sum(lost for lost, _ in self._queue) + self._waiting_bytes / bytes_per_s
+            lost_s = sum(message.lost_s for message in self._queue) + self._waiting_bytes / bytes_per_s
             self._queue.clear()
-            self._queue.append((lost_s, b""))
+            self._queue.append(_Message(lost_s, b"", now))
             self._waiting_bytes, self._overrun = 0, True
 
 

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from runtime.classifier import Model
+from runtime.server.sources import BrowserSource
 from runtime.server.web.outbox import Outbox
 from tests.runtime.server.conftest import Serve, Server
 from tests.runtime.server.hostile import BINARY, PING, START, TEXT, RawSocket, say
@@ -55,6 +56,23 @@ def test_a_browser_gets_the_predictions_of_classify(server: Server, model: Model
     expected = model.windows(np.frombuffer(pcm, np.int16), 32_000, hop_s=0.25)
     fields = [(w["scores"], w["label"], w["start_s"], w["end_s"], w["state"]) for w in windows(said)]
     assert fields == [(p.scores, p.label, p.start_s, p.end_s, p.state) for p in expected]
+
+
+def test_samples_that_waited_have_the_time_of_their_own_arrival() -> None:
+    now = 1.0
+    source = BrowserSource("browser 1", 1000, clock=lambda: now)
+    source.put(bytes(1000))  # half a second, which one poll takes
+    now = 2.0
+    source.put(bytes(1000))
+    now = 3.0
+    source.lose(0.5)
+    source.put(bytes(10))
+    chunks = [source.poll() for _ in range(3)]
+    assert [(chunk.captured_at, chunk.lost_s) for chunk in chunks if chunk] == [
+        (1, None),
+        (2, None),
+        (3, 0.5),
+    ]
 
 
 def test_another_rate_is_resampled(server: Server, model: Model, noise: np.ndarray) -> None:
