@@ -93,24 +93,30 @@ def _power() -> str:
 
 def _onnxruntime() -> str:
     """In a child process: some releases end on some boards with an illegal instruction."""
-    try:
-        version = importlib.metadata.version("onnxruntime")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise TinysceneError("onnxruntime is not installed: run `pip install onnxruntime`.") from error
+    build = _onnxruntime_build()
     try:
         child = subprocess.run(probe_import(), capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired as error:
-        raise TinysceneError(f"onnxruntime {version} hangs when it is imported: install another.") from error
+        raise TinysceneError(f"{build} hangs when it is imported: install another.") from error
     if child.returncode < 0 or child.returncode >= _WINDOWS_EXCEPTION:
         how = f"signal {-child.returncode}" if child.returncode < 0 else f"code {child.returncode:#x}"
         raise TinysceneError(
-            f"onnxruntime {version} crashes on this CPU ({how}): install another "
+            f"{build} crashes on this CPU ({how}): install another "
             "release, such as `pip install onnxruntime==1.22.1`."
         )
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise TinysceneError(f"onnxruntime {version} cannot be imported ({reason}): install it again.")
-    return f"{version}, imported in a process of its own"
+        if reason == "ModuleNotFoundError: No module named 'onnxruntime'":
+            raise TinysceneError("onnxruntime is not installed: run `pip install onnxruntime`.")
+        raise TinysceneError(f"{build} cannot be imported ({reason}): install it again.")
+    return f"{build}, imported in a process of its own"
+
+
+def _onnxruntime_build() -> str:
+    """Name and version of the package that brings the module, such as onnxruntime-gpu."""
+    names = importlib.metadata.packages_distributions().get("onnxruntime", ())
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(names))
+    return ", ".join(versions) or "onnxruntime"
 
 
 def _libsndfile() -> str:

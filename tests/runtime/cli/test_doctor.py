@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,29 @@ def test_faults_are_named_and_the_exit_code_tells(
     ]
     assert "crashes on this CPU (signal 4)" in lines[1]
     assert len(lines) == 4  # a model is not loaded where onnxruntime would take this process down
+
+
+def test_another_build_of_onnxruntime_is_one(
+    audio: FakeAudio, model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def version(name: str) -> str:
+        if name != "onnxruntime-gpu":
+            raise metadata.PackageNotFoundError(name)
+        return "1.22.0"
+
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    monkeypatch.setattr(metadata, "version", version)
+    assert main(["doctor", "--json", "--model", str(model_path)]) == 0
+    assert str(findings(capsys)["onnxruntime"]["detail"]).startswith("onnxruntime-gpu 1.22.0, ")
+
+
+def test_no_onnxruntime(
+    audio: FakeAudio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_packages = [sys.executable, "-I", "-S", "-c", "import onnxruntime"]
+    monkeypatch.setattr(doctor_module, "probe_import", lambda: without_packages)
+    assert main(["doctor", "--json"]) == 1
+    assert "pip install onnxruntime" in str(findings(capsys)["onnxruntime"]["detail"])
 
 
 @pytest.mark.parametrize(("bits", "ok"), [("0", True), ("50005", False), ("20000", True), ("?", False)])
