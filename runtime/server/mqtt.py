@@ -211,12 +211,21 @@ class Publisher:
                 await self._publish(client, publication)
             while True:
                 while self._waiting:
-                    await self._publish(client, self._waiting[0])
-                    self._waiting.popleft()
+                    await self._publish_oldest(client)
                 self._arrived.clear()
                 await self._arrived.wait()
         except asyncio.CancelledError:
             await self._publish(client, Publication(self._topics.of("availability"), "offline", retain=True))
+            raise
+
+    async def _publish_oldest(self, client: Any) -> None:
+        """Publish the oldest that waits; it is taken out before, as others arrive and may displace it."""
+        oldest = self._waiting.popleft()
+        try:
+            await self._publish(client, oldest)
+        except self._aiomqtt.MqttError:
+            if len(self._waiting) < _MAX_WAITING:
+                self._waiting.appendleft(oldest)
             raise
 
     async def _publish(self, client: Any, publication: Publication) -> None:

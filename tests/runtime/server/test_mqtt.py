@@ -20,7 +20,7 @@ from runtime.errors import ConfigError
 from runtime.live.live_loop import LiveResult
 from runtime.model.prediction import classified
 from runtime.server.metrics import Metrics
-from runtime.server.mqtt import Broker, Publisher, Topics
+from runtime.server.mqtt import Broker, Publication, Publisher, Topics
 from runtime.streaming.events import Event
 from tests.runtime.conftest import LABELS
 from tests.runtime.server.conftest import Serve
@@ -140,6 +140,50 @@ def test_the_queue_for_a_broker_that_is_away_is_bounded() -> None:
         window = classified(dict.fromkeys(LABELS, 0.25), float(number), number + 1.0)
         publisher.listen(LiveResult("mic", window, window, (event,), -20.0, 0.0, 0.0))
     assert len(publisher._waiting) == 1000
+
+
+class FakeClient:
+    """Takes messages; while the first numbered one is on its way, others arrive."""
+
+    def __init__(self, publisher: Publisher, arriving: int, fails: bool = False) -> None:
+        self.sent: list[str] = []
+        self._publisher, self._arriving, self._fails = publisher, arriving, fails
+
+    async def publish(self, topic: str, payload: str, **_: object) -> None:
+        if topic == "number":
+            for number in range(1000, 1000 + self._arriving):
+                self._publisher._put(Publication("number", str(number)))
+            self._arriving = 0
+            if self._fails:
+                raise aiomqtt.MqttError("gone")
+            self.sent.append(payload)
+
+
+def full_publisher() -> Publisher:
+    publisher = Publisher(Broker("localhost", 1), Topics("box", LABELS), Metrics())
+    for number in range(1000):
+        publisher._put(Publication("number", str(number)))
+    return publisher
+
+
+def test_what_arrives_while_a_full_queue_is_published_displaces_nothing_that_has_room() -> None:
+    async def publish() -> list[str]:
+        client = FakeClient(publisher := full_publisher(), arriving=1)
+        task = asyncio.create_task(publisher._publish_all(client))
+        while publisher._waiting or len(client.sent) < 1000:
+            await asyncio.sleep(0)
+        task.cancel()
+        return client.sent
+
+    assert asyncio.run(publish()) == [str(number) for number in range(1001)]
+
+
+@pytest.mark.parametrize(("arriving", "oldest"), [(0, "0"), (1, "1"), (3, "3")])
+def test_what_could_not_be_published_waits_unless_the_queue_is_full(arriving: int, oldest: str) -> None:
+    publisher = full_publisher()
+    with pytest.raises(aiomqtt.MqttError):
+        asyncio.run(publisher._publish_all(FakeClient(publisher, arriving, fails=True)))
+    assert publisher._waiting[0].payload == oldest and len(publisher._waiting) == 1000
 
 
 def test_topics_are_safe_whatever_the_names() -> None:
