@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -36,13 +37,18 @@ def lock(file: IO[Any]) -> bool:
 
 
 @contextmanager
-def write_beside(path: str | Path) -> Iterator[Path]:
+def write_beside(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; rename it into place if the body succeeds.
 
     A file at ``path`` stays as it was when the body raises.
 
+    Args:
+        path: of the file.
+        replace: whether a file that is there by then is replaced.
+
     Raises:
         TinysceneError: where the folder does not exist or cannot be written to.
+        FileExistsError: where there is a file and it must not be replaced.
     """
     target = Path(path)
     try:
@@ -59,9 +65,23 @@ def write_beside(path: str | Path) -> Iterator[Path]:
         yield partial
         # mkstemp makes files private; a result is as readable as any other file of the user
         partial.chmod(0o666 & ~_umask())
-        partial.replace(target)
+        if replace or not _link(partial, target):
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name, unless it is taken: FileExistsError; False without links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: there two writers in the same moment are not noticed
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        return False
+    return True
 
 
 def make_folder(path: str | Path, remedy: str = "name another folder") -> None:

@@ -7,11 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.live.takes import MAX_LABEL
+from runtime.live.takes import MAX_LABEL, NOT_IN_NAMES, is_device_name
 
 CaptureKind = Literal["event", "miss"]
 
-_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*]')  # on some system
 _WHEN = r"_(?P<session>[0-9]{8}T[0-9]{6})_(?P<time>[0-9]{6})"
 _SORTED = re.compile(rf".*{_WHEN}(?:-[0-9]+)?")
 _PATTERN = re.compile(
@@ -78,8 +77,11 @@ def is_sorted_capture(stem: str) -> bool:
 
 def file_label(label: str) -> str:
     """A label of a model as the name of a file and of a class folder on any system."""
-    shown = "".join(char if char.isprintable() else "-" for char in _NOT_IN_NAMES.sub("-", label))
-    return shown[:MAX_LABEL].strip(" .") or "unnamed"
+    shown = "".join(char if char.isprintable() else "-" for char in NOT_IN_NAMES.sub("-", label))
+    shown = shown.strip(" .")
+    if is_device_name(shown):
+        shown = f"-{shown}"
+    return shown.encode()[:MAX_LABEL].decode(errors="ignore").rstrip(" .") or "unnamed"
 
 
 def session_of(start: float, now: float) -> str:

@@ -6,7 +6,6 @@ import filecmp
 import itertools
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from runtime.capture.capture_name import CaptureName
@@ -138,10 +137,9 @@ def _link(source: Path, target: Path) -> bool:
     except FileNotFoundError:
         raise
     except OSError:  # another disk, or a file system without links
-        with suppress(FileExistsError), write_beside(target) as partial:
-            shutil.copyfile(source, partial)
-            if target.exists():
-                raise FileExistsError from None
-            return True
-        return False
+        try:
+            with write_beside(target, replace=False) as partial:
+                shutil.copyfile(source, partial)
+        except FileExistsError:
+            return False
     return True

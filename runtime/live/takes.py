@@ -18,7 +18,11 @@ from runtime.errors import ConfigError
 from runtime.files import make_folder, write_beside
 
 _POLL_S = 0.02
-MAX_LABEL = 100  # characters: a file's name has the label, the session and the number within 255 bytes
+MAX_LABEL = 100  # bytes: a file's name has the label, the session and the number within 255 bytes
+NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*]')  # on some system
+_DEVICE_NAME = re.compile(
+    r"(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
+)
 _CLIPPED_SAMPLES = 3  # at full scale, one after another: less is a peak that just reaches it
 _FULL_SCALE = 32767
 
@@ -108,28 +112,42 @@ class ClassFolder:
         self.label = checked_label(label)
         self.path = Path(root) / label
         make_folder(self.path, "name another with --into")
-        names = [path.name for path in self.path.iterdir()]
-        start, self.takes = time.time() if now is None else now, 0
-        while any(name.startswith(f"{self.label}_{_session(start)}_") for name in names):
-            start += 1
-        self.session = _session(start)
+        self._start, self.takes = time.time() if now is None else now, 0
+        self.session = self._free_session()
 
     def save(self, samples: Pcm, sample_rate: int) -> Path:
-        """Write one take as mono 16-bit WAV; it appears whole or not at all."""
-        path = self.path / f"{self.label}_{self.session}_{self.takes + 1:03d}.wav"
-        write_wav(path, samples, sample_rate)
-        self.takes += 1
-        return path
+        """Write one take as mono 16-bit WAV; it appears whole or not at all, and replaces nothing.
+
+        The first take makes the session this object's own: where another process, which began in the same
+        second, has written one, the next session is taken.
+        """
+        while True:
+            path = self.path / f"{self.label}_{self.session}_{self.takes + 1:03d}.wav"
+            try:
+                write_wav(path, samples, sample_rate)
+            except FileExistsError:
+                self.session = self._free_session()
+            else:
+                self.takes += 1
+                return path
+
+    def _free_session(self) -> str:
+        """The first from the start on that has no takes yet."""
+        names = [path.name for path in self.path.iterdir()]
+        while any(name.startswith(f"{self.label}_{_session(self._start)}_") for name in names):
+            self._start += 1
+        return _session(self._start)
 
 
 def write_wav(path: Path, samples: Pcm, sample_rate: int) -> None:
-    """Write int16 [samples] as a mono WAV file; it appears whole or not at all.
+    """Write int16 [samples] as a mono WAV file; it appears whole or not at all, and replaces nothing.
 
     Raises:
         TinysceneError: see `write_beside`.
+        FileExistsError: where there is a file already.
         OSError: where the disk is full.
     """
-    with write_beside(path) as partial, wave.open(str(partial), "wb") as wav:
+    with write_beside(path, replace=False) as partial, wave.open(str(partial), "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(2)
         wav.setframerate(sample_rate)
@@ -171,11 +189,16 @@ def checked_label(label: str) -> str:
     Raises:
         ConfigError: where it cannot.
     """
-    bad = re.search(r'[<>:"/\\|?*]', label) or not label.isprintable()
-    if bad or label != label.strip() or label.strip(".") != label or not 0 < len(label) <= MAX_LABEL:
+    bad = NOT_IN_NAMES.search(label) or not label.isprintable() or is_device_name(label)
+    if bad or label != label.strip() or label.strip(".") != label or not 0 < len(label.encode()) <= MAX_LABEL:
         shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in label[:MAX_LABEL])
         raise ConfigError(
-            f"The label '{shown}' is no name of a folder: take 1 to {MAX_LABEL} letters, digits, spaces, "
-            "`-` and `_`."
+            f"The label '{shown}' is no name of a folder: take 1 to {MAX_LABEL} bytes of letters, digits, "
+            "spaces, `-` and `_`, and no name of a device of Windows such as CON."
         )
     return label
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes the name of a file for that of a device, such as CON or com1.wav."""
+    return _DEVICE_NAME.fullmatch(name) is not None

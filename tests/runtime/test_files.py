@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -21,6 +22,23 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "first" and [p.name for p in tmp_path.iterdir()] == ["result.json"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_must_not_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as on FAT
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "take.wav"
+    with write_beside(path, replace=False) as partial:
+        partial.write_text("first")
+    with pytest.raises(FileExistsError), write_beside(path, replace=False) as partial:
+        partial.write_text("second")
+    assert path.read_text() == "first" and [p.name for p in tmp_path.iterdir()] == ["take.wav"]
 
 
 def _umask() -> int:

@@ -25,6 +25,7 @@ from runtime.devices.microphone import Microphone
 from runtime.devices.source import Chunk
 from runtime.errors import ConfigError
 from runtime.live.live_loop import Listener, LiveResult
+from runtime.live.takes import checked_label
 from runtime.streaming.events import EventRules
 from tests.runtime.capture.conftest import RATE, band
 from tests.runtime.fakes import FakeAudio, white
@@ -116,8 +117,11 @@ def test_captures_of_one_hour_are_one_session_as_takes_are(tmp_path: Path) -> No
     assert CaptureName.parse("dog_20261126T231742_003.wav") is None  # a take
 
 
-@pytest.mark.parametrize("label", ["a/b", "..", "x" * 300, "what?\n", " ", "Chirp, tweet"])
+@pytest.mark.parametrize(
+    "label", ["a/b", "..", "x" * 300, "what?\n", " ", "Chirp, tweet", "\u72ac" * 84, "CON"]
+)
 def test_any_label_can_be_the_name_of_a_file(label: str, tmp_path: Path) -> None:
+    assert checked_label(file_label(label)) == file_label(label)
     captures = CaptureFolder(tmp_path, 1e6)
     name = CaptureName(file_label(label), "20261126T230000", "231742", "event", 0.93)
     captures.put(Capture(name, np.zeros(10, np.int16), 8000))

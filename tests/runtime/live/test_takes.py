@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from runtime.devices.source import Chunk
-from runtime.live.takes import ClassFolder, InterruptionError, TakeReader, fault_of
+from runtime.errors import ConfigError
+from runtime.live.takes import ClassFolder, InterruptionError, TakeReader, checked_label, fault_of
 
 
 class Chunks:
@@ -70,6 +71,21 @@ def test_sessions_of_the_same_second_have_names_of_their_own(tmp_path: Path) -> 
     names = {second.save(take, 100).name, *(path.name for path in first.path.iterdir())}
     assert names == {f"dog_{first.session}_001.wav", f"dog_{first.session}_002.wav",
                      f"dog_{second.session}_001.wav"}  # fmt: skip
+
+
+def test_two_sessions_that_begin_in_the_same_second_replace_nothing(tmp_path: Path) -> None:
+    folders = [ClassFolder(tmp_path, "dog", 1e9) for _ in range(3)]  # none has a take yet
+    saved = [folder.save(np.full(10, value, np.int16), 100) for value in (1, 2) for folder in folders]
+    assert len(set(saved)) == 6 and len({folder.session for folder in folders}) == 3
+    assert [path.name[-8:] for path in saved] == ["_001.wav"] * 3 + ["_002.wav"] * 3
+
+
+def test_a_label_is_the_name_of_a_folder_on_any_system(tmp_path: Path) -> None:
+    for label in ("\u72ac" * 34, "CON", "con.wav", "Lpt1", "com\u00b9", "NUL .x"):
+        with pytest.raises(ConfigError, match="no name of a folder"):
+            checked_label(label)
+    for label in ("\u72ac" * 33, "x" * 100, "console", "com10", "lpt", "a.con"):
+        assert ClassFolder(tmp_path, label).save(np.ones(10, np.int16), 100).is_file()
 
 
 @pytest.mark.parametrize(
