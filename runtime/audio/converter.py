@@ -144,15 +144,22 @@ class Converter:
         return mix
 
     def _examine(self, samples: Array, mono: Array) -> None:
-        """Sum up a second of audio, then note what is wrong with it."""
+        """Sum up each second of audio, then note what is wrong with it."""
         if len(self._notes) == len((CANCELS, HAS_OFFSET)):
             return
+        while len(mono) > (left := self._sample_rate - self._count):
+            self._sum_up(samples[:left], mono[:left])
+            samples, mono = samples[left:], mono[left:]
+        self._sum_up(samples, mono)
+
+    def _sum_up(self, samples: Array, mono: Array) -> None:
+        """Add samples of one second to its sums."""
         self._count += len(mono)
         self._sum += float(np.einsum("s->", mono))  # coarser than np.sum, in half of its time
         if samples.ndim == 2 and samples.shape[1] > 1 and self._channel is None:
             self._mono_squares += float(np.dot(mono, mono))
             self._channel_squares += float(np.einsum("sc,sc->", samples, samples)) / samples.shape[1]
-        if self._count >= self._sample_rate:
+        if self._count == self._sample_rate:
             self._note()
 
     def _note(self) -> None:

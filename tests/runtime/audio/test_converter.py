@@ -80,3 +80,13 @@ def test_a_constant_offset_is_noted() -> None:
     assert notes(NOISE + np.float32(0.3)) == notes(NOISE - np.float32(0.3), size=10**6) == [HAS_OFFSET]
     assert notes(NOISE + np.float32(0.02)) == []
     assert notes((np.stack([NOISE, NOISE], axis=1) * 32768).astype(np.int16) + np.int16(9000)) == [HAS_OFFSET]
+
+
+@pytest.mark.parametrize("size", [999, RATE // 2, 11_000, 10**6])
+def test_what_is_wrong_in_one_second_is_noted_however_the_audio_was_cut(size: int) -> None:
+    left, second = np.tile(NOISE, 5), slice(4 * RATE, 5 * RATE)
+    right = left.copy()
+    right[second] *= -1
+    assert notes(np.stack([left, right], axis=1), size) == [CANCELS]
+    left[second] += 0.3
+    assert notes(left, size) == [HAS_OFFSET]
