@@ -146,7 +146,8 @@ class EventLog:
             limit: so many at most.
         """
         self.flush()
-        before, left = before or 2**62, 2**62 if limit is None else limit
+        before = 2**62 if before is None else before
+        left = 2**62 if limit is None else limit
         query = (
             f"SELECT {_COLUMNS} FROM events WHERE id < ? AND start_utc >= ? AND start_utc < ? "
             "ORDER BY id DESC LIMIT ?"

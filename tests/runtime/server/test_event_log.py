@@ -78,6 +78,7 @@ def test_events_are_found_by_number_and_time(tmp_path: Path) -> None:
     numbers = [add(log, "dog", float(at)) for at in range(1200)]
     assert [event.id for event in log.events(limit=2)] == [numbers[-1], numbers[-2]]
     assert [event.id for event in log.events(before=numbers[1])] == [numbers[0]]
+    assert not list(log.events(before=0))
     assert [event.start_utc for event in log.events(since=3, until=5)] == [4, 3]
     assert sum(1 for _ in log.events()) == 1200
     assert log.event(numbers[7]).start_utc == 7 and log.event(10**6) is None  # type: ignore[union-attr]
