@@ -18,8 +18,7 @@ class AudioPaths:
     """Audio files, and what was left out on the way.
 
     Attributes:
-        files: names, in the order in which they were given, of one folder sorted.
-        named: those that were named themselves, and not found in a folder.
+        inputs: for every name that was given, in that order, the file itself, or those of a folder, sorted.
         hidden: files and folders that systems put beside the user's, such as ``._a.wav`` and ``__MACOSX``.
         others: files that are not audio by their names, counted by suffix.
         problems: one sentence for each folder that could not be searched.
@@ -29,8 +28,7 @@ class AudioPaths:
         True
     """
 
-    files: list[str] = field(default_factory=list)
-    named: set[str] = field(default_factory=set)
+    inputs: list[list[str]] = field(default_factory=list)
     hidden: int = 0
     others: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -45,9 +43,13 @@ class AudioPaths:
             elif _is_folder(name):
                 found._search(name)
             else:
-                found.files.append(name)
-                found.named.add(name)
+                found.inputs.append([name])
         return found
+
+    @property
+    def files(self) -> list[str]:
+        """Of all inputs."""
+        return [name for files in self.inputs for name in files]
 
     def left_out(self) -> str:
         """What was left out, in words; empty where nothing was."""
@@ -59,7 +61,9 @@ class AudioPaths:
 
     def _search(self, folder: str) -> None:
         """Depth first, sorted, links followed; by a stack, since folders may lie deeper than calls may."""
-        before = len(self.files) + len(self.problems)
+        files: list[str] = []
+        self.inputs.append(files)
+        before = len(self.problems)
         stack: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
         while stack:
             path, parents = stack.pop()
@@ -79,14 +83,14 @@ class AudioPaths:
                 continue
             # the stack is last in, first out: children are pushed backwards
             stack += [(str(Path(path, child)), parents | {place}) for child in children]
-        if len(self.files) + len(self.problems) == before:
+        if not files and len(self.problems) == before:
             what = self.left_out()
             self.problems.append(f"{folder} holds no audio file{f' ({what})' if what else ''}: name another.")
 
     def _add(self, path: str, regular: bool) -> None:
         suffix = Path(path).suffix.lower()
         if regular and suffix in AUDIO_SUFFIXES:
-            self.files.append(path)
+            self.inputs[-1].append(path)
         else:
             self.others[suffix] += 1
 

@@ -38,7 +38,7 @@ def classify(arguments: Namespace) -> int:
     With ``-o`` they go into a table instead, see `runtime.cli.classify_archive`.
 
     Returns:
-        `EXIT_UNUSABLE` where a named file, or every file of a folder, could not be used.
+        `EXIT_UNUSABLE` where a named file, or every file of a named folder, could not be used.
     """
     if arguments.output is not None:
         from runtime.cli.classify_archive import classify_archive
@@ -50,8 +50,8 @@ def classify(arguments: Namespace) -> int:
     job = _Job(model, event_rules(arguments, model.spec), arguments)
     job.stream(None)  # a hop that makes no sense is one error, not one a file
     paths = AudioPaths.find(arguments.files)
-    failed = _classify_all(job, paths)
-    unusable = paths.problems or paths.named.intersection(failed) or len(failed) == len(paths.files)
+    failed = set(_classify_all(job, paths))
+    unusable = paths.problems or any(failed.issuperset(files) for files in paths.inputs)
     return EXIT_UNUSABLE if unusable else EXIT_OK
 
 

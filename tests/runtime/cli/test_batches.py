@@ -116,11 +116,12 @@ def test_a_bad_file_in_a_folder_is_counted_and_a_named_one_is_an_error(
     assert "2 of 7 files could not be classified" in capsys.readouterr().err
 
 
-def test_a_folder_of_which_nothing_can_be_used_is_an_error(folder: Path, model_path: Path) -> None:
+def test_a_folder_of_which_nothing_can_be_used_is_an_error(folder: Path, wav: Path, model_path: Path) -> None:
     for path in folder.rglob("*.[wW][aA][vV]"):
         if path.is_file():
             path.write_bytes(b"RIFF and no more")
     assert classify(folder, "--model", model_path) == 2
+    assert classify(folder, wav, "--model", model_path) == 2  # also beside one that can
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
