@@ -1,4 +1,4 @@
-"""The only file that uses ONNX Runtime: threads, providers, telemetry, and the self-test at load.
+"""The only file of the runtime that uses ONNX Runtime: threads, providers, telemetry, self-test at load.
 
 The same INT8 file can give other numbers on another CPU, without an error: 16-bit intermediates
 saturate in AVX2 kernels, and some releases miscompute on aarch64. So a session computes the self-test

@@ -1,4 +1,4 @@
-"""The finished table at its place, whole or not at all."""
+"""The finished table at its place: each of its files appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.spec import FrontEndSpec
 
 @contextmanager
 def open_table(output: Output, frontend: FrontEndSpec, labels: tuple[str, ...], root: str) -> Iterator[Table]:
-    """Write a table, which appears under its name once all of it is there.
+    """Write a table, which appears under its name once all of it is there; label tracks appear one by one.
 
     Args:
         output: where, and in which format.

@@ -57,7 +57,7 @@ class JsonView:
     """One JSON object a line: a window's, an event's, a device's or the hop's.
 
     Each has the time of day, too, as ``utc``: of a window's last sample, of an event's onset or offset, of
-    a change.
+    a change. Of an event that the end of its input ended, it is the time of that end.
     """
 
     def __init__(self, *, events_only: bool) -> None:
