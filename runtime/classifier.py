@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,30 @@ class Model:
         if len(self._idle) > _IDLE:
             self._idle.pop(next(iter(tuple(self._idle))), None)
         return predictions
+
+    def windows_of(
+        self,
+        blocks: Iterable[npt.NDArray[Any]],
+        sample_rate: int,
+        hop_s: float | None = None,
+        channel: int | None = None,
+    ) -> Iterator[Prediction]:
+        """The predictions for audio in blocks, window after window in constant memory.
+
+        Args:
+            blocks: int16 or float [samples] or [samples, channels], such as `AudioFile.blocks`.
+            sample_rate: of the blocks, Hz.
+            hop_s: seconds from one window to the next; the length of a window where None.
+            channel: which channel to take; their mean where None.
+
+        Raises:
+            AudioError, TypeError: see `classify`.
+            ConfigError: where the rate, the hop or the channel makes no sense.
+        """
+        stream = self.stream(self.spec.clip_s if hop_s is None else hop_s, sample_rate, channel)
+        for block in blocks:
+            yield from stream.push(block)
+        yield from stream.flush()
 
     def stream(
         self, hop_s: float = DEFAULT_HOP_S, sample_rate: int | None = None, channel: int | None = None

@@ -19,7 +19,6 @@ from runtime.errors import AudioWarning, ModelFileError, TinysceneError
 from runtime.files import printable
 from runtime.model.prediction import Prediction, clip_mean
 from runtime.streaming.events import EventDetector, EventRules
-from runtime.streaming.stream import Stream
 
 RowKind = Literal["windows", "events", "clips"]
 
@@ -117,12 +116,9 @@ class FileClassifier:
         file = AudioFile(path)
         began = recorded_at(path)
         decoded = _Counted(file)
-        rows = pack_rows(self._rows(_windows(self._stream(file.sample_rate), decoded)))
+        windows = self._model.windows_of(decoded, file.sample_rate, self._job.hop_s, self._job.channel)
+        rows = pack_rows(self._rows(windows))
         return FileResult(path, identity, decoded.samples / file.sample_rate, began, rows)
-
-    def _stream(self, sample_rate: int) -> Stream:
-        hop_s = self._model.spec.clip_s if self._job.hop_s is None else self._job.hop_s
-        return self._model.stream(hop_s, sample_rate, self._job.channel)
 
     def _rows(self, windows: Iterator[Prediction]) -> Iterable[Row]:
         if self._job.rows == "events":
@@ -154,12 +150,6 @@ class _Counted:
         for block in self._file.blocks():
             self.samples += len(block)
             yield block
-
-
-def _windows(stream: Stream, blocks: Iterable[Any]) -> Iterator[Prediction]:
-    for block in blocks:
-        yield from stream.push(block)
-    yield from stream.flush()
 
 
 def _event_rows(windows: Iterator[Prediction], detector: EventDetector) -> list[Row]:

@@ -6,7 +6,6 @@ settings of the run as JSON. A record that is not whole is the last, of a run th
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from runtime.archive.result import FileResult, Identity
+from runtime.entry_point import FULL_DISK
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import lock
 
@@ -157,7 +157,7 @@ class Journal:
         self._writer.truncate(end)
 
     def _unwritable(self, error: OSError) -> TinysceneError:
-        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        if error.errno in FULL_DISK:
             return TinysceneError(
                 f"Cannot write {self.path}: {error.strerror}; make room and run the command again, which "
                 "goes on from here."

@@ -12,11 +12,11 @@ from pathlib import Path
 from runtime.capture.capture_name import CaptureName
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import make_folder
+from runtime.live.recorder import HEADER_BYTES
 from runtime.live.takes import Pcm, write_wav
 
 _QUEUE = 32  # captures that wait for the disk: some 200 kB each
 _END_S = 10.0  # the wait for a disk that hangs when listening ends
-_HEADER_BYTES = 44  # of a wav file
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class CaptureFolder:
 
     def __init__(self, path: str | Path, limit_bytes: float) -> None:
         self.path, self._limit = Path(path), limit_bytes
-        if not limit_bytes > _HEADER_BYTES:  # nan fails, too
+        if not limit_bytes > HEADER_BYTES:  # nan fails, too
             raise ConfigError(f"Captures of at most {limit_bytes:.0f} bytes hold nothing: allow more.")
         make_folder(path)
         self._queue: queue.Queue[Capture | None] = queue.Queue(_QUEUE)
@@ -98,7 +98,7 @@ class CaptureFolder:
                 self._warn("error", f"captures are left out, as {self.path} cannot be written: {why}")
 
     def _write(self, capture: Capture) -> None:
-        size = _HEADER_BYTES + capture.samples.nbytes
+        size = HEADER_BYTES + capture.samples.nbytes
         if size > self._limit:
             self._warn("size", f"captures are left out: one has {size} bytes, which is more than the limit")
             return

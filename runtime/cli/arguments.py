@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import ConfigError
 
 if TYPE_CHECKING:  # `--help` imports no numpy
+    from runtime.classifier import Model
     from runtime.spec import ModelSpec
     from runtime.streaming.events import EventRules
 
@@ -69,3 +70,14 @@ def event_rules(arguments: Namespace, spec: ModelSpec) -> EventRules:
     times = {name: getattr(arguments, name) for name in ("smoothing_s", "min_duration_s", "cooldown_s")}
     given = {name: seconds for name, seconds in times.items() if seconds is not None}
     return EventRules.of(spec, {**every, **single}, **given)
+
+
+def file_hop_s(arguments: Namespace, model: Model) -> float:
+    """Seconds between the windows of files: ``--hop``, or the length of a window.
+
+    Raises:
+        ConfigError: where it or ``--channel`` makes no sense, which is one error and not one a file.
+    """
+    hop_s: float = model.spec.clip_s if arguments.hop is None else arguments.hop
+    model.stream(hop_s, channel=arguments.channel)
+    return hop_s

@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime.audio.decode import AudioFile
 from runtime.classifier import Model, load_model
-from runtime.cli.arguments import event_rules
+from runtime.cli.arguments import event_rules, file_hop_s
 from runtime.cli.audio_paths import AudioPaths
 from runtime.cli.formatting import (
     LabelFormatter,
@@ -27,7 +27,6 @@ from runtime.entry_point import EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import AudioWarning, ConfigError, TinysceneError
 from runtime.model.prediction import ClipMean, Prediction
 from runtime.streaming.events import Event, EventDetector, EventRules
-from runtime.streaming.stream import Stream
 
 _WITH_OUTPUT = ("format", "jobs", "clips", "scores", "shard", "engine")  # options of `classify -o`
 
@@ -47,8 +46,7 @@ def classify(arguments: Namespace) -> int:
     if given := [name for name in _WITH_OUTPUT if getattr(arguments, name)]:
         raise ConfigError(f"--{given[0]} belongs to a table: name one with -o, such as -o table.csv.")
     model = load_model(arguments.model, arguments.temperature)
-    job = _Job(model, event_rules(arguments, model.spec), arguments)
-    job.stream(None)  # a hop that makes no sense is one error, not one a file
+    job = _Job(model, event_rules(arguments, model.spec), file_hop_s(arguments, model), arguments)
     paths = AudioPaths.find(arguments.files)
     failed = set(_classify_all(job, paths))
     unusable = paths.problems or any(failed.issuperset(files) for files in paths.inputs)
@@ -61,19 +59,12 @@ class _Job:
 
     model: Model
     rules: EventRules
+    hop_s: float
     arguments: Namespace
 
-    def stream(self, sample_rate: int | None) -> Stream:
-        """A stream with the hop and channel of the command line."""
-        hop_s = self.model.spec.clip_s if self.arguments.hop is None else self.arguments.hop
-        return self.model.stream(hop_s, sample_rate, self.arguments.channel)
-
     def windows(self, file: AudioFile) -> Iterator[Prediction]:
-        """The predictions for a file, window after window, in constant memory."""
-        stream = self.stream(file.sample_rate)
-        for block in file.blocks():
-            yield from stream.push(block)
-        yield from stream.flush()
+        """The predictions for a file, window after window."""
+        return self.model.windows_of(file.blocks(), file.sample_rate, self.hop_s, self.arguments.channel)
 
 
 def _classify_all(job: _Job, paths: AudioPaths) -> list[str]:

@@ -16,7 +16,7 @@ from runtime.archive.shard import Shard
 from runtime.archive.summary import draw
 from runtime.archive.worker_pool import classify_in_processes
 from runtime.classifier import Model, load_model
-from runtime.cli.arguments import event_rules
+from runtime.cli.arguments import event_rules, file_hop_s
 from runtime.cli.audio_paths import AudioPaths
 from runtime.cli.formatting import on_one_line
 from runtime.cores import usable_cores
@@ -63,13 +63,11 @@ def _check(arguments: Namespace) -> None:
 
 
 def _job(model: Model, arguments: Namespace) -> ArchiveJob:
-    hop_s = model.spec.clip_s if arguments.hop is None else arguments.hop
-    model.stream(hop_s, channel=arguments.channel)  # a hop that makes no sense is one error, not one a file
     return ArchiveJob.of(
         model,
         event_rules(arguments, model.spec),
         rows="events" if arguments.events else "clips" if arguments.clips else "windows",
-        hop_s=hop_s,
+        hop_s=file_hop_s(arguments, model),
         channel=arguments.channel,
         temperature=arguments.temperature,
         scores=arguments.scores,

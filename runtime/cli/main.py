@@ -8,6 +8,7 @@ import sys
 import warnings
 from typing import Any
 
+from runtime.archive.output import FORMATS as TABLE_FORMATS
 from runtime.cli.arguments import add_event_rules, add_events, add_json, add_model
 from runtime.live.overload import DEFAULT_HOP_S
 
@@ -20,7 +21,6 @@ _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime
     "record": "runtime.cli.microphone.record",
     "sort": "runtime.cli.microphone.sort",
 }
-_TABLES = ("csv", "jsonl", "parquet", "raven", "audacity")  # of runtime.archive.output
 _FORMATS = (
     "u8",
     "s16",
@@ -87,7 +87,9 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT", help="write table.csv, .jsonl, .parquet or .selections.txt (Raven)"
     )
     table.add_argument(
-        "--format", choices=_TABLES, help="by the ending of OUT; audacity makes OUT a folder of label tracks"
+        "--format",
+        choices=TABLE_FORMATS,
+        help="by the ending of OUT; audacity makes OUT a folder of label tracks",
     )
     table.add_argument("--clips", action="store_true", help="a row for every file, not for every window")
     table.add_argument("--scores", action="store_true", help="the scores of all labels, too")

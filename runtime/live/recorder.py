@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from runtime.audio.samples import Array
+from runtime.audio.samples import Array, to_int16
 from runtime.devices.source import Chunk, Source
 from runtime.errors import ConfigError
 from runtime.files import make_folder
 
 _FILE_S = 60.0
 _FLUSH_S = 0.5  # what is lost where the process is killed
-_HEADER_BYTES = 44  # of a wav file
+HEADER_BYTES = 44  # of a wav file
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,18 @@ class RecordedBlock:
     frames: int
     start_s: float
     sample_rate: int
+
+
+def wav_header(sample_rate: int, data_bytes: int) -> bytes:
+    """The `HEADER_BYTES` before the samples of a mono 16-bit WAV file.
+
+    Args:
+        sample_rate: Hz.
+        data_bytes: of the samples.
+    """
+    riff = struct.pack("<4sI4s", b"RIFF", HEADER_BYTES - 8 + data_bytes, b"WAVE")
+    pcm = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    return riff + pcm + struct.pack("<4sI", b"data", data_bytes)
 
 
 class WavWriter:
@@ -84,9 +96,7 @@ class WavWriter:
 
     def _write_header(self) -> None:
         self._file.seek(0)
-        riff = struct.pack("<4sI4s", b"RIFF", _HEADER_BYTES - 8 + self._bytes, b"WAVE")
-        pcm = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, self._rate, 2 * self._rate, 2, 16)
-        self._file.write(riff + pcm + struct.pack("<4sI", b"data", self._bytes))
+        self._file.write(wav_header(self._rate, self._bytes))
         self._file.seek(0, 2)
         self._file.flush()
 
@@ -138,7 +148,7 @@ class Recorder:
         self._stopped = False
         self._position = 0  # samples of the source before the end of the block, lost ones included
         self._on_write = on_write
-        if not limit_bytes > _HEADER_BYTES:  # nan fails too
+        if not limit_bytes > HEADER_BYTES:  # nan fails too
             raise ConfigError(f"A recording of at most {limit_bytes:.0f} bytes holds nothing: allow more.")
         make_folder(self._folder)
 
@@ -168,7 +178,7 @@ class Recorder:
     def _record(self, samples: Array) -> None:
         if not samples.size:  # of a channel that does not exist, which the stream is about to refuse
             return
-        mono = np.clip(np.round(samples.mean(axis=1) * 32768), -32768, 32767).astype(np.int16)
+        mono = to_int16(samples.mean(axis=1))
         while len(mono):
             room = min(len(self._block), self._file_samples - self._written) - self._filled
             taken, mono = mono[:room], mono[room:]
@@ -185,7 +195,7 @@ class Recorder:
             return
         try:
             if self._writer is None:
-                self._used = _HEADER_BYTES + sum(_size(path) for path in self._folder.glob("*.wav"))
+                self._used = HEADER_BYTES + sum(_size(path) for path in self._folder.glob("*.wav"))
             self._used += samples.nbytes
             if self._used > self._limit:
                 self._stop("its limit is reached")

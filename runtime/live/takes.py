@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
-from runtime.audio.samples import Array
+from runtime.audio.samples import Array, to_int16
 from runtime.devices.source import Source
 from runtime.errors import ConfigError
 from runtime.files import make_folder, write_beside
@@ -175,8 +175,7 @@ def _mono(samples: Array, channel: int | None) -> Pcm:
         if not 0 <= channel < channels:
             raise ConfigError(f"There is no channel {channel}: the audio has {channels}, from 0 on.")
         samples = samples[:, channel : channel + 1]
-    mono: Pcm = np.clip(np.round(samples.mean(axis=1) * 32768), -32768, 32767).astype(np.int16)
-    return mono
+    return to_int16(samples.mean(axis=1))
 
 
 def _session(start: float) -> str:

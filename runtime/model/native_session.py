@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
+from runtime.model.network_input import check_input, input_shape
 from runtime.model.self_test import OUTPUT_STEPS, make_input
 from runtime.spec import FrontEndSpec, ModelSpec
 
@@ -52,7 +53,7 @@ class NativeSession:
         self.optimization = self._library.model_kernels().decode()
         self._workspaces = _Workspaces(self._library.model_workspace_bytes())
         self.front_end = NativeLogMel(self.spec.frontend, self._library, self._workspaces)
-        self._input = (np.dtype(np.float32), self.spec.input_shape[1:])
+        self._input_shape = input_shape(self.spec, self.path)
         self._self_test()
 
     def logits(self, log_mel: Array) -> Array:
@@ -61,11 +62,7 @@ class NativeSession:
         Raises:
             ValueError: for another shape or dtype.
         """
-        if (log_mel.dtype, log_mel.shape[1:]) != self._input:
-            raise ValueError(
-                f"The network takes float32 [batch, {', '.join(map(str, self._input[1]))}], not "
-                f"{log_mel.dtype} {list(log_mel.shape)}."
-            )
+        check_input(log_mel, self._input_shape)
         batch = np.ascontiguousarray(log_mel)
         logits = np.empty((len(batch), len(self.spec.labels)), np.float32)
         self._library.model_run_batch(
@@ -79,7 +76,7 @@ class NativeSession:
             raise ModelFileError(f"{self.path} has no self-test vectors: export it again.")
         self.self_test_error = 0.0
         for vector in self.spec.self_test_vectors:
-            logits = self.logits(make_input(vector.formula, vector.seed, self.spec.input_shape))[0]
+            logits = self.logits(make_input(vector.formula, vector.seed, self._input_shape))[0]
             error = float(np.abs(logits - np.array(vector.logits)).max())
             self.self_test_error = max(self.self_test_error, error)
             if not error <= (OUTPUT_STEPS + 0.5) * step:

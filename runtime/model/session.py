@@ -20,6 +20,7 @@ import numpy.typing as npt
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.model.model_file import ModelFile, read_model
+from runtime.model.network_input import check_input, input_shape
 from runtime.model.self_test import allowed_steps, make_input
 
 Array = npt.NDArray[np.float32]
@@ -96,7 +97,7 @@ class Session:
         self.path = file.path
         self.spec = file.spec
         self.front_end: LogMel | None = None
-        self._input = (np.dtype(np.float32), self.spec.input_shape[1:])
+        self._input_shape = input_shape(self.spec, self.path)
         tolerance = _tolerance(file)
         for level in _LEVELS:
             self.optimization = level
@@ -124,11 +125,7 @@ class Session:
             ValueError: for another shape or dtype.
             ModelFileError: where ONNX Runtime cannot run the network.
         """
-        if (log_mel.dtype, log_mel.shape[1:]) != self._input:
-            raise ValueError(
-                f"The network takes float32 [batch, {', '.join(map(str, self._input[1]))}], not "
-                f"{log_mel.dtype} {list(log_mel.shape)}."
-            )
+        check_input(log_mel, self._input_shape)
         try:
             result: Array = self._session.run([OUTPUT], {INPUT: log_mel})[0]
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
@@ -142,7 +139,7 @@ class Session:
         """The largest difference from an expected logit; infinite where a logit is not finite."""
         worst = 0.0
         for vector in self.spec.self_test_vectors:
-            logits = self.logits(make_input(vector.formula, vector.seed, self.spec.input_shape))[0]
+            logits = self.logits(make_input(vector.formula, vector.seed, self._input_shape))[0]
             if not np.isfinite(logits).all():
                 return float("inf")
             worst = max(worst, float(np.abs(logits - np.array(vector.logits)).max()))
@@ -244,10 +241,7 @@ def _ort_name(level: str) -> str:
 def _check_shapes(session: Any, file: ModelFile) -> None:
     """Check the graph's input and output against the spec."""
     spec = file.spec
-    try:
-        expected = (INPUT, "tensor(float)", list(spec.input_shape[1:]))
-    except ConfigError as error:
-        raise ModelFileError(f"{file.path} has a front end that does not fit its clips: {error}") from error
+    expected = (INPUT, "tensor(float)", list(spec.input_shape[1:]))
     actual = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in session.get_inputs()]
     if actual != [expected]:
         raise ModelFileError(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.live.recorder import RecordedBlock
+from runtime.live.recorder import HEADER_BYTES, RecordedBlock, wav_header
 
 MARGIN_S = 0.5  # on both sides of an event
 _LONGEST_S = 60.0
-_HEADER_BYTES = 44
 
 
 def wav_of(folder: Path, blocks: Sequence[RecordedBlock]) -> bytes | None:
@@ -25,16 +23,14 @@ def wav_of(folder: Path, blocks: Sequence[RecordedBlock]) -> bytes | None:
         return None
     rate = blocks[0].sample_rate
     data = b"".join(parts)[: round(_LONGEST_S * rate) * 2]
-    riff = struct.pack("<4sI4s", b"RIFF", _HEADER_BYTES - 8 + len(data), b"WAVE")
-    pcm = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return riff + pcm + struct.pack("<4sI", b"data", len(data)) + data
+    return wav_header(rate, len(data)) + data
 
 
 def _read(path: Path, block: RecordedBlock) -> bytes:
     """Samples of a file that `runtime.live.recorder.WavWriter` wrote; nothing where it was deleted."""
     try:
         with path.open("rb") as file:
-            file.seek(_HEADER_BYTES + 2 * block.first_frame)
+            file.seek(HEADER_BYTES + 2 * block.first_frame)
             return file.read(2 * min(block.frames, round(_LONGEST_S * block.sample_rate)))
     except OSError:
         return b""

@@ -32,7 +32,8 @@ def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any
     """
     file = AudioBytes(data, "The file")
     mean, detector = ClipMean(), EventDetector(engine.rules)
-    windows, events = _windows(engine, file, limit_s), list[Event]()
+    windows = engine.model.windows_of(_limited(file, limit_s), file.sample_rate)
+    events: list[Event] = []
 
     def seen() -> Iterator[Prediction]:
         for window in windows:
@@ -49,13 +50,6 @@ def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any
         "runs": runs,
         "events": [event_fields(event) for event in (*events, *detector.flush())],
     }
-
-
-def _windows(engine: Engine, file: AudioBytes, limit_s: float) -> Iterator[Prediction]:
-    stream = engine.model.stream(engine.model.spec.clip_s, file.sample_rate)
-    for block in _limited(file, limit_s):
-        yield from stream.push(block)
-    yield from stream.flush()
 
 
 def _limited(file: AudioBytes, limit_s: float) -> Iterator[Array]:

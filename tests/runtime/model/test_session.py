@@ -99,6 +99,13 @@ def test_a_front_end_that_does_not_fit(tmp_path: Path, spec: ModelSpec) -> None:
     refused(tmp_path / "m.onnx", model.SerializeToString(), "front end makes")
 
 
+def test_windows_that_are_too_short_for_the_front_end(tmp_path: Path, spec: ModelSpec) -> None:
+    model = onnx.load_from_string(build_onnx(spec))
+    short = dataclasses.replace(spec, clip_s=0.01)
+    onnx.helper.set_model_props(model, {"model_spec": short.to_json()})
+    refused(tmp_path / "m.onnx", model.SerializeToString(), r"m\.onnx does not fit its windows: 320 samples")
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 2}', "[" * 100_000])
 def test_a_description_that_is_none(tmp_path: Path, spec: ModelSpec, text: str) -> None:
     model = onnx.load_from_string(build_onnx(spec))
