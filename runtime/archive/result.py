@@ -1,4 +1,4 @@
-"""What is known of a recording once it is classified: its rows, compressed, and where and when they belong.
+"""The result for one recording: its rows, compressed, and the file and time that they belong to.
 
 The bytes of `FileResult.to_record` travel from a worker to the process that collects, on this machine or
 another, and lie in the journal (`runtime.archive.journal`) until the table is written.

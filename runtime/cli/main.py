@@ -188,7 +188,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", metavar="FILE", help="write events into this SQLite file (memory)")
     parser.add_argument("--log-limit", type=float, default=20, metavar="MB", help="of the log (%(default)s)")
-    parser.add_argument("--record", metavar="DIR", help="record the machine's own input as wav files")
+    parser.add_argument("--record", metavar="DIR", help="record the server's own input as wav files")
     parser.add_argument(
         "--record-limit", type=float, default=100, metavar="MB", help="of all recordings (%(default)s)"
     )

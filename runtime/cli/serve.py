@@ -66,7 +66,7 @@ def serve(arguments: Namespace) -> int:
 def _own_input(
     arguments: Namespace, spec: ModelSpec, service: Service
 ) -> tuple[OwnInput | None, CaptureFolder | None]:
-    """The box's own input, recorded and captured as asked for, and the folder that takes the captures."""
+    """The server's own input, recorded and captured as asked for, and the folder that takes the captures."""
     from runtime.server.own_input import OwnInput
 
     source = _open_source(arguments, spec)
@@ -86,12 +86,12 @@ def _own_input(
 
 
 def _open_source(arguments: Namespace, spec: ModelSpec) -> Source | None:
-    """The box's own input: None for ``browser``, a microphone for ``mic`` or ``mic:NAME``, else a file."""
+    """The server's own input: None for ``browser``, a microphone for ``mic`` or ``mic:NAME``, else a file."""
     kind, _, name = arguments.source.partition(":")
     if arguments.source == "browser":
         for option in ("record", "capture"):
             if getattr(arguments, option):
-                raise ConfigError(f"--{option} stores the machine's own input: give --source mic or a file.")
+                raise ConfigError(f"--{option} stores the server's own input: give --source mic or a file.")
         return None
     if kind == "mic":
         return Microphone(name or None, spec.frontend.sample_rate, arguments.channel)

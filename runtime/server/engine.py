@@ -1,4 +1,4 @@
-"""One live loop in a thread for every model: the box's own input and all browsers share its network.
+"""One live loop in a thread for every model: the server's own input and all browsers share its network.
 
 The event loop never waits for inference: it puts samples into sources, and results come back by
 `call_soon_threadsafe`.

@@ -8,12 +8,12 @@ from collections import defaultdict
 _LAG_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # upper bounds of the histogram's buckets
 _HELP = {
     "windows_total": "Windows that were classified, by model and state.",
-    "events_total": "Events of the box's own input that began, by label.",
-    "lost_seconds_total": "Audio of the box's own input that was lost.",
+    "events_total": "Events of the server's own input that began, by label.",
+    "lost_seconds_total": "Audio of the server's own input that was lost.",
     "skipped_total": "Messages that were left out because their reader was too slow.",
     "refused_total": "Requests and connections that were refused or cut off, by reason.",
     "uploads_total": "Files that were classified.",
-    "level_dbfs": "Level of the last window of the box's own input.",
+    "level_dbfs": "Level of the last window of the server's own input.",
     "hop_seconds": "Time from one window to the next, by model.",
     "clients": "Open WebSockets, by kind.",
     "mqtt_connected": "Whether the MQTT broker is connected.",

@@ -139,7 +139,7 @@ class Topics:
 
 
 class Publisher:
-    """Publishes the results of the box's own input; a broker that is away is tried again and again.
+    """Publishes the results of the server's own input; a broker that is away is tried again and again.
 
     Args:
         broker: where to.

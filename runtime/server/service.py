@@ -1,4 +1,4 @@
-"""What the page shows, free of HTTP: engines by model, who gets their results, the counters."""
+"""Engines by model, subscriptions to results, counters; independent of HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Service:
         models: that clients may choose.
         hop_s: seconds from one window to the next.
         rules: of the events of a model.
-        log: of the events of the box's own input.
+        log: of the events of the server's own input.
         limits: of clients.
 
     Attributes:

@@ -4,8 +4,8 @@ Files and microphones go through the same detector. All times are seconds of the
 depend on the hop.
 
 Smoothing works on log-odds, log(p / (1 - p)). An average of probabilities needs 4.6 time constants to reach
-0.99, however sure the network is, and a dog's bark is over by then; one of log-odds needs the less time the
-surer the network is.
+0.99, however confident the network is, and a dog's bark is over by then. An average of log-odds reaches 0.99
+sooner the more confident the network is.
 """
 
 from __future__ import annotations

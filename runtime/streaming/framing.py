@@ -30,7 +30,7 @@ class FramedWindow:
 
     Attributes:
         start: first sample, at the model's rate, counted from the start of the stream.
-        end: one past its last sample; nearer than the window's length where a short clip was padded.
+        end: one past its last sample; the clip's end where a short clip was padded.
         state: ``ok`` where there is something to classify.
         level_dbfs: RMS without the mean, in dB of full scale; -inf for lost samples.
         log_mel: float32 [n_mels, frames] where ``state`` is ``ok``; the next window overwrites it.

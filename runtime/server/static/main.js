@@ -23,9 +23,9 @@ async function boot() {
   $("model").value = models.input ?? models.models[0];
   $("choose-live").hidden = !state.input;
   $("day").hidden = !state.input;
-  if (state.input?.recorded) $("recording-note").textContent = "The sound of this machine's own input is recorded on it.";
+  if (state.input?.recorded) $("recording-note").textContent = "The sound of the server's own input is recorded on it.";
   if (state.captured) {
-    $("capturing-note").textContent = "The sound around events of this machine's own input, and around close misses, is stored on it.";
+    $("capturing-note").textContent = "The sound around events of the server's own input, and around close misses, is stored on it.";
     new Captures().start();
   }
   document.querySelector(`input[name=input][value=${state.input ? "live" : "microphone"}]`).checked = true;

@@ -1,4 +1,4 @@
-"""The captures of the machine's own input over HTTP: listed, played, sorted into class folders."""
+"""The captures of the server's own input over HTTP: listed, played, sorted into class folders."""
 
 from __future__ import annotations
 

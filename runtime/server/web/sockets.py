@@ -1,4 +1,4 @@
-"""The WebSockets of the page: ``/ws/live`` shows the box's own input, ``/ws/microphone`` a browser's."""
+"""The WebSockets of the page: ``/ws/live`` shows the server's own input, ``/ws/microphone`` a browser's."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Sockets:
         self._addresses = AddressAllowances(service.limits.connections_per_s, 100.0)
 
     async def live(self, websocket: WebSocket) -> None:
-        """Show the box's own input."""
+        """Show the server's own input."""
         own = self._own_input
         if own is None:
             await _deny(websocket, 404, "this machine has no input of its own")

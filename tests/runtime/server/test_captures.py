@@ -127,7 +127,7 @@ def test_without_captures_there_are_none(serve: Any, model_path: Path, run_room:
     assert running.request("/api/captures")[0] == 404
     assert running.json("/api/state")["captured"] is False
     done = run_room("runtime", "serve", "--source", "browser", "--capture", tmp_path / "captures")
-    assert done.returncode == 2 and "--capture stores the machine's own input" in done.stderr
+    assert done.returncode == 2 and "--capture stores the server's own input" in done.stderr
 
 
 def test_captures_go_on_with_another_model(model_path: Path, tmp_path: Path, serve: Any) -> None:
