@@ -84,16 +84,25 @@ def _of_folds(model: str, result: Values, kinds: Mapping[str, str]) -> list[Valu
 
 
 def _mean(values: Sequence[tuple[str, float]]) -> Values:
-    """By split, with the mean over splits and the half width of its interval over all cells."""
+    """Of each split the mean of its seeds, the mean of these, and the half width of its interval.
+
+    Seeds of one split are tested on the same clips, so they are no independent values beside other splits:
+    the interval is over splits where there are several, and over the seeds of the only one otherwise.
+    """
     splits: dict[str, list[float]] = {}
     for split, value in values:
         splits.setdefault(split, []).append(value)
-    means = {split: round(sum(of) / len(of), 4) for split, of in splits.items()}
-    # of two cells the interval says nothing
-    half = half_width([value for _, value in values]) if len(values) > 2 else None
+    means = {split: sum(of) / len(of) for split, of in splits.items()}
+    over, independent = (
+        ("folds", list(means.values())) if len(means) > 1 else ("seeds", [value for _, value in values])
+    )
+    # of two values the interval says nothing
+    half = half_width(independent) if len(independent) > 2 else None
     return {
-        "folds": means, "mean": round(sum(means.values()) / len(means), 4),
-        "half_width": None if half is None else round(half, 4), "cells": len(values),
+        "folds": {split: round(mean, 4) for split, mean in means.items()},
+        "mean": round(sum(means.values()) / len(means), 4), "cells": len(values),
+        "half_width": None if half is None else round(half, 4),
+        "interval_over": None if half is None else f"{len(independent)} {over}",
     }  # fmt: skip
 
 

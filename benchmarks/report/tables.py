@@ -205,19 +205,22 @@ def ablation(values: Values) -> str:
 
 def accuracy(values: Values) -> str:
     """A row for each model, corpus and length of training; then what was not run."""
-    head = ["corpus", "model", "INT8, kB", "steps", "cells", *(f"{u}, {f}" for u in UNITS for f in FORMS)]
+    head = ["corpus", "model", "INT8, kB", "steps", "cells", "interval over",
+            *(f"{u}, {f}" for u in UNITS for f in FORMS)]  # fmt: skip
     found: dict[tuple[Any, ...], dict[tuple[str, str], Values]] = {}
     for row in values["rows"]:
-        key = (row["corpus"], row["model"], row.get("int8_bytes"), row.get("steps"), row["cells"])
+        key = (row["corpus"], row["model"], row.get("int8_bytes"), row.get("steps"), row["cells"],
+               row["interval_over"])  # fmt: skip
         found.setdefault(key, {})[row["unit"], row["numbers"]] = row
     body = [
         [corpus, model, f"{size / 1e3:.0f}" if size else "", f"{steps:,}" if steps else "see below", str(n),
-         *(_percent(by.get((unit, form))) for unit in UNITS for form in FORMS)]
-        for (corpus, model, size, steps, n), by in found.items()
+         over or "", *(_percent(by.get((unit, form))) for unit in UNITS for form in FORMS)]
+        for (corpus, model, size, steps, n, over), by in found.items()
     ]  # fmt: skip
     intro = (
-        "Percent right, by the runtime alone, with the half width of the 95 % interval of the mean over "
-        "cells (folds and seeds) where there are three or more."
+        "Percent right, by the runtime alone, with the half width of the 95 % interval of the mean: over "
+        "folds, each the mean of its seeds, where a corpus has several; over the seeds of the only split "
+        "otherwise; none for fewer than three of them."
     )
     parts = [intro, table(head, body), f"Not run: {'; '.join(values['not_run']) or 'nothing'}."]
     if any("steps" in row for row in values["rows"]):  # there is a plot of them alone

@@ -123,18 +123,34 @@ def test_wrong_options_are_named_in_one_line(wrong, capsys):
     assert stopped.value.code == 2 and "error: argument" in capsys.readouterr().err
 
 
-def test_means_are_over_folds_and_intervals_over_cells():
-    shares = {("fold 1", 0): 0.4, ("fold 1", 1): 0.5, ("fold 2", 0): 0.6, ("fold 2", 1): 0.7}
-    cells = [
-        make_cell(split=split, seed=seed, accuracy={"FP32": {"clips": share, "windows": 0.5}})
+def rows_of(shares, corpus):
+    """Rows of cells with these shares of clips, by split and seed."""
+    return summary.rows_of_cells(summary.merged([
+        make_cell(
+            corpus=corpus, split=split, seed=seed, accuracy={"FP32": {"clips": share, "windows": 0.5}}
+        )
         for (split, seed), share in shares.items()
-    ]
-    clips, windows = summary.rows_of_cells(summary.merged(cells))
-    assert clips["folds"] == {"fold 1": 0.45, "fold 2": 0.65} and clips["mean"] == 0.55
-    assert (clips["cells"], clips["seeds"]) == (4, 2)
-    # Student's t with 3 degrees of freedom, 3.1824, by the standard error
-    assert clips["half_width"] == pytest.approx(3.1824 * 0.1290994 / 2, abs=1e-4)
+    ]))  # fmt: skip
+
+
+def test_intervals_are_over_folds_of_which_each_is_the_mean_of_its_seeds():
+    shares = {("fold 1", 0): 0.4, ("fold 1", 1): 0.5, ("fold 2", 0): 0.6, ("fold 2", 1): 0.7,
+              ("fold 3", 0): 0.85}  # fmt: skip
+    clips, windows = rows_of(shares, "esc10")
+    assert clips["folds"] == {"fold 1": 0.45, "fold 2": 0.65, "fold 3": 0.85} and clips["mean"] == 0.65
+    assert (clips["cells"], clips["seeds"], clips["interval_over"]) == (5, 2, "3 folds")
+    # Student's t with 2 degrees of freedom, 4.3027, by the standard error of the folds
+    assert clips["half_width"] == pytest.approx(4.3027 * 0.2 / 3**0.5, abs=1e-4)
     assert windows["half_width"] == 0 and summary.half_width([0.5]) is None
+    two_folds = rows_of({key: share for key, share in shares.items() if key[0] != "fold 3"}, "esc10")
+    assert two_folds[0]["half_width"] is None and two_folds[0]["interval_over"] is None
+
+
+def test_the_interval_of_one_split_is_over_its_seeds():
+    clips, _ = rows_of({("unseen speaker", seed): 0.4 + 0.1 * seed for seed in range(3)}, "fsdd")
+    assert (clips["mean"], clips["interval_over"]) == (0.5, "3 seeds")
+    assert clips["half_width"] == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
+    assert "| 3 seeds |" in tables.accuracy({"rows": [clips], "not_run": []})
 
 
 def test_what_has_no_cell_is_named():
