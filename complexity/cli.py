@@ -74,7 +74,7 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     for memory in ("flash", "ram"):
         parser.add_argument(
             f"--{memory}",
-            type=float,
+            type=_bytes_of_kilobytes,
             metavar="KB",
             help=f"with --target: {memory} that it has, in 1,024 bytes",
         )
@@ -111,6 +111,16 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     text = parser.add_mutually_exclusive_group()
     text.add_argument("--json", action="store_true", help="one JSON object a line for every model")
     text.add_argument("--markdown", action="store_true", help="for a technical report")
+
+
+def _bytes_of_kilobytes(text: str) -> int:
+    try:
+        size = round(float(text) * 1024)
+    except (ValueError, OverflowError):  # no number, NaN; infinity
+        size = 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size: give a number of KB above 0, such as 256")
+    return size
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -172,10 +182,7 @@ def _measure_file(path: Path, budget: Budget, options: argparse.Namespace) -> Re
 
 
 def _footprints(options: argparse.Namespace) -> list[Footprint]:
-    limits = {
-        f"{memory}_limit": None if size is None else round(size * 1024)
-        for memory, size in (("flash", options.flash), ("ram", options.ram))
-    }
+    limits = {"flash_limit": options.flash, "ram_limit": options.ram}
     if options.target:
         target, fixed = TARGETS[options.target], options.fixed_point
         return [measure_footprint(path, target, fixed_point=fixed, **limits) for path in options.models]

@@ -12,7 +12,8 @@ from runtime.spec import FrontEndSpec
 def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
     """Multiplications of ``frames`` log-mel frames; additions, roots and logarithms are not counted.
 
-    Per frame: ``hop_length`` for the pre-emphasis (where there is one), ``win_length`` for the window,
+    Per frame: ``hop_length`` for the pre-emphasis where there is one (``win_length`` with Kaldi's framing,
+    which filters each of the overlapping frames by itself), ``win_length`` for the window,
     ``n_fft * log2(n_fft)`` for the real FFT (`complexity.fft`), two for the power of each bin, one for
     each non-zero entry of the mel matrix and one per band to normalise.
 
@@ -21,8 +22,9 @@ def front_end_macs(spec: FrontEndSpec, frames: int) -> int:
         frames: frames of a clip.
     """
     bins = spec.n_fft // 2 + 1
+    emphasized = spec.win_length if spec.framing == "kaldi" else spec.hop_length
     per_frame = (
-        (spec.hop_length if spec.preemphasis else 0)
+        (emphasized if spec.preemphasis else 0)
         + spec.win_length
         + fft_multiplications(spec.n_fft, real=True)
         + 2 * bins

@@ -104,7 +104,8 @@ class Footprint:
         ):  # fmt: skip
             if limit is not None:
                 relation = "fits" if size <= limit else f"is {size - limit:,} bytes over"
-                lines.append(f"It {relation} the {limit // 1024:,} KB of {memory}.")
+                kilobytes = f"{limit / 1024:,.2f}".rstrip("0").rstrip(".")
+                lines.append(f"It {relation} the {kilobytes} KB of {memory}.")
         return lines
 
     def _describe_instructions(self, macs: int) -> str:

@@ -57,6 +57,20 @@ def test_limits_are_of_flash_and_of_ram():
     assert not over.within and "1 bytes over" in over.lines(1)[-1]
 
 
+def test_a_limit_is_printed_as_it_was_given():
+    firmware = Firmware(code_bytes=1_000, constant_bytes=400, static_bytes=1, stack_bytes=1)
+    footprint = Footprint(TARGETS["cortex-m4"], firmware, None, flash_limit=1536, ram_limit=16_777_216)
+    assert footprint.lines(1)[-2:] == ["It fits the 1.5 KB of flash.", "It fits the 16,384 KB of RAM."]
+
+
+@pytest.mark.parametrize("size", ["nan", "inf", "0", "-5", "much"])
+def test_a_size_that_no_memory_has_is_refused_in_one_sentence(size, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", BOX, "--target", "cortex-m4", f"--flash={size}"])
+    assert stopped.value.code == 2
+    assert f"--flash: '{size}' is no size: give a number of KB above 0" in capsys.readouterr().err
+
+
 def test_a_limit_without_a_microcontroller_is_refused():
     with pytest.raises(ConfigError, match="--target"):
         main(["check", BOX, "--ram", "256"])

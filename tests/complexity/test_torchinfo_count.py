@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from complexity import Budget, OverBudgetError, check, measure
+from complexity.front_end import front_end_macs
+from runtime.audio.mel_filter_bank import mel_filter_bank
 from runtime.spec import FrontEndSpec
 
 torch = pytest.importorskip("torch")
@@ -114,3 +116,10 @@ def test_front_end_macs_follow_the_formula():
     report = measure(CPMobile(), (1, 1, 256, 64), frontend=FrontEndSpec.preset("cp_mel"))
     mel_entries = 3940  # of 256 x 2049
     assert report.front_end_macs == 64 * (500 + 3072 + 4096 * 12 + 2 * 2049 + mel_entries + 256)
+
+
+def test_the_pre_emphasis_of_kaldis_framing_filters_every_frame_by_itself():
+    spec = FrontEndSpec.preset("beats_fbank")
+    assert (spec.win_length, spec.hop_length, spec.n_fft, spec.n_mels) == (400, 160, 512, 128)
+    entries = int((mel_filter_bank(spec) != 0).sum())
+    assert front_end_macs(spec, 1) == 400 + 400 + 512 * 9 + 2 * 257 + entries + 128
