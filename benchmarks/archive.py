@@ -1,18 +1,19 @@
 """An archive of field recordings on one process and on several: speed, memory, and a run that is killed.
 
-    ESC10_DIR=/path/to/ESC-50 python -m benchmarks.archive FOLDER [--hours 100] [--files 2000] [--broken 10]
+    ESC10_DIR=/path/to/ESC-50 python -m benchmarks archive FOLDER [--hours 100] [--files 2000] [--broken 10]
 
-Makes the recordings in FOLDER (17 GB for 100 hours) unless they are there, as a Song Meter Mini writes them:
-WAV, 16 bits, 24 kHz, the time in the name. Each is noise with clips of ESC-10 in it; some are broken.
+Makes the recordings in FOLDER (17 GB for 100 hours) unless those of the same options are there, as a Song
+Meter Mini writes them: WAV, 16 bits, 24 kHz, the time in the name. Each is noise with clips of ESC-10 in it;
+some are broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import filecmp
-import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,14 +29,23 @@ import numpy as np
 import soundfile
 import soxr
 
-from benchmarks.runtime_cost import machine
+from benchmarks.result_files import results_folder, write_result
 from runtime.entry_point import EXIT_OK
 from runtime.entry_point import run as start
-from runtime.files import write_beside
 
-RESULT = Path(__file__).parent / "results" / "archive.json"
 RATE = 24_000
 CLIPS_PER_MINUTE = 2
+
+
+def recordings(folder: Path, hours: float, files: int, broken: int) -> Path:
+    """The folder of the recordings, made where it is not there; what an interrupted run left is made anew."""
+    whole = folder / f"recordings-{hours:g}h-{files}-{broken}"
+    if not whole.exists():
+        partial = folder / f"{whole.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        make(partial, hours, files, broken)
+        partial.rename(whole)
+    return whole
 
 
 def make(folder: Path, hours: float, files: int, broken: int) -> None:
@@ -178,23 +188,20 @@ def _new(table: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Make the recordings where they are not there, measure, and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.archive")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks archive")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hours", type=float, default=100)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--broken", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
-    recordings, scratch = options.folder / "recordings", options.folder / "tables"
-    if not recordings.exists():
-        make(recordings, options.hours, options.files, options.broken)
+    sounds = recordings(options.folder, options.hours, options.files, options.broken)
+    scratch = options.folder / "tables"
     scratch.mkdir(exist_ok=True)
     archive = {name: getattr(options, name) for name in ("hours", "files", "broken")}
-    result = {"archive": {**archive, "sample_rate": RATE}, "machine": machine(),
-              **measure(recordings, scratch, options.rounds)}  # fmt: skip
-    with write_beside(options.output) as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n")
+    result = {"archive": {**archive, "sample_rate": RATE}, **measure(sounds, scratch, options.rounds)}
+    write_result(options.output or results_folder() / "archive.json", result, {"recordings": 0})
     return EXIT_OK
 
 

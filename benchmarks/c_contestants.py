@@ -103,15 +103,20 @@ class OpenVino:
         return line
 
 
+def _has_openvino(python: Path) -> bool:
+    command: list[str | Path] = [python, "-c", "import openvino"]
+    return python.exists() and not subprocess.run(command, capture_output=True, check=False).returncode
+
+
 @contextmanager
 def openvino(model: Path, log_mel: Array, environment: Path, clock: str) -> Iterator[OpenVino]:
-    """Start `OpenVino`; the environment is made where it does not exist, and ``clock`` of `time` counts.
+    """Start `OpenVino`; the environment is made where it has no OpenVINO, and ``clock`` of `time` counts.
 
     Raises:
         TinysceneError: where OpenVINO cannot be installed or cannot run the model.
     """
     python = environment / "bin" / "python"
-    if not python.exists():
+    if not _has_openvino(python):
         venv.create(environment, with_pip=True)
         done = subprocess.run(
             [python, "-m", "pip", "install", "-q", "openvino"], stdout=sys.stderr, check=False

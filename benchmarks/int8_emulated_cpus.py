@@ -15,18 +15,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.result_files import write_result
 from runtime import load_model
 from runtime.audio.log_mel import LogMel
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
 from train.data import ESC50, ClipData
 
 AARCH64_RELEASES = ("1.22.1", "1.24.4", "1.27.0")  # of onnxruntime
@@ -41,6 +44,7 @@ _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014
 _WORKER = """
 import sys
 import numpy as np
+from benchmarks.result_files import write_result
 from runtime import load_model
 model = load_model(sys.argv[1])
 logits = [model.session.logits(window[None]) for window in np.load(sys.argv[2])]
@@ -78,8 +82,7 @@ def main(arguments: list[str]) -> int:
     for row in rows:
         print(json.dumps(row))
     if options.output:
-        with write_beside(options.output) as partial:
-            partial.write_text(json.dumps({"windows": options.windows, "rows": rows}, indent=2) + "\n")
+        write_result(options.output, {"windows": options.windows, "rows": rows})
     return EXIT_OK
 
 
@@ -169,27 +172,38 @@ def _private_apt(folder: Path) -> tuple[str, ...]:
 def _unpack_debs(folder: Path, target: Path, packages: tuple[str, ...], apt: tuple[str, ...]) -> None:
     if target.is_dir():
         return
-    debs = folder / f"{target.name}-debs"
-    debs.mkdir(parents=True, exist_ok=True)
-    if apt:
-        _call(["apt-get", "-qq", *apt, "update"], folder)
-    _call(["apt-get", "-qq", *apt, "download", *packages], debs)
-    for deb in sorted(debs.glob("*.deb")):
-        _call(["dpkg", "-x", str(deb), str(target)], folder)
+    with _whole(target) as (debs, unpacked):
+        if apt:
+            _call(["apt-get", "-qq", *apt, "update"], folder)
+        _call(["apt-get", "-qq", *apt, "download", *packages], debs)
+        for deb in sorted(debs.glob("*.deb")):
+            _call(["dpkg", "-x", str(deb), str(unpacked)], folder)
 
 
 def _unpack_wheels(folder: Path, name: str, requirements: tuple[str, ...]) -> Path:
     target = folder / name
     if target.is_dir():
         return target
-    wheels = folder / f"{name}-wheels"
-    platforms = [f"--platform={platform}" for platform in _PLATFORMS]
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *platforms]
-    _call([*pip, "--python-version=3.11", f"--dest={wheels}", *requirements], folder)
-    for wheel in sorted(wheels.glob("*.whl")):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(target)
+    with _whole(target) as (wheels, unpacked):
+        platforms = [f"--platform={platform}" for platform in _PLATFORMS]
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *platforms]
+        _call([*pip, "--python-version=3.11", f"--dest={wheels}", *requirements], folder)
+        for wheel in sorted(wheels.glob("*.whl")):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(unpacked)
     return target
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[tuple[Path, Path]]:
+    """Folders for packages and for what they hold; the second becomes the target once all is unpacked."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
+        packages, unpacked = Path(name) / "packages", Path(name) / "unpacked"
+        packages.mkdir()
+        unpacked.mkdir()
+        yield packages, unpacked
+        unpacked.rename(target)
 
 
 def _call(command: list[str], folder: Path) -> None:
