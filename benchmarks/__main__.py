@@ -41,20 +41,20 @@ COMMANDS = {
         "benchmarks.scaling.growth", "time against length, streams, width and corpus size", True
     ),
     "portability": Command("benchmarks.int8_emulated_cpus", "the same logits on other processors"),
-    "archive": Command("benchmarks.archive", "hours of recordings an hour, one process and two"),
+    "archive": Command("benchmarks.archive", "hours of recordings an hour, one process and two", True),
     "report": Command("benchmarks.report.command", "runs the short ones and writes README.md's tables", True),
-    "box-model": Command("benchmarks.box_model.__main__", "trains and measures the model in the box"),
-    "c-speed": Command("benchmarks.c_speed", "compiled C against ONNX Runtime"),
+    "box-model": Command("benchmarks.box_model.__main__", "trains and measures the packaged model"),
+    "c-speed": Command("benchmarks.c_speed", "compiled C against ONNX Runtime", True),
     "esc10": Command("benchmarks.esc10", "ESC-10 from its labels alone"),
     "esc10-distillation": Command("benchmarks.esc10_distillation", "ESC-10 with teachers"),
     "fixed-point": Command("benchmarks.fixed_point", "the C export's integer log-mel against float32", True),
-    "input-side": Command("benchmarks.input_side", "batches from files against a plain loader"),
+    "input-side": Command("benchmarks.input_side", "batches from files against a plain loader", True),
     "int8-speed": Command("benchmarks.int8_speed", "INT8 against FP32 in ONNX Runtime"),
     "int8-unseen": Command("benchmarks.int8_unseen", "INT8 on sound that nothing was calibrated on"),
     "label-free": Command("benchmarks.label_free", "what teachers replace of the labels"),
     "pictures": Command("benchmarks.pictures", "the pictures of the root README"),
-    "runtime-cost": Command("benchmarks.runtime_cost", "what listening costs, by part"),
-    "token-merging": Command("benchmarks.token_merging.__main__", "transformers with merged tokens"),
+    "runtime-cost": Command("benchmarks.runtime_cost", "what listening costs, by part", True),
+    "token-merging": Command("benchmarks.token_merging.__main__", "transformers with merged tokens", True),
 }
 
 

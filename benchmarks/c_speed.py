@@ -29,7 +29,7 @@ import numpy as np
 import onnx
 
 from benchmarks.c_contestants import OpenVino, openvino, reference_way
-from benchmarks.int8_speed import _cpu
+from benchmarks.result_files import write_result
 from benchmarks.roofline.peak import peak
 from export.c.operators import Convolution
 from export.c.read_graph import read_network
@@ -38,7 +38,6 @@ from runtime.audio.log_mel import LogMel
 from runtime.classifier import Model
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
 
@@ -91,8 +90,7 @@ def main(arguments: list[str]) -> int:
     )
     print(json.dumps(result, indent=2))
     if options.output:
-        with write_beside(options.output) as partial:
-            partial.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(options.output, result, {"windows": 0})
     return EXIT_OK
 
 
@@ -136,7 +134,6 @@ def compare(
         reference = reference_way(onnx.spec)
         jobs["waveform to probabilities"]["reference_systems"] = lambda: reference(waveform)
     return {
-        "machine": _cpu(),
         "rounds": rounds,
         "clock": clock,
         "kernels": native.optimization,

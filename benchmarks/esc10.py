@@ -9,21 +9,19 @@ A run that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.accuracy.plan import FOLDS, RECIPES, other_folds
+from benchmarks.result_files import results_folder, write_result
 from export.pipeline import default_method, export_model
 from runtime import entry_point, load_model
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.resume import resume_options
 from train.data import ESC50, ClipData
@@ -32,9 +30,7 @@ from train.training.confidence import fit_confidence
 from train.training.evaluation import evaluate
 from train.training.report import SingleLabelEvaluation
 
-FOLDS = (1, 2, 3, 4)
-RECIPE = Path("train/recipes/esc10_cp_mobile.yaml")
-RESULTS = Path(__file__).parent / "results"
+RECIPE = RECIPES / "esc10_cp_mobile.yaml"
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +46,7 @@ def crossvalidate(runs: Path, seed: int) -> int:
     """Train on every split, score FP32 and INT8, write the table."""
     rows, held_out = [], []
     for fold in FOLDS:
-        run, others = runs / f"fold{fold}", [other for other in FOLDS if other != fold]
+        run, others = runs / f"fold{fold}", other_folds(fold)
         float_model = fit(run, others, [fold], seed)
         model = model_pt.load(float_model)
         data = held_out_windows(model, fold)
@@ -69,12 +65,9 @@ def crossvalidate(runs: Path, seed: int) -> int:
     print(f"from the pooled held-out windows: {confidence}")
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
-        "recipe": str(RECIPE), "seed": seed, "runs": len(rows), "folds": rows, "mean": mean,
-        **confidence, "machine": machine(),
-        "command": "python -m benchmarks.esc10",
+        "recipe": RECIPE.name, "runs": len(rows), "folds": rows, "mean": mean, **confidence,
     }  # fmt: skip
-    with write_beside(RESULTS / "esc10.json") as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(results_folder() / "esc10.json", result, {"training": seed})
     return entry_point.EXIT_OK
 
 
@@ -195,15 +188,6 @@ def _print_lines(name: str, row: dict[str, Any]) -> None:
         same = row.get(f"{kind.removesuffix('_int8')}_agreement")
         note = "" if same is None else f", {same:.1%} of labels as in FP32"
         print(f"{name:7} {kind:8} {clips:6.1%} of clips {windows:6.1%} of windows{note}")
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    packages = ("torch", "torchao", "onnxruntime", "numpy", "lightning")
-    return {
-        "processor": platform.machine(), "system": platform.system(), "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,16 +3,16 @@
     ESC10_DIR=... python -m benchmarks.esc10_distillation    # benchmarks/results/esc10_distillation.json
 
 Each of the folds 1 to 4 is tested once; fold 5 is never read. Three networks are trained on the other folds:
-the student of train/recipes/esc10_cp_mobile.yaml and, by the same recipe, CP-ResNet on two front ends. They
-are the teachers of a new student, on every view that it is shown (train/recipes/esc10_cp_mobile_kd.yaml).
-Nothing is chosen on a test fold. The interval is a paired bootstrap over the tested recordings. A run that
-was interrupted goes on where it stopped.
+the student of train/recipes/esc10_cp_mobile.yaml and, by the same recipe, `narrow_resnet` (515,252
+parameters, a narrow ResNet after CP-ResNet) on two front ends. They are the teachers of a new student, on
+every view that it is shown (train/recipes/esc10_cp_mobile_kd.yaml). Nothing is chosen on a test fold. The
+interval is a paired bootstrap over the tested recordings. A run that was interrupted goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,22 +20,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from benchmarks.esc10 import (
-    FOLDS,
-    RECIPE,
-    RESULTS,
-    fit,
-    held_out_windows,
-    machine,
-    torch_probabilities,
-)
+from benchmarks.accuracy.plan import FOLDS, RECIPES, other_folds
+from benchmarks.esc10 import RECIPE, fit, held_out_windows, torch_probabilities
+from benchmarks.result_files import results_folder, write_result
 from runtime import entry_point
-from runtime.files import write_beside
 from train.checkpoints import model_pt
 from train.data import Clip
 from train.training.evaluation import clip_means
 
-TAUGHT = Path("train/recipes/esc10_cp_mobile_kd.yaml")
+TAUGHT = RECIPES / "esc10_cp_mobile_kd.yaml"
 LARGE = ("--model.student=narrow_resnet", "--allow-over-budget")
 TEACHERS = {"student": (), "resnet": LARGE, "resnet_passt": (*LARGE, "--model.frontend=passt_mel")}
 _RESAMPLES = 10_000
@@ -62,13 +55,12 @@ def main(arguments: list[str]) -> int:
         print(f"{unit}: {gains[unit]['gain']:+.1%}, 95 % interval {low:+.1%} to {high:+.1%}")
     result = {
         "data": "ESC-10, folds 1-4; each row is tested on one fold and trained on the other three",
-        "recipes": [str(RECIPE), str(TAUGHT)], "teachers": list(TEACHERS), "seed": options.seed,
+        "recipes": [RECIPE.name, TAUGHT.name], "teachers": list(TEACHERS),
         "runs": len(rows), "folds": rows, "mean": mean, "taught_less_student": gains,
         "interval": f"paired bootstrap over {len(set(recordings))} recordings, {_RESAMPLES} resamples",
-        "machine": machine(), "command": "python -m benchmarks.esc10_distillation",
     }  # fmt: skip
-    with write_beside(RESULTS / "esc10_distillation.json") as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n")
+    seeds = {"trainings": options.seed, "resampling": options.seed}
+    write_result(results_folder() / "esc10_distillation.json", result, seeds)
     return entry_point.EXIT_OK
 
 
@@ -86,7 +78,7 @@ class Correct(NamedTuple):
 
 def _train(runs: Path, fold: int, seed: int) -> dict[str, Path]:
     """Student, teachers and the student with teachers of one split: name to model.pt."""
-    others = [other for other in FOLDS if other != fold]
+    others = other_folds(fold)
     models = {
         name: fit(runs / name / f"fold{fold}", others, [fold], seed, *changes)
         for name, changes in TEACHERS.items()

@@ -1,4 +1,4 @@
-"""The input side of training, against a plain loader: ``python -m benchmarks.input_side``.
+"""The input side of training, against a plain loader: ``python -m benchmarks input-side``.
 
 From 3,000 one-second wav files to augmented log-mel batches, an epoch at a time, in turns:
 
@@ -35,18 +35,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from benchmarks.runtime_cost import machine, spread
+from benchmarks.result_files import results_folder, write_result
+from benchmarks.runtime_cost import spread
 from benchmarks.side_by_side.ways.plain_log_mel import PlainLogMel
-from runtime.entry_point import EXIT_OK, require, run
-from runtime.files import write_beside
+from runtime.entry_point import EXIT_OK, run
 from runtime.spec import FrontEndSpec
 from train.augmentation.config import Augmentation
 from train.augmentation.random_draws import generator_for
 from train.data import Batch, ClipData, Folder, Packed
 from train.data.packing import pack
 from train.log_mel import LogMel
+from train.plots import pyplot, save_figure
 
-RESULT = Path(__file__).parent / "results" / "input_side.json"
 FILE_RATE, CLASSES, BATCH, EPOCHS = 44_100, 10, 64, 50  # the rate of TAU's and ESC-50's files
 SPEC = FrontEndSpec.preset("cp_mel")
 AUGMENTATION = Augmentation(  # CP-JKU's (Schmid et al., DCASE 2023), with gain, masks and MixUp besides
@@ -59,17 +59,17 @@ Epoch = Callable[[], int]  # walks through all batches; returns how many example
 
 def main(arguments: list[str]) -> int:
     """Measure all and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_side")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks input-side")
     parser.add_argument("--clips", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("-o", "--output", type=Path, default=RESULT, help="JSON; the PNG goes beside it")
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="JSON; the PNG goes beside it")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Path(folder), options.clips, options.rounds)
-    with write_beside(options.output) as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n")
-    plot(result, options.output.with_suffix(".png"))
+    output = options.output or results_folder() / "input_side.json"
+    write_result(output, result, {"clips": 0, "responses": 1})
+    plot(result, output.with_suffix(".png"))
     print(json.dumps(result, indent=2))
     return EXIT_OK
 
@@ -113,7 +113,6 @@ def measure(folder: Path, clips: int, rounds: int) -> dict[str, Any]:
         "clips": clips,
         "batch": BATCH,
         "augmentation": str(AUGMENTATION),
-        "machine": machine() | {"torch": torch.__version__},
         "rounds": rounds,
         "epoch": times,
         "setup_s": setup_s,
@@ -245,19 +244,16 @@ def write_responses(folder: Path) -> Augmentation:
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """Seconds of an epoch, median and 95th percentile: of processor time, or of the clock with workers."""
-    plt = require("matplotlib.pyplot", extra="train")
     shown = {name: times.get("processor_s", times["clock_s"]) for name, times in result["epoch"].items()}
     medians = np.array([times["median"] for times in shown.values()])
     upper = np.array([times["p95"] for times in shown.values()]) - medians
     colors = ["tab:blue" if name in result["setup_s"] else "tab:gray" for name in shown]
-    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(7, 2.6), layout="constrained")
     bars = axes.barh(list(shown), medians, color=colors, xerr=[np.zeros(len(shown)), upper], capsize=3)
     axes.bar_label(bars, [f"{median:.2g} s" for median in medians], label_type="center", color="white")
     axes.invert_yaxis()
     axes.set_xlabel(f"s for {result['clips']:,} clips (median; whisker: 95th percentile)")
-    with write_beside(path) as partial:
-        figure.savefig(partial, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from collections import defaultdict
@@ -25,10 +24,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from benchmarks.result_files import write_result
 from export.pipeline import Method, default_method, export_model
 from runtime.entry_point import EXIT_OK, run
 from runtime.errors import TinysceneError
-from runtime.files import write_beside
 from runtime.model.self_test import make_input
 from runtime.model.session import INPUT, Session
 from train.checkpoints.model_pt import Checkpoint, load
@@ -53,8 +52,7 @@ def main(arguments: list[str]) -> int:
     result = compare(networks, options.rounds)
     print(json.dumps(result, indent=2))
     if options.output:
-        with write_beside(options.output) as partial:
-            partial.write_text(json.dumps(result, indent=2) + "\n")
+        write_result(options.output, result)
     return EXIT_OK
 
 
@@ -106,7 +104,7 @@ def compare(checkpoints: list[Checkpoint], rounds: int) -> dict[str, Any]:
                 "microseconds_by_operator": {name: operators[index, name] for name in ("fp32", "int8")},
             }
         )
-    return {"rounds": rounds, "cpu": _cpu(), "rows": rows}
+    return {"rounds": rounds, "rows": rows}
 
 
 def by_operator(path: Path, log_mel: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -140,17 +138,6 @@ def _session(checkpoint: Checkpoint, method: Method, path: Path) -> Session:
 def _summary(milliseconds: np.ndarray) -> dict[str, float]:
     p10, median, p95 = np.percentile(milliseconds, [10, 50, 95])
     return {"p10_ms": round(p10, 4), "median_ms": round(median, 4), "p95_ms": round(p95, 4)}
-
-
-def _cpu() -> str:
-    """The processor's name where the system reports it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
-    )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from dataclasses import replace
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.result_files import write_result
 from export.onnx_graph import to_onnx
 from runtime.entry_point import EXIT_OK, run
 from runtime.files import write_beside
@@ -57,22 +57,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--splits", nargs="+", default=list(SPLITS), choices=SPLITS)
     parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="a table goes beside it as .md")
     options = parser.parse_args(arguments)
-    result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "versions": _versions()}
     before = options.output is not None and options.output.exists()
-    result["models"] = json.loads(options.output.read_text())["models"] if before else {}
+    models: dict[str, Any] = json.loads(options.output.read_text())["models"] if before else {}
     for given in options.models:
         name, _, path = given.partition("=")
-        result["models"][name] = measure(load(path), options.root, options.splits)
+        models[name] = measure(load(path), options.root, options.splits)
         if options.output:  # after each model: one takes minutes
-            _write(options.output, json.dumps(result, indent=2) + "\n")
-            _write(options.output.with_suffix(".md"), table(result))
-    print(table(result))
+            write_result(options.output, {"models": models})
+            with write_beside(options.output.with_suffix(".md")) as partial:
+                partial.write_text(table(models))
+    print(table(models))
     return EXIT_OK
-
-
-def _write(path: Path, text: str) -> None:
-    with write_beside(path) as partial:
-        partial.write_text(text)
 
 
 def measure(checkpoint: Checkpoint, root: str, splits: list[str]) -> dict[str, Any]:
@@ -167,14 +162,14 @@ def compare(reference: torch.nn.Module, file: bytes, part: Split) -> dict[str, A
     }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(models: dict[str, Any]) -> str:
     """Markdown."""
     text = ["# INT8 against its float reference on sound that nothing was calibrated on", ""]
     text += [
         "Labels that agree / accuracy of INT8 (of float) / SQNR of the logits. **Bold** is what the exporter"
     ]
     text += ["chooses by the verification windows; the test split decides nothing.", ""]
-    for name, model in result["models"].items():
+    for name, model in models.items():
         splits = list(model["windows"])
         text += [
             f"## {name}",
@@ -203,10 +198,6 @@ def _cell(split: dict[str, Any]) -> str:
 def _run(file: bytes, windows: Tensor) -> Tensor:
     parts = torch.split(windows.float(), _BATCH)
     return torch.cat([torch.from_numpy(run_optimized(file, part.numpy())[0]) for part in parts])
-
-
-def _versions() -> dict[str, str]:
-    return {name: metadata.version(name) for name in ("torch", "torchao", "onnxruntime")}
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import esc10
+from benchmarks.accuracy.plan import FOLDS, RECIPES, other_folds
+from benchmarks.result_files import provenance, read_result, results_folder, write_json
 from runtime import entry_point
-from runtime.files import write_beside
 from train.checkpoints.resume import resume_options
 
 SHARE = 0.1
-RESULTS = esc10.RESULTS / "label_free.json"
 
 
 class Trial(NamedTuple):
@@ -51,7 +51,7 @@ BY_ALL = ("a tenth and a teacher of all labels", "all", 0.1)
 TRIALS = {
     "synthetic": Trial(
         "synthetic scenes, 1500 training clips, 300 test clips with devices that nobody was trained on",
-        Path("train/recipes/synthetic_demo.yaml"),
+        RECIPES / "synthetic_demo.yaml",
         epochs=12,
         splits={"": []},
         taught=[
@@ -64,10 +64,7 @@ TRIALS = {
         "ESC-10, folds 1-4; each is tested once by students of the other three",
         esc10.RECIPE,
         epochs=40,
-        splits={
-            f"fold{fold}": esc10.folds([other for other in esc10.FOLDS if other != fold], [fold])
-            for fold in esc10.FOLDS
-        },
+        splits={f"fold{fold}": esc10.folds(other_folds(fold), [fold]) for fold in FOLDS},
         taught=[BY_ALL, BY_THE_TENTH],
     ),
 }
@@ -86,18 +83,16 @@ def main(arguments: list[str]) -> int:
     mean = {name: float(np.mean([accuracies[name] for accuracies in splits])) for name in splits[0]}
     low, full = mean["a tenth of the labels"], mean["all labels"]
     result = {
-        "data": trial.data, "recipe": str(trial.recipe), "share_of_labels": SHARE, "seed": options.seed,
+        "data": trial.data, "recipe": trial.recipe.name, "share_of_labels": SHARE,
         "runs": len(splits), "accuracy_of_clips": mean,
         "share_of_the_gap_recovered": {
             name: (value - low) / (full - low) for name, value in mean.items() if "teacher" in name
         },
-        "splits": splits, "machine": esc10.machine(),
-        "command": f"python -m benchmarks.label_free {options.corpus}",
+        "splits": splits, **provenance({"trainings": options.seed}),
     }  # fmt: skip
     print(json.dumps(result, indent=2))
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    with write_beside(RESULTS) as partial:
-        partial.write_text(json.dumps({**results, options.corpus: result}, indent=2) + "\n")
+    others = read_result("label_free") or {}
+    write_json(results_folder() / "label_free.json", {**others, options.corpus: result})
     return entry_point.EXIT_OK
 
 

@@ -3,14 +3,13 @@
 - ``accuracy.png``: accuracy of FP32 and INT8 against size and time, from the numbers that other benchmarks
   left in ``benchmarks/results``; nothing is measured here.
 - ``listen.svg``, where sounds are given: the last picture that ``python -m runtime listen SOUND ...`` draws
-  in a terminal, with the model in the box.
+  in a terminal, with the packaged model.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import re
 import sys
@@ -18,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.result_files import read_result, results_folder
 from runtime import load_model
 from runtime.entry_point import EXIT_OK, require, run
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
+from train.plots import pyplot, save_figure
 
-RESULTS = Path(__file__).parent / "results"
 QUANTIZED = ("ptq", "qat")
 STYLES = {
     "fp32": ("FP32", "tab:gray"),
@@ -41,21 +41,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "sounds", nargs="*", type=Path, metavar="SOUND", help="audio files to listen to at once"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the pictures"
-    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder of the pictures")
     options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
-    draw_accuracy(options.output / "accuracy.png")
+    folder = options.output or results_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_accuracy(folder / "accuracy.png")
     if options.sounds:
-        draw_listen(options.sounds, options.output / "listen.svg")
+        draw_listen(options.sounds, folder / "listen.svg")
     return EXIT_OK
 
 
 def draw_accuracy(path: Path) -> None:
     """Share of windows that are right against bytes and milliseconds; whiskers: the best and worst fold."""
-    accuracy = json.loads((RESULTS / "esc10.json").read_text())
-    speed = json.loads((RESULTS / "int8_speed_xeon.json").read_text())
+    accuracy, speed = read_result("esc10"), read_result("int8_speed_xeon")
+    if accuracy is None or speed is None:
+        raise TinysceneError("results/ lacks esc10.json or int8_speed_xeon.json: run this in a checkout.")
     of_network = speed["rows"][0]
     float_bytes = 4 * int(load_model().spec.complexity["params"])  # no file was written to measure
     sizes = {
@@ -63,8 +63,7 @@ def draw_accuracy(path: Path) -> None:
         **{f"{name}_int8": accuracy["mean"][f"{name}_file_bytes"] for name in QUANTIZED},
     }
     times = {"fp32": of_network["fp32"]["median_ms"], "ptq_int8": of_network["int8"]["median_ms"]}
-    plt = require("matplotlib.pyplot", extra="train")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
     for axes, points, scale in ((left, sizes, 1e-3), (right, times, 1.0)):
         for kind, x in points.items():
             _point(axes, kind, x * scale, [fold[f"{kind}_windows"] for fold in accuracy["folds"]])
@@ -73,9 +72,7 @@ def draw_accuracy(path: Path) -> None:
     left.set(xlabel="kB (INT8: file; FP32: weights)", ylabel="1-s windows of ESC-10, %")
     right.set_xlabel("ms a clip, network alone, one thread of a Xeon")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=len(sizes))
-    with write_beside(path) as partial:
-        figure.savefig(partial, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _point(axes: Any, kind: str, x: float, folds: Sequence[float]) -> None:

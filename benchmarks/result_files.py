@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,10 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runtime_cost import machine
 from runtime.files import write_beside
 
-_PACKAGES = ("tinyscene", "torch", "torchaudio", "onnx")
+_PACKAGES = ("tinyscene", "torch", "torchaudio", "torchao", "lightning", "onnx")
 
 
 def results_folder() -> Path:
@@ -46,13 +47,37 @@ def read_result(name: str) -> dict[str, Any] | None:
 
 def write_result(path: Path, values: Mapping[str, Any], seeds: Mapping[str, int] | None = None) -> None:
     """Write a results file: the values, and where they come from."""
+    write_json(path, {**provenance(seeds), **values})
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as they are, whole or not at all."""
     with write_beside(path) as partial:
-        partial.write_text(json.dumps({**provenance(seeds), **values}, indent=1) + "\n")
+        partial.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "vnni": "vnni" in flags,
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "onnxruntime", "soxr")},
+    }
 
 
 def _command() -> list[str]:
-    """The arguments, without folders of this machine."""
-    return ["benchmarks", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])]
+    """The module and its arguments, without folders of this machine."""
+    module, script, folder = "benchmarks", Path(sys.argv[0]), Path(__file__).parent
+    if script.is_relative_to(folder):  # as `python -m` gives it
+        module = ".".join([module, *script.relative_to(folder).with_suffix("").parts])
+    arguments = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return [module.removesuffix(".__main__"), *arguments]
 
 
 def _version(name: str) -> str | None:

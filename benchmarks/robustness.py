@@ -10,7 +10,6 @@ signal-to-noise ratio. Choose a corpus that the model was not trained on.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -22,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from benchmarks.result_files import write_result
 from export.verification.conditions import GAINS_DB, SNRS_DB, Condition, conditions
 from export.verification.window_scores import float_scores_of, has_signal, scores_of, under, windows_of
 from runtime import entry_point, load_model
 from runtime.classifier import Model
 from runtime.errors import ConfigError
-from runtime.files import write_beside
 from train.augmentation.capture import NOISES
 from train.checkpoints import model_pt
 from train.cli.corpus_options import corpus_parser, parse
@@ -135,8 +134,7 @@ def main(arguments: list[str]) -> int:
     print(to_text(rows))
     output = Path(options.output)
     result = {"corpus": corpus.describe(), "split": "test", "rows": [asdict(row) for row in rows]}
-    with write_beside(output) as partial:
-        partial.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(output, result)
     plot(rows, output.with_suffix(".png"))
     print(f"wrote {output} and {output.with_suffix('.png')}", file=sys.stderr)
     return entry_point.EXIT_OK

@@ -1,8 +1,8 @@
-"""What listening costs: ``python -m benchmarks.runtime_cost [--model model.onnx]``.
+"""What listening costs: ``python -m benchmarks runtime-cost [--model model.onnx]``.
 
 One thread. Every number is a median with its 95th percentile, in processor time, which does not count
 what else the machine does meanwhile; contestants take turns all the same. The cold start is also given
-by the clock on the wall, and that number is only worth something on an idle machine (``load``).
+by the clock on the wall, and that number is only worth something on an idle machine (``load``, at the end).
 Where there is a microphone, `listen` is started on it for 20 s; make a sound, or there is only silence.
 Writes ``benchmarks/results/runtime_cost.json``.
 """
@@ -11,31 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before numpy is imported
-
 import numpy as np
 
+from benchmarks.result_files import results_folder, write_result
 from runtime.audio.log_mel import LogMel
 from runtime.classifier import Model, load_model
 from runtime.entry_point import EXIT_OK, run
-from runtime.files import write_beside
 from runtime.streaming.framing import Framer
 from runtime.streaming.stream import Stream
 
-RESULT = Path(__file__).parent / "results" / "runtime_cost.json"
 HOP_S, STREAMS, ROUNDS, RUNS = 0.125, 64, 400, 15
 LIVE_WINDOWS = 80  # 20 s at the default hop
 
@@ -161,26 +155,11 @@ def children_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "vnni": "vnni" in flags,
-        "load": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "onnxruntime", "soxr")},
-    }
-
-
 def main(arguments: list[str]) -> int:
     """Measure all and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.runtime_cost")
-    parser.add_argument("--model", help="an .onnx file; the model in the box by default")
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks runtime-cost")
+    parser.add_argument("--model", help="an .onnx file; the packaged model by default")
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)
     model = load_model(options.model)
     result = {
@@ -190,14 +169,12 @@ def main(arguments: list[str]) -> int:
             "params": model.spec.complexity.get("params"),
             "optimization": model.session.optimization,
         },
-        "machine": machine(),
         "per_hop": per_hop(model),
         "many_streams": many_streams(model),
         "cold_start": cold_start(options.model),
         "live_microphone": live_microphone(options.model),
     }
-    with write_beside(options.output) as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(options.output or results_folder() / "runtime_cost.json", result, {"sound": 0})
     print(json.dumps(result, indent=2))
     return EXIT_OK
 

@@ -13,13 +13,13 @@ import yaml
 
 from benchmarks.accuracy.plan import CORPORA, Cell, Schedule
 from benchmarks.esc10 import run_train
-from benchmarks.result_files import provenance
+from benchmarks.result_files import provenance, write_json
 from export.c.install import compile_library
 from export.pipeline import Method, export_model
 from export.verification.window_scores import has_signal, scores_of, windows_of
 from runtime import load_model
 from runtime.errors import TinysceneError
-from runtime.files import lock, make_folder, write_beside
+from runtime.files import lock, make_folder
 from train.checkpoints import model_pt
 from train.checkpoints.resume import last_checkpoint, resume_options
 from train.data import ClipData
@@ -51,8 +51,7 @@ def measure_cell(cell: Cell, schedule: Schedule, runs: Path) -> dict[str, Any] |
         if not lock(held):
             return None
         values = _measure(cell, schedule, folder)
-        with write_beside(result) as partial:
-            partial.write_text(json.dumps(values, indent=1) + "\n")
+        write_json(result, values)
     return values
 
 

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.plan import FOLDS
 from benchmarks.box_model import __doc__ as description
 from benchmarks.box_model import ablation, card
 from benchmarks.box_model.measurement import measure_fold
 from benchmarks.box_model.summary import summarise
-from benchmarks.box_model.trainings import FOLDS, STUDENT, TEACHER, Trainings, seed_of
-from benchmarks.esc10 import machine
+from benchmarks.box_model.trainings import STUDENT, TEACHER, Trainings, seed_of
 from benchmarks.report import tables
+from benchmarks.result_files import read_result, results_folder, write_result
 from export.pipeline import default_method, export_model
 from runtime import entry_point
 from runtime.errors import TinysceneError
 from runtime.files import write_beside
 from train.checkpoints import model_pt
 
-RESULTS = Path(__file__).parents[1] / "results" / "box_model.json"
-ABLATION = RESULTS.with_name("box_model_ablation.json")
-WITHOUT_TEACHER = RESULTS.with_name("box_model_without_teacher.json")
 BOX, CARD = Path("runtime/models/esc10.onnx"), Path("MODEL_CARD.md")
 
 
@@ -71,14 +68,11 @@ def crossvalidate(
         folds[fold] = measure_fold(path, fold, responses, trainings.negatives, unheard)
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by a model that was trained on the others of 1 to 4",
-        "recipes": [str(TEACHER), *map(str, STUDENT)], "seeds": [*map(seed_of, (TEACHER, *STUDENT))],
-        "runs": len(folds),
-        "steps": trainings.student_steps, "labels": list(models[0].labels),
-        **summarise(folds, models[0].labels), "machine": machine(),
-        "command": f"python -m benchmarks.box_model crossvalidate --folds {' '.join(map(str, chosen))}"
-        + " --unheard DIR" * (unheard is not None),
+        "runs": len(folds), "steps": trainings.student_steps, "labels": list(models[0].labels),
+        **summarise(folds, models[0].labels),
     }  # fmt: skip
-    _write_json(RESULTS, result)
+    seeds = {recipe.stem: seed_of(recipe) for recipe in (TEACHER, *STUDENT)}
+    write_result(results_folder() / "box_model.json", result, seeds)
     print(card.results_text(result))
     return entry_point.EXIT_OK
 
@@ -86,35 +80,34 @@ def crossvalidate(
 def ablate(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
     """Train without each part and measure, write the results."""
     found = ablation.ablate(trainings, chosen, responses)
-    settings = {"recipe": str(STUDENT[1]), "batch_size": ablation.BATCH, "seed": ablation.SEED}
-    return _write_variants(ABLATION, "ablate", chosen, {**settings, "without": found})
+    settings = {"recipe": STUDENT[1].name, "batch_size": ablation.BATCH}
+    return _write_variants("box_model_ablation", chosen, {**settings, "without": found}, ablation.SEED)
 
 
 def without_teacher(trainings: Trainings, chosen: Sequence[int], responses: Path) -> int:
     """Train the first recipe with and without its teacher and measure, write the results."""
     found = ablation.without_teacher(trainings, chosen, responses)
-    settings = {"recipe": str(STUDENT[0]), "seed": seed_of(STUDENT[0])}
-    return _write_variants(WITHOUT_TEACHER, "without-teacher", chosen, {**settings, "without": found})
+    values = {"recipe": STUDENT[0].name, "without": found}
+    return _write_variants("box_model_without_teacher", chosen, values, seed_of(STUDENT[0]))
 
 
-def _write_variants(path: Path, command: str, chosen: Sequence[int], values: dict[str, Any]) -> int:
+def _write_variants(name: str, chosen: Sequence[int], values: dict[str, Any], seed: int) -> int:
     result = {
         "data": f"ESC-10, {_named(chosen)}, each tested by models that were trained on the others of 1 to 4",
-        "runs": len(chosen), "kind": ablation.KIND.upper(), **values, "machine": machine(),
-        "command": f"python -m benchmarks.box_model {command} --folds {' '.join(map(str, chosen))}",
+        "runs": len(chosen), "kind": ablation.KIND.upper(), **values,
     }  # fmt: skip
-    _write_json(path, result)
+    write_result(results_folder() / f"{name}.json", result, {"trainings": seed})
     print(tables.ablation(result))
     return entry_point.EXIT_OK
 
 
 def ship(trainings: Trainings) -> int:
-    """Train on all folds; write the model in the box and its card."""
-    if not RESULTS.is_file():
+    """Train on all folds; write the packaged model and its card."""
+    result = read_result("box_model")
+    if result is None:
         raise TinysceneError(
-            f"There is no {RESULTS}: run `python -m benchmarks.box_model crossvalidate` first."
+            "There is no results/box_model.json: run `python -m benchmarks.box_model crossvalidate` first."
         )
-    result = json.loads(RESULTS.read_text())
     model = model_pt.load(trainings.all_folds())
     clean = result["conditions"]["clean"]["int8"]["value"]
     held_out = {"how": result["data"], "windows": clean, "clips": result["clips"]["int8"]["value"]}
@@ -136,11 +129,6 @@ def ship(trainings: Trainings) -> int:
 
 def _named(folds: Sequence[int]) -> str:
     return f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
-
-
-def _write_json(path: Path, result: dict[str, Any]) -> None:
-    with write_beside(path) as partial:
-        partial.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The trainings of the model in the box: the recipes, with the folds and folders of a run."""
+"""The trainings of the packaged model: the recipes, with the folds and folders of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from benchmarks.accuracy.plan import FOLDS, RECIPES, other_folds
 from benchmarks.esc10 import run_train
 from train.checkpoints.resume import resume_options
 
-FOLDS = (1, 2, 3, 4)
-RECIPES = Path("train/recipes")
 TEACHER = RECIPES / "esc10_teacher_mn04.yaml"
 # the second one begins with the weights of the first
 STUDENT = (RECIPES / "esc10_cp_mobile_scene.yaml", RECIPES / "esc10_cp_mobile_capture.yaml")
@@ -48,7 +47,7 @@ class Trainings:
 
     def fold(self, fold: int) -> Path:
         """model.pt of a student that was trained on the other folds."""
-        return self._student(f"fold{fold}", [other for other in FOLDS if other != fold], [fold])
+        return self._student(f"fold{fold}", other_folds(fold), [fold])
 
     def all_folds(self) -> Path:
         """model.pt of the student that is shipped."""
@@ -61,11 +60,11 @@ class Trainings:
             fold: to be tested on.
             taught: by the teacher; else by labels, in mixtures by each sound's share of the amplitude.
         """
-        return self._first(f"fold{fold}", [other for other in FOLDS if other != fold], [fold], taught)
+        return self._first(f"fold{fold}", other_folds(fold), [fold], taught)
 
     def single(self, name: str, recipe: Path, fold: int, options: Sequence[str]) -> Path:
         """model.pt of one training by a recipe with other options, on the folds other than ``fold``."""
-        train = [other for other in FOLDS if other != fold]
+        train = other_folds(fold)
         taught = self._taught(f"fold{fold}", train, [fold])
         return self._fit(self.runs / name, recipe, train, [fold], taught, *options)
 

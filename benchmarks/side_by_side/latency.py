@@ -17,10 +17,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from benchmarks.runtime_cost import machine
+from benchmarks.result_files import machine
+from benchmarks.runtime_cost import spread
 from benchmarks.side_by_side import artefacts, parity
 from benchmarks.side_by_side.command import make_parser, measure_and_write, results_path
 from benchmarks.side_by_side.environments import Environments
@@ -116,7 +116,7 @@ def in_turns(processes: dict[str, Process], rounds: int) -> dict[str, dict[str, 
                         found[name][part][clock] += seconds
     return {
         name: {
-            part: {clock: _summary(seconds) for clock, seconds in clocks.items()}
+            part: {clock: spread(seconds) for clock, seconds in clocks.items()}
             for part, clocks in parts.items()
         }
         for name, parts in found.items()
@@ -129,11 +129,6 @@ def _clocks() -> dict[str, list[float]]:
 
 def _parts(name: str) -> tuple[str, ...]:
     return PARTS if name in ENTRIES else PARTS[-1:]
-
-
-def _summary(seconds: list[float]) -> dict[str, float]:
-    median, p95 = np.percentile(1e3 * np.array(seconds), [50, 95])
-    return {"median": round(float(median), 4), "p95": round(float(p95), 4)}
 
 
 def ratios(contestants: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What token merging saves and costs: ``python -m benchmarks.token_merging model.pt AUDIO...``.
+"""What token merging saves and costs: ``python -m benchmarks token-merging model.pt AUDIO...``.
 
 For every r, the processor time of one thread for a clip, against the network without merging, and how far its
 predictions move: share of clips with the same top label, and the mean difference of probabilities. Clips are
@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
-
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime_cost import machine
+from benchmarks.result_files import write_result
 from runtime import entry_point
 from runtime.audio.read import read_recording
-from runtime.files import write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
 from train.log_mel import LogMel
@@ -35,7 +31,7 @@ Row = dict[str, float]
 
 def main(arguments: list[str]) -> int:
     """Measure, print and write; returns an exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.token_merging", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks token-merging", description=__doc__)
     parser.add_argument("model", help="model.pt of an ast, a passt or a ced")
     parser.add_argument("audio", nargs="+", type=Path, help="recordings")
     parser.add_argument("--r", type=int, nargs="+", default=[8, 16, 32, 48, 64], help="tokens a block")
@@ -49,10 +45,9 @@ def main(arguments: list[str]) -> int:
     result = {
         "network": model.student, "arguments": model.arguments, "clip_s": model.clip_s,
         "clips": len(log_mels), "trained": not model.provenance.get("untrained", False),
-        "inflect": options.inflect, "machine": machine(), "torch": torch.__version__, "rows": rows,
+        "inflect": options.inflect, "rows": rows,
     }  # fmt: skip
-    with write_beside(options.output) as partial:
-        partial.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(options.output, result)
     _plot(rows, options.output.with_suffix(".png"))
     for row in rows:
         print(json.dumps(row))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import esc10, esc10_distillation, label_free
+from benchmarks.box_model import trainings
 from benchmarks.report import command, markers, tables
 from benchmarks.result_files import provenance, read_result, write_result
 from benchmarks.side_by_side.artefacts import _CONVERSIONS
@@ -72,6 +74,38 @@ def test_a_results_file_names_command_machine_versions_commit_and_seeds(tmp_path
     assert result["value"] == 1 and result["seeds"] == {"weights": 3}
     assert {"cpu", "load", "python"} <= set(result["machine"])
     assert set(provenance()) <= set(result)
+
+
+@pytest.mark.parametrize(
+    ("script", "module"),
+    [
+        ("__main__.py", "benchmarks"),
+        ("esc10.py", "benchmarks.esc10"),
+        ("box_model/__main__.py", "benchmarks.box_model"),
+    ],
+)
+def test_the_command_of_a_results_file_is_the_one_that_was_given(monkeypatch, script, module):
+    folder = ROOT / "benchmarks"
+    monkeypatch.setattr("sys.argv", [str(folder / script), "--seed", "1", "/home/someone/model.pt"])
+    assert provenance()["command"].endswith(f" -m {module} --seed 1 model.pt")
+
+
+def test_results_that_share_a_file_have_provenance_of_their_own(tmp_path, monkeypatch):
+    accuracies = {"all labels": 0.9, "a tenth of the labels": 0.5, "a tenth and a teacher": 0.7}
+    monkeypatch.setattr(label_free, "_students", lambda *_: accuracies)
+    monkeypatch.setattr(label_free, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(label_free, "read_result", lambda _: {"esc10": {"seeds": {"trainings": 0}}})
+    assert label_free.main(["synthetic", "--seed", "7"]) == 0
+    result = json.loads((tmp_path / "label_free.json").read_text())
+    assert result["esc10"] == {"seeds": {"trainings": 0}}
+    assert set(provenance()) <= set(result["synthetic"])
+    assert result["synthetic"]["seeds"] == {"trainings": 7}
+
+
+def test_recipes_are_found_from_any_folder():
+    recipes = [esc10.RECIPE, esc10_distillation.TAUGHT, trainings.TEACHER, *trainings.STUDENT]
+    recipes += [trial.recipe for trial in label_free.TRIALS.values()]
+    assert all(recipe.is_absolute() and recipe.is_file() for recipe in recipes)
 
 
 def test_the_quick_report_has_the_engines_of_the_issue_and_makes_no_environment_but_theirs():
