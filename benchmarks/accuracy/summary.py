@@ -66,7 +66,7 @@ def collected_rows() -> list[Values]:
     """The same of the cross-validations that are benchmarks of their own, from their results files."""
     found: list[Values] = []
     if box := read_result("box_model"):
-        found += _of_folds("model in the box", box, {"fp32": "FP32", "int8": "PTQ INT8"})
+        found += _of_folds("packaged model", box, {"fp32": "FP32", "int8": "PTQ INT8"})
     if esc10 := read_result("esc10"):
         kinds = {"fp32": "FP32", "ptq_int8": "PTQ INT8", "qat_int8": "QAT INT8"}
         found += _of_folds("CP-Mobile from labels alone", esc10, kinds)

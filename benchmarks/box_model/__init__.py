@@ -1,4 +1,4 @@
-"""The model in the box: cross-validated, made, and described by a card.
+"""The packaged model: cross-validated, made, and described by a card.
 
     python -m benchmarks.box_model COMMAND --teacher mn04_as_mAP_432.pt --negatives DIR DIR
 

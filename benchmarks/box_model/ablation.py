@@ -1,4 +1,4 @@
-"""What brings the accuracy of the model in the box: its training without each of its parts.
+"""What brings the accuracy of the packaged model: its training without each of its parts.
 
 `without_teacher` compares the first of its two trainings, as the recipe has it, with and without the teacher.
 All variants of `ablate` are one training by the recipe of captures, with larger batches and weights averaged

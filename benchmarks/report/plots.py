@@ -106,7 +106,7 @@ def accuracy_size() -> Any:
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.5, 3.6), layout="constrained", sharey=True)
     clips = {kind: box["clips"][kind] for kind in ("int8", "fp32")}
     number = ", ".join(str(fold["fold"]) for fold in box["folds"])
-    label = f"model in the box (folds {number})"
+    label = f"packaged model (folds {number})"
     _point(left, box["folds"][0]["file_bytes"] / 1e3, clips["int8"], label, OURS)
     for name, (parameters, share, _) in ANCHORS.items():
         left.plot([parameters / 1e3], [100 * share], "s", color=OTHERS)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.accuracy.summary import FORMS, UNITS
+from benchmarks.side_by_side.startup import REFERENCE
+from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS
 
 Values = dict[str, Any]
 AIMS = {  # of ratios
@@ -45,8 +47,7 @@ def latency(values: Values) -> str:
             f"{row['title']}: {_ms(row['end_to_end'])} ms" for row in products
         ) + ".")  # fmt: skip
     if values["not_timed"]:
-        reasons = "; ".join(f"`{name}` ({reason})" for name, reason in values["not_timed"].items())
-        parts.append(f"Not timed: {reasons}.")
+        parts.append(_not_timed(values))
     runs = [*(run["ratios"] for run in values.get("earlier", [])), values["ratios"]]
     ratios = []
     for name, (title, aim) in AIMS.items():
@@ -57,7 +58,10 @@ def latency(values: Values) -> str:
     number = f"{len(runs)} runs" if len(runs) > 1 else "one run"
     parts.append(table(["ratio", "measured", f"least and greatest of {number}", "aim"], ratios))
     if best := values["ratios"].get("best_front_end_of_peers"):
-        parts.append(f"Fastest of the others: `{best}` and `{values['ratios']['best_network_of_peers']}`.")
+        parts.append(
+            f"Fastest log-mel of the others: {_title(best)}; fastest network: "
+            f"{_title(values['ratios']['best_network_of_peers'])}."
+        )
     return "\n\n".join(parts)
 
 
@@ -75,8 +79,7 @@ def roofline(values: Values) -> str:
     intro = f"{macs} Peaks of one core, GMAC/s: {peaks}. {_conditions(values)}"
     parts = [intro, table(head, rows)]
     if values["not_timed"]:
-        reasons = "; ".join(f"`{name}` ({reason})" for name, reason in values["not_timed"].items())
-        parts.append(f"Not timed: {reasons}.")
+        parts.append(_not_timed(values))
     return "\n\n".join(parts)
 
 
@@ -107,10 +110,8 @@ def startup(values: Values) -> str:
         [_bold(row), row["arithmetic"], *(f"{row[clock][of]:.0f}" for clock, of in _CLOCKS)] for row in rows
     ]
     head = ["way", "numbers", "processor time", "p95", "wall clock", "the fastest start"]
-    ratios = ", ".join(f"`{name}` {value:.3f}" for name, value in values["ratios"].items())
-    return "\n\n".join(
-        [f"Milliseconds, medians. {_conditions(values)}", table(head, body), f"Ratios: {ratios}."]
-    )
+    parts = [f"Milliseconds, medians. {_conditions(values)}", table(head, body), _ratios(values)]
+    return "\n\n".join(parts)
 
 
 _CLOCKS = (("processor", "median"), ("processor", "p95"), ("wall", "median"), ("wall", "fastest"))
@@ -125,8 +126,7 @@ def memory(values: Values) -> str:
         for row in rows
     ]  # fmt: skip
     head = ["way", "numbers", "after the first prediction", f"after {values['predictions']}", "installed"]
-    ratios = ", ".join(f"`{name}` {value:.3f}" for name, value in values["ratios"].items())
-    return "\n\n".join([f"Megabytes. {_conditions(values)}", table(head, body), f"Ratios: {ratios}."])
+    return "\n\n".join([f"Megabytes. {_conditions(values)}", table(head, body), _ratios(values)])
 
 
 def streaming(values: Values) -> str:
@@ -187,7 +187,7 @@ def growth(values: Values) -> str:
 
 
 def ablation(values: Values) -> str:
-    """What the model in the box has right without each part of its training."""
+    """What the packaged model has right without each part of its training."""
     head = [
         "without", "steps", "windows", "at -30 dB", "at +20 dB, clipped", "clips",
         "windows that it costs, points", "clips, points",
@@ -250,6 +250,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _bold(row: Values) -> str:
     return f"**{row['title']}**" if row["ours"] else str(row["title"])
+
+
+def _title(name: str) -> str:
+    """Of a contestant or product, with its arithmetic: some have the same title."""
+    entry = (ENTRIES | PRODUCTS)[name]
+    return f"{entry.title}, {entry.arithmetic}"
+
+
+def _ratios(values: Values) -> str:
+    """Ways over the reference systems' way."""
+    titled = [(_title(name.removesuffix("_to_reference")), ratio) for name, ratio in values["ratios"].items()]
+    rows = "; ".join(f"{title}: {ratio:.3f}" for title, ratio in titled)
+    return f'Ratios to "{_title(REFERENCE)}": {rows}.'
+
+
+def _not_timed(values: Values) -> str:
+    reasons = "; ".join(f"{_title(name)} ({reason})" for name, reason in values["not_timed"].items())
+    return f"Not timed: {reasons}."
 
 
 def _ms(times: Values, of: str = "median", clock: str = "processor") -> str:

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         prog="python -m benchmarks steps", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--model", type=Path, metavar="MODEL.ONNX", help="default: the one in the box")
+    parser.add_argument("--model", type=Path, metavar="MODEL.ONNX", help="default: the packaged one")
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default {ROUNDS}")
     parser.add_argument("-o", "--output", type=Path, metavar="JSON")
     options = parser.parse_args(arguments)

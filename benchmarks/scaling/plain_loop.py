@@ -30,7 +30,7 @@ def main(clips: Path, steps: int, output: Path) -> None:
     mel = torchaudio_transforms().MelSpectrogram(
         SPEC.sample_rate, SPEC.n_fft, SPEC.win_length, SPEC.hop_length, f_max=SPEC.f_max, n_mels=SPEC.n_mels
     )
-    dataset = WavFiles(sorted(clips.rglob("*.wav")), Augmentation(), None)
+    dataset = WavFiles(sorted(clips.rglob("*.wav")), Augmentation(gain_db=None), None)
     loader = DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
     network = CPMobile().train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)

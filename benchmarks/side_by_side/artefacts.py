@@ -24,7 +24,7 @@ import complexity
 import export
 import runtime
 from benchmarks.side_by_side import convert, converter_graphs
-from benchmarks.side_by_side.environments import Environments, said
+from benchmarks.side_by_side.environments import Environments, report_duration
 from benchmarks.side_by_side.ways import product_files
 from benchmarks.side_by_side.ways.contestant import ENTRIES, PRODUCTS, Environment, Made
 from benchmarks.side_by_side.ways.front_end_file import write_front_end
@@ -98,9 +98,9 @@ def make(environments: Environments, names: Iterable[str], model: Path | None = 
     checkpoint = model_pt.load(path)
     folder = environments.cache / "artefacts" / _key(path)
     folder.mkdir(parents=True, exist_ok=True)
-    with said("our files"):
+    with report_duration("our files"):
         _write_ours(checkpoint, path, folder)
-    with said("files of the others"):
+    with report_duration("files of the others"):
         missing = _converted(environments, path, folder, conversions)
     return Artefacts(folder, _describe(checkpoint, model), missing)
 
@@ -122,7 +122,7 @@ def _trained(environments: Environments) -> Path:
     folder = environments.cache / "weights"
     if not (folder / "model.pt").is_file():
         command = [sys.executable, "-m", "train", *_TRAINING, f"--trainer.default_root_dir={folder}"]
-        with said("training"):
+        with report_duration("training"):
             _run(command, environments)
     return folder / "model.pt"
 

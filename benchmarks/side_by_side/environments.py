@@ -121,7 +121,7 @@ class Environments:
     def _venv(self, name: str, python: Path, packages: tuple[str, ...], alone: tuple[str, ...] = ()) -> Path:
         folder = self.cache / name
         if not _is_ready(folder, packages + alone):
-            with said(f"making the environment {name}"):
+            with report_duration(f"making the environment {name}"):
                 shutil.rmtree(folder, ignore_errors=True)
                 _call([python, "-m", "venv", folder])
                 pip = [folder / "bin" / "python", "-m", "pip", *_INSTALL]
@@ -134,7 +134,7 @@ class Environments:
     def _target(self, name: str, packages: tuple[str, ...]) -> None:
         folder = self.cache / name
         if not _is_ready(folder, packages):
-            with said(f"making the environment {name}"):
+            with report_duration(f"making the environment {name}"):
                 shutil.rmtree(folder, ignore_errors=True)
                 _call([sys.executable, "-m", "pip", *_INSTALL, "--no-deps", "--target", folder, *packages])
                 _ready(folder, packages)
@@ -152,8 +152,8 @@ class Environments:
 
 
 @contextmanager
-def said(what: str) -> Iterator[None]:
-    """Say on stderr what took more than some seconds: the first run takes minutes, and one asks of what."""
+def report_duration(what: str) -> Iterator[None]:
+    """Print to stderr what took more than some seconds, and how long: the first run takes minutes."""
     begun = time.monotonic()
     yield
     if (taken := time.monotonic() - begun) >= _WORTH_SAYING_S:

@@ -80,7 +80,7 @@ def test_a_cell_is_trained_scored_in_four_forms_and_never_twice(tmp_path, monkey
     assert "cell 1 of 1" in capsys.readouterr().err
     rows = json.loads(output.read_text())["rows"]
     assert any(row["steps"] == 2 for row in rows if "steps" in row)
-    assert any(row["model"] == "model in the box" for row in rows)
+    assert any(row["model"] == "packaged model" for row in rows)
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):

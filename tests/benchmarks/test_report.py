@@ -41,6 +41,14 @@ def test_the_tables_of_the_readme_are_those_of_the_results_files(name):
     assert filled == text, "run `python -m benchmarks report --no-run`"
 
 
+@pytest.mark.parametrize("name", ["latency", "roofline", "startup", "memory"])
+def test_tables_print_the_titles_of_contestants_and_no_names_of_the_code(name):
+    values = read_result(name)
+    values["not_timed"] = {"torch_eager": "parity failed"}
+    text = tables.TABLES[name](values)
+    assert [word for word in (*ENTRIES, *values.get("ratios", {})) if f"`{word}`" in text] == []
+
+
 def test_a_marked_number_is_replaced_in_its_format():
     text = "a <!-- = speed ratio .2f -->9<!-- / --> and <!-- = speed rows/0/share .1% --><!-- / --> %"
     filled = markers.fill_numbers(text, RESULTS.get)

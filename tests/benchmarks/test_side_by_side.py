@@ -148,6 +148,21 @@ def test_every_benchmark_has_a_main():
         assert found and found.origin and "\ndef main(arguments" in Path(found.origin).read_text()
 
 
+def test_the_plain_loop_does_not_augment_as_fit_does_not(tmp_path, monkeypatch):
+    from benchmarks import input_side
+    from benchmarks.scaling import plain_loop
+
+    made = []
+    monkeypatch.setattr(plain_loop, "BATCH", 2)
+    monkeypatch.setattr(
+        plain_loop, "WavFiles", lambda *given: made.append(input_side.WavFiles(*given)) or made[0]
+    )
+    input_side.write_clips(tmp_path, 2)
+    plain_loop.main(tmp_path, 0, tmp_path / "seconds.json")
+    (dataset,) = made
+    assert (dataset[0][0] == dataset[0][0]).all()
+
+
 def test_growth_finds_the_exponent_and_measures_streams(model_path, tmp_path):
     from benchmarks.scaling import growth
 
