@@ -88,7 +88,7 @@ class Augmentation:
         spec = self.frontend(log_mel.spec, generator)
         front_end = log_mel if spec is log_mel.spec else LogMel(spec).to(waveform.device)
         features, mixup = self.spectrum(front_end(waveform), generator, front_end.silence)
-        return View(waveform, features, mixing or mixup, mixup, scene)
+        return View(waveform, features, mixing if mixup is None else mixup, mixup, scene)
 
     def waveform(
         self,

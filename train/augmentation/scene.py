@@ -16,7 +16,7 @@ from runtime.errors import ConfigError
 from train.augmentation.random_draws import uniform, uniform_between
 from train.augmentation.views import Mixing
 
-_SILENT_RMS = 1e-4  # -80 dBFS: what is quieter is not made louder, or dither would become noise
+_SILENT_RMS = 1e-4  # -80 dBFS: sounds that are quieter are not made louder, or dither would become noise
 
 _FACTOR = 200  # of the lengths of Fourier transforms: large primes among them would be slow
 
@@ -30,7 +30,8 @@ class Scene:
         speed: least and greatest factor of speed, drawn uniformly.
         mix_p: share of waveforms to which another one of the batch is added.
         mix_db: level of the added one over the first, RMS in dB, drawn uniformly between these two.
-        peak: of the resulting waveform; full scale is 1.
+        peak: of the resulting waveform; full scale is 1. Sounds are not made louder where all of a scene lie
+            below -80 dBFS RMS.
 
     Raises:
         ConfigError: where a value makes no sense.
@@ -65,13 +66,19 @@ class Scene:
         speed = uniform_between(*self.speed, count, generator)
         places = uniform(count, generator)
         waveform = change_speed(waveform, torch.where(chosen, speed, torch.ones(count)), places)
-        unit = waveform / waveform.square().mean(dim=1, keepdim=True).sqrt().clamp_min(_SILENT_RMS)
+        level = waveform.square().mean(dim=1, keepdim=True).sqrt()
+        unit = waveform / level.clamp_min(_SILENT_RMS)
         partner = torch.randperm(count, generator=generator)
         amplitude = 10 ** (uniform_between(*self.mix_db, count, generator) / 20)
         amplitude = torch.where(uniform(count, generator) < self.mix_p, amplitude, torch.zeros(count))
-        mixture = unit + amplitude.to(unit).unsqueeze(1) * unit[partner.to(unit.device)]
-        loudest = mixture.abs().amax(dim=1, keepdim=True).clamp_min(_SILENT_RMS)
-        return mixture * (self.peak / loudest), Mixing(partner, 1 / (1 + amplitude))
+        added, place = amplitude.to(unit).unsqueeze(1), partner.to(unit.device)
+        mixture = unit + added * unit[place]
+        gain = self.peak / mixture.abs().amax(dim=1, keepdim=True).clamp_min(_SILENT_RMS)
+        audible = level >= _SILENT_RMS
+        audible = audible | ((added > 0) & audible[place])
+        # `unit` is 1 / _SILENT_RMS times a sound that is quieter
+        gain = torch.where(audible, gain, gain.clamp_max(_SILENT_RMS))
+        return mixture * gain, Mixing(partner, 1 / (1 + amplitude))
 
 
 def change_speed(waveform: Tensor, speed: Tensor, places: Tensor) -> Tensor:

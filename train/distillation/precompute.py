@@ -241,9 +241,11 @@ class ScoringPlan:
 
     @property
     def _mixes_waveforms(self) -> bool:
-        """Whether the views are mixtures of waveforms, which every teacher receives as such."""
+        """Whether the views are mixtures of waveforms alone, which every teacher receives as such."""
         augmentation = self.student.augmentation
-        return augmentation is not None and augmentation.scene is not None
+        if augmentation is None or augmentation.scene is None:
+            return False
+        return augmentation.scene.mix_p > 0 and augmentation.mixup_alpha is None
 
     def key(self) -> Any:
         """JSON values by which the parts of an interrupted run are recognised."""

@@ -14,10 +14,13 @@ import torch
 from runtime.errors import TinysceneError
 from tests.conftest import ROOT
 from tests.train.distillation.student import RECIPE, RecordingTeacher, make_data, make_student
+from train.augmentation.config import Augmentation
+from train.augmentation.scene import Scene
 from train.data import Synthetic
 from train.distillation import precompute
 from train.distillation.logit_store import UNAUGMENTED, Store
 from train.distillation.precompute import ScoringPlan
+from train.distillation.teachers import find_teacher
 
 
 def _precompute(output, environment=None):
@@ -64,6 +67,21 @@ def test_top_k_of_long_windows_without_augmentation(tiny_run, tmp_path):
     logits = found.lookup(places, np.array([0, 64_000, 0]), UNAUGMENTED, 32_000)
     assert torch.equal(logits[0], logits[1]) and not torch.equal(logits[0], logits[2])
     assert logits.shape == (3, 10) and len(logits[0].unique()) == 3
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "mixed"),
+    [
+        (Augmentation(scene=Scene(), mixup_alpha=None), True),
+        (Augmentation(scene=Scene(mix_p=0.0), mixup_alpha=0.3), False),
+        (Augmentation(mixup_alpha=0.3), False),
+    ],
+)
+def test_a_callable_saw_mixtures_of_waveforms_alone(augmentation, mixed):
+    data = make_data()
+    student = make_student(data, augmentation=augmentation).eval()
+    teacher = find_teacher("tests.train.distillation.teacher:loudness")
+    assert ScoringPlan(student, data, [teacher], views=1, splits=["train"]).header().mixed is mixed
 
 
 def test_logits_that_are_not_finite_are_not_stored():
