@@ -45,7 +45,8 @@ def view_key(
     }
     if dataset.random_place:
         key["random_place"] = True
-    if dataset.negative_share is not None:
-        key["negative_share"] = dataset.negative_share
+    for name in ("negative_share", "quiet_db"):
+        if getattr(dataset, name) is not None:
+            key[name] = getattr(dataset, name)
     values: dict[str, Any] = json.loads(json.dumps(key))
     return values

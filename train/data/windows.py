@@ -101,6 +101,7 @@ class ClipWindows(Dataset[Batch]):
         )
         self.targets = multi_hot(clips, n_classes) * self.labelled[:, None]
         self.jitter, self.random_place, self.seed = jitter, random_place, seed
+        self.quiet_db = quiet_db
         self.windows: list[WindowPosition] = []
         self.lengths: list[int] = []  # of the clips, samples
         # tqdm's None: silent where stderr is not a terminal

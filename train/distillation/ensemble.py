@@ -117,7 +117,7 @@ class TeacherEnsemble:
         logits = []
         for store, places in zip(self._stores, self._places, strict=True):
             clips = places[batch.clip.cpu().numpy()]
-            logits.append(store.lookup(clips, starts, number, self._train.length))
+            logits.append(store.lookup(clips, starts, number, self._train.length, batch.number))
         shown = teacher_input(view, self._spec, self.distillation.teacher_input)
         logits += [teacher.logits(shown) for teacher in self._teachers]
         return self._average(logits).to(view.log_mel.device)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -159,7 +160,7 @@ class Store:
             raise DataError(
                 f"{path} lacks parts of a logit store ({error}): make it again with `python -m train teach`."
             ) from error
-        order = np.lexsort((rows.start, rows.view, rows.clip))
+        order = np.lexsort((rows.batch, rows.start, rows.view, rows.clip))  # stable: equal rows stay in order
         self.rows = Rows._make(column[order] for column in rows)
         self._group = self._group_of(self.rows.clip, self.rows.view)
 
@@ -181,7 +182,7 @@ class Store:
         first, last = (np.searchsorted(self._group, group, side) for side in ("left", "right"))
         return bool((clip >= 0).all() and (first < last).all())
 
-    def lookup(self, clip: Ints, start: Ints, view: int, window: int) -> Tensor:
+    def lookup(self, clip: Ints, start: Ints, view: int, window: int, batch: int = -1) -> Tensor:
         """Logits of windows.
 
         Args:
@@ -190,6 +191,8 @@ class Store:
             view: of the training, or `UNAUGMENTED`; without augmentation the row with the nearest middle is
                 taken, so a teacher of 10-s clips serves every second in them.
             window: samples of a window.
+            batch: number of the batch within the epoch that is the view: windows with one clip and start may
+                stand in several batches, and several times in one, each with its own augmentation.
 
         Returns:
             Logits, float32 [batch, classes].
@@ -203,16 +206,22 @@ class Store:
         # first sample of the row whose middle would be the window's middle
         middle = np.asarray(start) + (window - self.header.window) / 2
         places = np.empty(len(group), np.int64)
+        shown: Counter[tuple[int, int]] = Counter()
         for i, (begin, end) in enumerate(zip(first, last, strict=True)):
             starts = self.rows.start[begin:end]
-            nearest = int(np.abs(starts - middle[i]).argmin()) if end > begin else -1
-            if nearest < 0 or (view != UNAUGMENTED and starts[nearest] != start[i]):
-                where = "without augmentation" if view == UNAUGMENTED else f"in view {view}"
+            if view == UNAUGMENTED:
+                rows = np.abs(starts - middle[i]).argsort(kind="stable")[:1]
+            else:
+                same = (starts == start[i]) & (self.rows.batch[begin:end] == batch)
+                rows = np.flatnonzero(same)[shown[clip[i], start[i]] :]
+                shown[clip[i], start[i]] += 1
+            if not len(rows):
+                where = "without augmentation" if view == UNAUGMENTED else f"in batch {batch} of view {view}"
                 raise DataError(
                     f"{self.path} has no logits for {self.clip_ids[clip[i]]} at sample {start[i]} {where}: "
                     "make the store again with this recipe."
                 )
-            places[i] = begin + nearest
+            places[i] = begin + rows[0]
         logits = torch.from_numpy(self.rows.logits[places]).float()
         if self.header.top_k is None:
             return logits
@@ -244,10 +253,11 @@ class Store:
                 f"{self.path} was made at {self.header.sample_rate} Hz and the student's front end takes "
                 f"{sample_rate} Hz: make it again with this recipe."
             )
-        for key in self.header.view:
-            if self.header.view[key] != view.get(key):
+        made = self.header.view
+        for key in {**made, **view} if made else ():
+            if made.get(key) != view.get(key):
                 raise ConfigError(
-                    f"{self.path} holds views made with {key} = {_short(self.header.view[key])}, but the "
+                    f"{self.path} holds views made with {key} = {_short(made.get(key))}, but the "
                     f"recipe has {_short(view.get(key))}: make the store again with this recipe."
                 )
 
