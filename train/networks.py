@@ -18,6 +18,7 @@ The class of a network may have, for the import of published weights and for fin
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,14 @@ def refuse_int8(name: str) -> None:
 def has_int8(name: str) -> bool:
     """Whether quantization has rules for all operators of a network."""
     return bool(getattr(NETWORKS.get(name), "int8", True))
+
+
+def all_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a network with the defaults of those that are not given, as JSON values."""
+    parameters = inspect.signature(NETWORKS[name]).parameters
+    values = {key: parameter.default for key, parameter in parameters.items()} | dict(arguments)
+    resolved: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return resolved
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

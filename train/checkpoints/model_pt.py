@@ -195,6 +195,31 @@ def load_lightning(path: str | Path) -> Checkpoint:
     return from_values(values["tinyscene"], str(path))
 
 
+def refuse_other_settings(model: Checkpoint, recipe: Checkpoint, path: str | Path) -> None:
+    """Make sure that a model.pt was trained with the settings of a recipe; a default counts as given.
+
+    Args:
+        model: read from ``path``.
+        recipe: the student that the recipe builds.
+        path: of the model.pt, for the message.
+
+    Raises:
+        ConfigError: naming the first of student, arguments, front end and window that differs.
+    """
+    for name in ("student", "arguments", "frontend", "clip_s"):
+        if _setting(model, name) != _setting(recipe, name):
+            raise ConfigError(
+                f"{path} was trained with another value of model.{name} than this recipe has: give the "
+                "recipe that trained it."
+            )
+
+
+def _setting(checkpoint: Checkpoint, name: str) -> Any:
+    if name == "arguments":
+        return networks.all_arguments(checkpoint.student, checkpoint.arguments)
+    return getattr(checkpoint, name)
+
+
 def _describe_foreign(path: str, values: Any) -> str:
     if isinstance(values, dict) and "tinyscene" in values:
         return (

@@ -28,7 +28,6 @@ from lightning.pytorch.utilities import rank_zero_only
 import complexity
 from runtime.errors import ConfigError, DataError
 from runtime.files import make_folder, write_beside
-from runtime.spec import FrontEndSpec
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
 from train.checkpoints.resume import last_checkpoint
@@ -314,13 +313,7 @@ class TrainCLI(LightningCLI):
                 f"{self.root / 'model.pt'} has the labels {', '.join(model.labels)}, but the data has "
                 f"{', '.join(self.model.labels)}: give the recipe that trained it."
             )
-        student = self.model.to_checkpoint()
-        for name in ("student", "arguments", "frontend", "clip_s"):
-            if _comparable(getattr(model, name)) != _comparable(getattr(student, name)):
-                raise ConfigError(
-                    f"{self.root / 'model.pt'} was trained with another value of model.{name} than "
-                    "this recipe has: give the recipe that trained it."
-                )
+        model_pt.refuse_other_settings(model, self.model.to_checkpoint(), self.root / "model.pt")
         self.model.student.load_state_dict(model.build().state_dict())
         self.model.temperature = model.temperature  # reports have the probabilities that users will see
         self.model.thresholds = model.thresholds
@@ -370,8 +363,3 @@ class TrainCLI(LightningCLI):
         with write_beside(self.root / f"{split}_report.json") as partial:
             partial.write_text(json.dumps(values, indent=2) + "\n")
         print(f"wrote {written}", file=sys.stderr)
-
-
-def _comparable(value: Any) -> Any:
-    """A value as a model file gives it back: lists for tuples."""
-    return json.loads(json.dumps(value.to_dict() if isinstance(value, FrontEndSpec) else value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,7 +92,10 @@ def _differences(start: Checkpoint, model: Classifier) -> list[str]:
     notes = [
         f"it was trained with another front end ({text})" for text in _front_ends(start.frontend, model.spec)
     ]
-    ours, theirs = (_resolved(model.student_name, each) for each in (model.arguments, start.arguments))
+    ours, theirs = (
+        _without_classes(networks.all_arguments(model.student_name, each))
+        for each in (model.arguments, start.arguments)
+    )
     for name in ours:
         if ours[name] != theirs[name]:
             notes.append(f"it was trained with {name}={theirs[name]}, the recipe has {ours[name]}")
@@ -113,14 +115,6 @@ def _front_ends(theirs: FrontEndSpec, ours: FrontEndSpec) -> Sequence[str]:
     ]
     differing = [f"{name} {before}, now {now}" for name, before, now in pairs if before != now]
     return [", ".join(differing)] if differing else []
-
-
-def _resolved(student: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments with the defaults of the student, as JSON values, without the number of classes."""
-    parameters = inspect.signature(networks.NETWORKS[student]).parameters
-    values = {name: parameter.default for name, parameter in parameters.items()} | dict(arguments)
-    resolved: dict[str, Any] = json.loads(json.dumps(_without_classes(values), default=str))
-    return resolved
 
 
 def _without_classes(arguments: Mapping[str, Any]) -> dict[str, Any]:

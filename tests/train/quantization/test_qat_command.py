@@ -11,9 +11,11 @@ import torch
 from runtime.errors import ConfigError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
+from tests.train.distillation.student import SMALL
 from train.checkpoints import model_pt
 from train.quantization.choose_ranges import quantize_as_trained
 from train.quantization.qat.classifier import QuantizedClassifier
+from train.training.lightning_module import Classifier
 
 QAT = [*TINY, "--epochs=3"]
 
@@ -103,3 +105,21 @@ def test_checkpoint_of_other_labels_is_refused(run_room, tmp_path, tiny_run):
     done = _qat(run_room, tmp_path / "other.pt", tmp_path)
     assert done.returncode == 2, done.stderr
     assert "give the recipe that trained it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("frontend", "cp_mel_512"), ("clip_s", 2.0), ("arguments", {**SMALL, "base_channels": 16})],
+)
+def test_a_recipe_of_other_settings_is_refused(tmp_path, setting, value):
+    recipe = {"student": "cp_mobile", "arguments": SMALL, "labels": ("a", "b")}
+    model_pt.save(Classifier(**recipe).to_checkpoint(), tmp_path / "model.pt")
+    QuantizedClassifier(str(tmp_path / "model.pt"), **recipe)
+    with pytest.raises(ConfigError, match=rf"another value of model\.{setting} than this recipe"):
+        QuantizedClassifier(str(tmp_path / "model.pt"), **{**recipe, setting: value})
+
+
+def test_a_default_of_the_student_counts_as_given(tmp_path):
+    recipe = {"student": "cp_mobile", "labels": ("a", "b")}
+    model_pt.save(Classifier(**recipe).to_checkpoint(), tmp_path / "model.pt")
+    QuantizedClassifier(str(tmp_path / "model.pt"), arguments={"base_channels": 32}, **recipe)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from runtime.errors import ConfigError
-from train.checkpoints.model_pt import Checkpoint, load
+from train.checkpoints.model_pt import Checkpoint, load, refuse_other_settings
 from train.data import Batch, ClipWindows
 from train.distillation.losses import agreement, binary_distillation, soft_cross_entropy, soften
 from train.quantization.calibration_windows import int8_windows
@@ -33,7 +33,7 @@ class QuantizedClassifier(Classifier):
     16.4 and 19.3.
 
     Args:
-        checkpoint: the model.pt to start from, of the same student and labels.
+        checkpoint: the model.pt to start from, of the same student, arguments, front end, window and labels.
         float_weight: share of the loss that is the distance from the float network's logits for the same
             view; the rest is the recipe's own loss, on labels and teachers. Null is 1, or 0.5 where the
             recipe has teachers.
@@ -71,6 +71,7 @@ class QuantizedClassifier(Classifier):
                 f"recipe's {self.student_name} for {', '.join(self.labels)}: give the recipe that trained "
                 "it, or train its head on these labels first (`python -m train fit --init`)."
             )
+        refuse_other_settings(start, super().to_checkpoint(), checkpoint)
         self.float_student = start.build().requires_grad_(False)
         self.student.load_state_dict(self.float_student.state_dict())
         self.float_weight, self.frozen_share = float_weight, frozen_share
