@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,32 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
     assert resumed.provenance["checkpoint"] == whole.provenance["checkpoint"]
     for name, tensor in whole.state_dict.items():
         torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
+
+
+class StopAfterEpoch(lightning.Callback):
+    """Ends a training after its first epoch, as a kill does, but in this process."""
+
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 1:
+            raise SystemExit(9)
+
+
+def test_dropout_is_that_of_an_uninterrupted_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    recipe = [
+        *(word for word in TINY if "arguments" not in word and "epochs" not in word),
+        "--model.student=cnn3", "--model.arguments.base_channels=4", "--model.frontend=cnn3_mel",
+        "--trainer.max_epochs=2", "--trainer.limit_val_batches=0",
+    ]  # fmt: skip
+    whole, cut = ([f"--trainer.default_root_dir={tmp_path / name}"] for name in ("whole", "cut"))
+    stop = [f"--trainer.callbacks+={StopAfterEpoch.__module__}.{StopAfterEpoch.__name__}"]
+    assert main(["fit", *recipe, *whole]) == 0
+    with pytest.raises(SystemExit):
+        main(["fit", *recipe, *cut, *stop])
+    assert main(["fit", *recipe, *cut, "--ckpt_path=last"]) == 0
+    one, other = (model_pt.load(tmp_path / name / "model.pt").state_dict for name in ("whole", "cut"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.augmentation.config import Augmentation
+from train.augmentation.random_draws import generator_for
 from train.augmentation.view_key import view_key
 from train.augmentation.views import View
 from train.checkpoints import model_pt
@@ -31,6 +32,8 @@ from train.training.preparation import Preparation, PreparedBatch, Views, thread
 from train.training.report import Evaluation
 from train.training.schedule import Schedule
 
+_NETWORK_STREAM = 6_000_000  # keeps the random numbers of the network apart from those of the views
+
 
 class Classifier(lightning.LightningModule):
     """Trains a student on windows of waveform with cross-entropy and, optionally, distillation.
@@ -46,7 +49,7 @@ class Classifier(lightning.LightningModule):
         schedule: how the learning rate falls after the warm-up; null is a cosine to zero.
         augmentation: null trains on the windows as they are.
         distillation: teachers; null trains on the labels alone.
-        seed: of the weights and the augmentation.
+        seed: of the weights, the augmentation and what the network draws, as dropout does.
         labels: class names; set from the data.
         task: ``single_label`` or ``multi_label``; set from the data.
         frozen: parts of the student, such as ``features``, whose weights and batch-norm statistics stay as
@@ -138,6 +141,7 @@ class Classifier(lightning.LightningModule):
         """One step on a batch, which the loader's workers may have prepared."""
         for part in self.frozen:
             part.eval()
+        self._seed_network(batch_idx)
         if isinstance(batch, Batch):
             assert self._prepare is not None, "a fit has begun"
             batch = self._prepare(batch)
@@ -145,6 +149,12 @@ class Classifier(lightning.LightningModule):
         loss = self.loss(batch, logits)
         self._log_step(len(logits), loss=loss)
         return loss
+
+    def _seed_network(self, batch_idx: int) -> None:
+        """Make dropout and patchout depend on seed, epoch and batch alone, also in a run that is resumed."""
+        step = batch_idx * self.trainer.world_size + self.global_rank
+        generator = generator_for(self.seed, _NETWORK_STREAM, self.current_epoch, step)
+        torch.manual_seed(generator.initial_seed())
 
     def loss(self, batch: PreparedBatch, logits: Tensor) -> Tensor:
         """The loss of logits [batch, classes]: a scalar."""
