@@ -24,7 +24,7 @@ class Expected(NamedTuple):
 
     Attributes:
         probabilities: [batch, classes], softened, and mixed as the view is.
-        features: [batch, channels, mels, frames] of each teacher; empty where no loss compares them.
+        features: [batch, ...] of each teacher; empty where no loss compares them.
     """
 
     probabilities: Tensor
@@ -137,7 +137,7 @@ class TeacherEnsemble:
         """`similarity_matching` between the student's and the teachers' features of a batch: a scalar.
 
         Args:
-            features: the student's, [batch, channels, mels, frames].
+            features: the student's, [batch, ...].
             expected: of the same batch.
         """
         costs = [similarity_matching(features, each) for each in expected.features]

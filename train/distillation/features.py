@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-HEADS = ("feed_forward", "classifier")  # the names of heads in `train.networks`
+# the names of the heads, or last layers, of all networks of `train.networks`
+HEADS = ("feed_forward", "classifier", "linear2", "head", "mlp_head", "outputlayer", "predictor")
 
 
 class FeatureHook:
@@ -14,8 +15,9 @@ class FeatureHook:
         network: a network whose head is a direct child with a name of `HEADS`; others expose nothing.
 
     Attributes:
-        last: features of the last forward pass, [batch, channels, mels, frames]; None before the first one,
-            or where the network has no such head.
+        last: features of the last forward pass: [batch, channels, mels, frames] of feature maps, [batch,
+            tokens, channels] or [batch, channels] of the others; None before the first one, or where the
+            network has no such head.
     """
 
     def __init__(self, network: nn.Module) -> None:

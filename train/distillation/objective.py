@@ -17,8 +17,8 @@ class Objective(NamedTuple):
     Attributes:
         loss: a scalar.
         logged: name to a mean over the batch.
-        teacher_accuracy: share of the labelled examples for which the teacher is right; None without any.
-        labelled: number of labelled examples.
+        teacher_accuracy: share of the examples of a class for which the teacher is right; None without any.
+        labelled: number of these examples.
     """
 
     loss: Tensor
@@ -43,7 +43,7 @@ def objective(
         expected: of a training batch.
         logits: the student's, [batch, classes].
         on_labels: the cross-entropy with the labels, a scalar.
-        features: what the student's head was given, [batch, channels, mels, frames], or None.
+        features: what the student's head was given, [batch, ...], or None.
         target: labels of the clips, [batch, classes].
         labelled: [batch], 1 where a clip is labelled.
     """
@@ -58,7 +58,7 @@ def objective(
         "loss_teachers": on_teachers,
         "agreement": agreement(logits, expected.probabilities),
     }
-    known = labelled > 0
+    known = (labelled > 0) & target.any(dim=1)  # a negative has no class that a teacher could be right about
     accuracy = agreement(expected.probabilities[known], target[known]) if known.any() else None
     share = config.label_weight
     loss = share * on_labels + (1 - share) * on_teachers

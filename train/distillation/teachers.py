@@ -64,8 +64,8 @@ class Teacher(ABC):
         task: how logits become probabilities.
         window_s: the window length that it was trained on, seconds; None where any length will do.
         sees_mixing: whether MixUp is applied to its input; otherwise it is applied to its probabilities.
-        features: input of its head for the last batch, [batch, channels, mels, frames]; None where the
-            teacher does not expose it.
+        features: input of its head for the last batch, [batch, ...]; None where the teacher does not expose
+            it.
     """
 
     labels: tuple[str, ...]

@@ -28,7 +28,7 @@ def make_data(**options):
 
 def make_student(data, kind=Classifier, **options):
     return kind(
-        arguments=SMALL, labels=data.labels, seed=3, **{"augmentation": EVERYTHING, **options}
+        labels=data.labels, seed=3, **{"arguments": SMALL, "augmentation": EVERYTHING, **options}
     )  # fmt: skip
 
 

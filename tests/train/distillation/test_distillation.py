@@ -20,14 +20,17 @@ from tests.train.distillation.student import (
     make_student,
     write_store,
 )
+from tests.train.teachers.tiny import TINY as SMALLEST
 from train.checkpoints import model_pt
 from train.data.datasets.synthetic import SCENES, render
 from train.data.windows import BatchIndices
 from train.distillation import logit_store
 from train.distillation.config import Distillation
+from train.distillation.features import HEADS
 from train.distillation.logit_store import Rows
 from train.distillation.precompute import ScoringPlan
 from train.distillation.teachers import find_teacher
+from train.networks import NETWORKS, build
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,23 @@ def test_features_can_be_matched_with_a_teacher_that_shows_them(tiny_run):
     assert not torch.equal(*weights)
     with pytest.raises(ConfigError, match=r"similarity_weight"):
         Distillation(stores=("a.h5",), similarity_weight=1.0)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_every_network_exposes_the_input_of_its_head(name):
+    with torch.device("meta"):
+        network = build(name, SMALLEST.get(name, {}))
+    assert sum(part in HEADS for part, _ in network.named_children()) == 1
+
+
+def test_features_of_tokens_can_be_matched_with_those_of_a_hidden_layer(tmp_path):
+    data = make_data()
+    teacher = make_student(data, student="ced", arguments=SMALLEST["ced"], frontend="ced_mel")
+    model_pt.save(teacher.to_checkpoint(), tmp_path / "ced.pt")
+    source = Distillation(teachers=(str(tmp_path / "ced.pt"),), similarity_weight=1.0)
+    student = make_student(data, student="cnn3", arguments={}, frontend="cnn3_mel", distillation=source)
+    fit(student, data, epochs=1)
+    assert float(student.trainer.callback_metrics["train/loss_features"]) > 0
 
 
 def test_no_label_is_needed_anywhere(taught):

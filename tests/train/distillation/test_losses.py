@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from train.distillation import losses
+from train.distillation.config import Distillation
+from train.distillation.ensemble import Expected
+from train.distillation.objective import objective
 
 
 @pytest.fixture
@@ -95,3 +99,19 @@ def test_similarity_matching_needs_no_common_width():
 
 def test_agreement_is_the_share_of_equal_labels():
     assert losses.agreement(torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]) == 0.5
+
+
+def test_the_accuracy_of_teachers_leaves_negatives_out():
+    teachers = SimpleNamespace(distillation=Distillation(stores=("a.h5",)))
+    probabilities = torch.eye(3)[[0, 1, 2, 0]] * 0.8 + 0.1 / 3
+    target = torch.eye(3)[[0, 1, 1, 0]]
+    target[3] = 0  # a negative
+    found = objective(
+        teachers, Expected(probabilities), torch.zeros(4, 3), torch.tensor(0.0), None, target, torch.ones(4)
+    )
+    assert found.labelled == 3 and float(found.teacher_accuracy) == pytest.approx(2 / 3)
+    negatives = torch.zeros(4, 3), torch.ones(4)
+    found = objective(
+        teachers, Expected(probabilities), torch.zeros(4, 3), torch.tensor(0.0), None, *negatives
+    )
+    assert found.labelled == 0 and found.teacher_accuracy is None
