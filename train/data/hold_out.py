@@ -18,9 +18,9 @@ def hold_out(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip]
 
     Args:
         clips: to choose from.
-        share: of the groups of each class, in [0, 1]; a class with two groups or more gives at least one. A
-            clip of several labels counts for the one that fewest clips have, one without labels for a class
-            of its own.
+        share: of the groups of each class, in [0, 1]. A class with two groups or more gives at least one,
+            and keeps at least one unless the share is 1. A clip of several labels counts for the one that
+            fewest clips have, one without labels for a class of its own.
         seed: another seed chooses other groups.
 
     Returns:
@@ -41,6 +41,7 @@ def hold_out(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip]
     chosen: set[str] = set()
     for target, members in sorted(of_class.items()):
         order = np.random.default_rng((seed, max(target, 0))).permutation(sorted(members))
-        count = max(round(share * len(order)), 1) if share and len(order) > 1 else int(share)
+        most = len(order) if share == 1 else len(order) - 1
+        count = min(max(round(share * len(order)), 1), most) if share else 0
         chosen.update(order[:count].tolist())
     return [c for c in clips if c.group not in chosen], [c for c in clips if c.group in chosen]

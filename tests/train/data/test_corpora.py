@@ -295,6 +295,13 @@ def test_hold_out_takes_whole_groups_of_every_class():
         hold_out(clips, 1.1, seed=0)
 
 
+@pytest.mark.parametrize(("groups", "share"), [(10, 0.95), (2, 0.75)])
+def test_hold_out_leaves_a_group_of_every_class(groups, share):
+    clips = [Clip(f"{t}{g}", (t,), f"{t}{g}") for t in range(3) for g in range(groups)]
+    kept, held = hold_out(clips, share, seed=0)
+    assert sorted(c.target for c in kept) == [0, 1, 2] and len(held) == 3 * (groups - 1)
+
+
 def test_hold_out_counts_several_labels_for_the_rarest_and_none_for_itself():
     common, rare, unknown = ((0,), (0, 1), None)
     clips = [Clip(f"{i}", (common, rare, unknown)[i % 10 // 8 + (i % 10 == 9)], f"{i}") for i in range(100)]
