@@ -151,9 +151,14 @@ def summarize(runs: Sequence[Run]) -> list[tuple[Any, ...]]:
         row: list[Any] = [" ".join(overrides) or "recipe", len(reports)]
         for name in metrics(runs):
             found = [math.nan if report.get(name) is None else report[name] for report in reports]
-            row += [statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else float("nan")]
+            row += [statistics.fmean(found), _deviation(found)]
         rows.append(tuple(row))
     return rows
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Standard deviation; NaN of a single value, or where one is NaN."""
+    return math.nan if len(values) < 2 or any(map(math.isnan, values)) else statistics.stdev(values)
 
 
 def to_text(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
@@ -225,10 +230,10 @@ def _claim(root: Path, recipe: Path) -> None:
         raise ConfigError(f"There is no recipe {recipe}: check its name.")
     make_folder(root, "name another --output")
     recorded = root / "recipe.yaml"
-    if recorded.exists() and recorded.read_text() != recipe.read_text():
+    if recorded.exists() and recorded.read_bytes() != recipe.read_bytes():
         raise ConfigError(
             f"{root} holds the runs of another recipe, or of this one before it was changed: name another "
             "folder with --output."
         )
     with write_beside(recorded) as partial:
-        partial.write_text(recipe.read_text())
+        partial.write_bytes(recipe.read_bytes())

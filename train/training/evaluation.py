@@ -12,7 +12,7 @@ import torch
 from scipy.special import ndtri
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from runtime.spec import Task
 from train.data import Clip
 from train.data.corpus import multi_hot
@@ -45,6 +45,7 @@ def evaluate(
 
     Raises:
         DataError: where no clip is labelled.
+        ConfigError: where a probability is not finite.
     """
     labelled = np.array([clip.targets is not None for clip in clips])[clip_of_window]
     if not labelled.any():
@@ -53,6 +54,11 @@ def evaluate(
             "the predictions."
         )
     probabilities, clip_of_window = probabilities[labelled], clip_of_window[labelled]
+    if broken := int((~np.isfinite(probabilities)).any(axis=1).sum()):
+        raise ConfigError(
+            f"The scores of {broken} of {len(probabilities)} windows are not finite, so the training has "
+            "diverged: train again with a lower model.lr."
+        )
     present, index, of_clips = clip_means(probabilities, clip_of_window)
     members = [clips[clip] for clip in present]
     score = _single_label if task == "single_label" else _multi_label

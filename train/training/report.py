@@ -65,7 +65,7 @@ class Evaluation(ABC):
         fields = vars(self)
         first = ("labels", "windows", "clips", *self.totals)
         values = {name: fields[name] for name in (*first, *sorted(set(fields) - set(first)))}
-        return {name: None if _is_nan(value) else value for name, value in values.items()}
+        return {name: _json_value(value) for name, value in values.items()}
 
     def to_text(self) -> str:
         """A table to read."""
@@ -207,5 +207,8 @@ class MultiLabelEvaluation(Evaluation):
         save_figure(figure, path)
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _json_value(value: Any) -> Any:
+    """A value, or those of a table, with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _json_value(item) for name, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

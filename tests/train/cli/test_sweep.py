@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ def test_the_metrics_are_those_of_the_task(tmp_path):
     run.report.write_text(json.dumps(values))
     assert sweep.metrics([run]) == ["mean_average_precision", "log_loss"]
     assert summarize([run])[0][2] == 0.5
+
+
+def test_a_metric_that_one_run_lacks_has_no_mean(tmp_path):
+    runs = plan([], [0, 1], tmp_path)
+    for run, auc in zip(runs, (0.9, None), strict=True):
+        run.folder.mkdir()
+        run.report.write_text(json.dumps({"mean_average_precision": 0.5, "auc": auc}))
+    assert summarize(runs)[0][2:4] == (0.5, 0.0)
+    assert all(map(math.isnan, summarize(runs)[0][4:]))
 
 
 def test_the_plot_shows_the_swept_number_and_a_line_for_each_of_the_others(tmp_path):

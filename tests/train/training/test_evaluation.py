@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from train.data import Clip
 from train.training.confidence import HIGHEST, LOWEST, fit_confidence, fit_temperature, fit_thresholds
 from train.training.evaluation import calibration_error, evaluate
@@ -175,3 +175,19 @@ def test_clips_that_nobody_labelled_are_not_scored():
     for task in ("single_label", "multi_label"):
         with pytest.raises(DataError, match="train predict"):
             evaluate(probabilities[1:], np.zeros(1, int), clips[1:], ["no", "yes"], task=task)
+
+
+def test_a_device_without_a_label_is_null_in_the_report():
+    clips = [Clip("a", (0,), "a", "x"), Clip("b", (1,), "b", "x"), Clip("c", (), "c", "y")]
+    scores = np.array([[0.9, 0.2], [0.1, 0.7], [0.3, 0.4]])
+    report = evaluate(scores, np.arange(3), clips, ["p", "q"], task="multi_label").to_dict()
+    assert report["per_device"] == {"x": 1.0, "y": None}
+    json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_scores_that_are_not_finite_are_a_sentence(task):
+    clips = [Clip("a", (0,), "a"), Clip("b", (1,), "b")]
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan]])
+    with pytest.raises(ConfigError, match=r"1 of 2 windows are not finite.*lower model\.lr"):
+        evaluate(scores, np.arange(2), clips, ["p", "q"], task=task)
