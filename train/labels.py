@@ -73,8 +73,7 @@ def _names_by_identifier(path: Path) -> dict[str, str]:
     """AudioSet's identifier to its name, of ``class_labels_indices.csv``; empty for any other file."""
     if path.suffix.lower() != ".csv":
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv.DictReader(_lines(path))
     return {row["mid"]: row["display_name"] for row in rows if row.get("mid") and row.get("display_name")}
 
 
@@ -85,11 +84,15 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--labels: {path} is not a text file in UTF-8 ({error}): convert it.") from error
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    lines = _lines(path)
     if path.suffix.lower() != ".csv":
         return tuple(line.strip() for line in lines if line.strip())
     rows = list(csv.DictReader(lines))

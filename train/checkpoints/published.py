@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,7 +75,10 @@ def import_weights(
 
     Raises:
         ModelFileError: where the weights fit no student; the message names keys and shapes.
+        ConfigError: where ``clip_s`` is no length.
     """
+    if clip_s is not None and not 0 < clip_s < math.inf:
+        raise ConfigError(f"--clip_s is a number of seconds above 0, not {clip_s}.")
     content = read_tensors(path)
     _refuse_own_file(path, content.values)
     if not isinstance(labels, tuple):

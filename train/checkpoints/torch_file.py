@@ -85,8 +85,12 @@ def _describe(head: bytes) -> str:
     return "no file of torch.save (neither a zip archive nor a legacy one): give the file that holds weights"
 
 
-def read_plain(path: Path) -> Any:
+def read_plain(path: Path, remedy: str = "`python -m train import` takes the tensors out of it") -> Any:
     """Read a file of plain values and tensors; one with other Python objects is refused.
+
+    Args:
+        path: the file.
+        remedy: what to do about other Python objects.
 
     Raises:
         ModelFileError: where it is of another kind, holds pickled objects, or cannot be read.
@@ -97,7 +101,7 @@ def read_plain(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{path} holds pickled Python objects, which could run code on reading, so it was not read: "
-            "`python -m train import` takes the tensors out of it."
+            f"{remedy}."
         ) from error
     except _UNREADABLE as error:
         raise ModelFileError(_unreadable(path, error)) from error

@@ -30,12 +30,24 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         raise ConfigError(_sentence(message, self)) from ex
 
+    def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Parse a recipe; one in another encoding is a sentence."""
+        try:
+            return super().parse_path(cfg_path, *args, **kwargs)
+        except UnicodeDecodeError as error:
+            raise no_utf8(cfg_path, error) from error
+
     def instantiate(self, *args: Any, **kwargs: Any) -> Any:
         """Build what the recipe names; what a class says about its values comes through as it says it."""
         try:
             return super().instantiate(*args, **kwargs)
         except ValueError as error:
             raise _first_cause(error) from error
+
+
+def no_utf8(recipe: Any, error: UnicodeDecodeError) -> ConfigError:
+    """What to raise for a recipe in another encoding."""
+    return ConfigError(f"The recipe {recipe} is not text in UTF-8 ({error}): save it as UTF-8.")
 
 
 def _first_cause(error: BaseException) -> TinysceneError:

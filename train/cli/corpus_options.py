@@ -12,7 +12,7 @@ from jsonargparse.typing import PositiveInt
 
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
-from train.cli.argument_parser import Parser
+from train.cli.argument_parser import Parser, no_utf8
 from train.data.corpus import Corpus
 
 
@@ -60,9 +60,11 @@ def parse(parser: Parser, arguments: list[str]) -> tuple[Any, Corpus, int]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        recipe = yaml.safe_load(path.read_text())
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"Cannot read the recipe {path} ({error.strerror}): check its name.") from error
+    except UnicodeDecodeError as error:
+        raise no_utf8(path, error) from error
     except yaml.YAMLError as error:
         raise ConfigError(
             f"The recipe {path} is not YAML ({' '.join(str(error).split())}): correct it."

@@ -104,6 +104,12 @@ class FileCorpus(Corpus):
         return read_audio(self.path(clip), sample_rate)
 
 
+def check_seed(seed: int) -> None:
+    """Raise DataError for a seed that numpy does not take."""
+    if seed < 0:
+        raise DataError(f"A seed of data is a whole number of 0 or more, not {seed}.")
+
+
 def multi_hot(clips: Sequence[Clip], n_classes: int) -> npt.NDArray[np.bool_]:
     """Which labels each clip has: [clips, classes]."""
     found = np.zeros((len(clips), n_classes), bool)

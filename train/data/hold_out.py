@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from runtime.errors import DataError
-from train.data.corpus import Clip
+from train.data.corpus import Clip, check_seed
 
 _UNLABELLED = -1  # the class of clips that nobody labelled
 
@@ -27,10 +27,11 @@ def hold_out(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip]
         The clips that stay and those held out, both in their order.
 
     Raises:
-        DataError: where the share is out of range.
+        DataError: where the share or the seed is out of range.
     """
     if not 0 <= share <= 1:
         raise DataError(f"A share of clips to hold out lies in [0, 1], not {share}.")
+    check_seed(seed)
     frequency = Counter(target for clip in clips for target in clip.targets or ())
     of_class: dict[int, dict[str, None]] = {}
     owner: dict[str, int] = {}

@@ -7,16 +7,16 @@ files. With that list, every row is stored under its clip's id.
 from __future__ import annotations
 
 import argparse
-import pickle
+import math
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from runtime import entry_point
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError, ModelFileError
 from runtime.spec import Task
+from train.checkpoints.torch_file import read_plain
 from train.data.tables import read_table
 from train.distillation import logit_store
 from train.distillation.logit_store import UNAUGMENTED, Header, Rows
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
     labels = parse_labels(options.labels)
+    window = _window(options.clip_s, options.sample_rate)
     logits = read_logits(Path(options.logits), len(labels), options.task, options.probabilities)
     delimiter = "," if options.files.endswith(".csv") and not options.tab else "\t"
     rows = read_table(
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
         labels=labels,
         task=options.task,
         sample_rate=options.sample_rate,
-        window=round(options.clip_s * options.sample_rate),
+        window=window,
         provenance=[{"imported": Path(options.logits).name, "licence": options.licence}],
     )
     clips = np.arange(len(ids))
@@ -54,6 +55,16 @@ def main(arguments: list[str]) -> int:
     logit_store.write(options.output, header, ids, stored)
     print(f"wrote {options.output}: logits of {len(ids):,} clips for {len(labels)} labels")
     return entry_point.EXIT_OK
+
+
+def _window(clip_s: float, sample_rate: int) -> int:
+    """Samples of a window."""
+    if sample_rate < 1 or not 1 <= clip_s * sample_rate < math.inf:  # NaN fails too
+        raise ConfigError(
+            f"--clip-s is a number of seconds and --sample-rate one of Hz, both above 0, not {clip_s} and "
+            f"{sample_rate}."
+        )
+    return round(clip_s * sample_rate)
 
 
 def read_logits(path: Path, n_classes: int, task: Task, probabilities: bool = False) -> Tensor:
@@ -92,13 +103,9 @@ def _read_tensor(path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"There is no file {path}: name the tensor that a teacher's logits were saved to.")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path} is no file of torch.save, or holds pickled objects: save the tensor of logits alone."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise DataError(f"{path} is damaged or cut short: copy or save it again.") from error
+        values = read_plain(path, "save the tensor of logits alone")
+    except ModelFileError as error:
+        raise DataError(str(error)) from error
     if not isinstance(values, Tensor):
         raise DataError(f"{path} holds a {type(values).__name__}: save the tensor of logits alone.")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,9 @@ class Classifier(lightning.LightningModule):
             `--init` gave them.
         layer_decay: learning rate of a layer over that of the next one, for fine-tuning a teacher; 1 gives
             all layers the same, and 0.75 is usual for transformers.
+
+    Raises:
+        ConfigError: where a value makes no sense.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Classifier(lightning.LightningModule):
         layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
+        _check_numbers(lr, weight_decay, clip_s)
         self.task: Task = task
         self.student_name, self.labels, self.clip_s = student, tuple(labels), clip_s
         self.arguments = {**(arguments or {}), "n_classes": len(self.labels)}
@@ -330,3 +335,12 @@ class Classifier(lightning.LightningModule):
         for name, value in self.evaluation.logged.items():
             self.log(f"{split}/{name}", value, prog_bar=name == MAIN_METRIC[self.task], sync_dist=True)
         return self.evaluation
+
+
+def _check_numbers(lr: float, weight_decay: float, clip_s: float) -> None:
+    if not (0 <= lr < math.inf and 0 <= weight_decay < math.inf):
+        raise ConfigError(
+            f"model.lr and model.weight_decay are numbers of 0 or more, not {lr} and {weight_decay}."
+        )
+    if not 0 < clip_s < math.inf:
+        raise ConfigError(f"model.clip_s is a number of seconds above 0, not {clip_s}.")

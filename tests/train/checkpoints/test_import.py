@@ -19,6 +19,7 @@ from train.checkpoints import model_pt
 from train.checkpoints.published import import_weights, main
 from train.checkpoints.torch_file import read_tensors
 from train.data.datasets.tau2022 import SCENES
+from train.labels import choose_labels
 from train.students import Baseline2024, CPMobile
 
 SMALL = {"base_channels": 16, "channels_multiplier": 1.5, "expansion_rate": 2.0, "n_blocks": [2, 1]}
@@ -294,3 +295,16 @@ def test_the_command_prints_one_sentence_and_exits_with_2(run_room, network, tmp
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "wrong.pt").exists()
+
+
+@pytest.mark.parametrize("clip_s", ["-3", "0", "nan"])
+def test_a_window_without_a_length_is_refused(convert, network, clip_s):
+    with pytest.raises(ConfigError, match="--clip_s is a number of seconds above 0"):
+        convert(network.state_dict(), f"--clip_s={clip_s}")
+
+
+def test_a_table_of_labels_that_is_not_utf_8_is_named(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_bytes("mid,display_name\n/m/1,Caf\xe9\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"labels\.csv is not a text file in UTF-8"):
+        choose_labels(str(table), {0: "/m/1"})

@@ -31,6 +31,12 @@ SMALL = [*TINY, "--data.corpus.train_clips=20", "--data.batch_size=10"]
         ("--data.num_workers=-2", "data.num_workers"),
         ("--data.labelled=1.5", "data.labelled"),
         ("--seed_everything=-1", "seed_everything"),
+        ("--model.lr=-1", "model.lr"),
+        ("--model.weight_decay=nan", "model.weight_decay"),
+        ("--model.clip_s=-3", "model.clip_s"),
+        ("--data.corpus.seed=-1", "0 or more, not -1"),
+        ("--data.corpus.seconds=0", "data.corpus.seconds"),
+        ("--model.lr=1e30", "not finite, so the training has diverged"),
         ("--trainer.precision=12", "trainer.precision"),
         ("--rules=dcase1999", "dcase1999"),
     ],
@@ -119,3 +125,13 @@ def test_a_sweep_refuses_what_it_would_override(tmp_path, override):
 def test_loading_options_stay_out_of_the_model(tiny_run):
     recipe = model_pt.load(tiny_run / "model.pt").provenance["recipe"]
     assert "num_workers" not in json.dumps(recipe) and "batch_size" in recipe["data"]
+
+
+def test_a_recipe_that_is_not_utf_8_is_named(tmp_path):
+    recipe, runs = tmp_path / "recipe.yaml", str(tmp_path / "runs")
+    recipe.write_bytes("model: {student: cp_mobile}  # caf\xe9\n".encode("latin-1"))
+    for command in (["fit"], ["check-data"]):
+        with pytest.raises(ConfigError, match=r"recipe.yaml is not text in UTF-8 .*: save it as UTF-8"):
+            main([*command, f"--config={recipe}"])
+    with pytest.raises(TinysceneError, match="stopped in `fit`"):  # which says why
+        main(["sweep", f"--config={recipe}", "--seeds", "0", "-o", runs])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+
 import numpy as np
 import pytest
 import torch
 
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from train.distillation.import_logits import main as import_logits
+from train.distillation.import_logits import read_logits
 from train.distillation.logit_store import UNAUGMENTED, Store
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 3.0], [-4.0, 0.25]])
@@ -81,3 +85,24 @@ def test_files_that_are_no_tensors_are_told_apart(tmp_path):
     for name, message in (("cut.pt", "cut short"), ("pickle.pt", "pickled"), ("none.pt", "no file")):
         with pytest.raises(DataError, match=message):
             import_logits([str(tmp_path / name), *given])
+
+
+@pytest.mark.parametrize(
+    "options", [["--clip-s=nan"], ["--clip-s=0"], ["--clip-s=-1", "--sample-rate=-5"], ["--clip-s=inf"]]
+)
+def test_windows_that_have_no_length_are_refused(convert, options):
+    with pytest.raises(ConfigError, match="--clip-s is a number of seconds and --sample-rate one of Hz"):
+        convert(LOGITS, *options)
+
+
+def test_a_legacy_file_with_changed_bytes_is_read_or_refused_in_one_sentence(tmp_path):
+    path, changes = tmp_path / "legacy.pt", random.Random(0)
+    torch.save(torch.randn(20, 3), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for _ in range(300):
+        changed = bytearray(content)
+        for _ in range(changes.randint(1, 3)):
+            changed[changes.randrange(min(len(changed), 600))] = changes.randrange(256)
+        path.write_bytes(changed)
+        with contextlib.suppress(DataError):
+            read_logits(path, 3, "single_label")

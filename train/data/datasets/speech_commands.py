@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from runtime.errors import AudioError, DataError
-from train.data.corpus import SPLITS, Clip, FileCorpus, Samples, Split, read_audio
+from train.data.corpus import SPLITS, Clip, FileCorpus, Samples, Split, check_seed, read_audio
 from train.data.tables import corpus_folder
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -23,7 +23,7 @@ SILENCE, UNKNOWN = "_silence_", "_unknown_"
 _NOISE = "_background_noise_"
 _LISTS: dict[Split, str] = {"val": "validation_list.txt", "test": "testing_list.txt"}
 _SOURCE = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
-# Which part of each noise file a split may hear. The official tools let all three hear all of it: a leak.
+# Which part of each noise file a split may use. The official tools let all three use all of it: a leak.
 _NOISE_PARTS: dict[Split, tuple[float, float]] = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 
 
@@ -51,6 +51,7 @@ class SpeechCommands(FileCorpus):
             root, "SPEECH_COMMANDS_DIR", name="Speech Commands",
             holds="a folder per word, validation_list.txt and testing_list.txt", source=_SOURCE,
         )  # fmt: skip
+        check_seed(seed)
         self.licence = f"Speech Commands v0.02: CC BY 4.0, Google, {_SOURCE}"
         self.words = tuple(sorted(self._files)) if words is None else tuple(words)
         absent = [word for word in self.words if word not in self._files]
@@ -143,13 +144,13 @@ class SpeechCommands(FileCorpus):
     def _cut(self, path: Path, place: float, low: float, high: float) -> Clip:
         """One second at a place (0 to 1) within a part of a noise file."""
         length_s = self._noise_s(path)
-        room_s = (high - low) * length_s - 1.0
-        if room_s < 0:
+        slack_s = (high - low) * length_s - 1.0
+        if slack_s < 0:
             raise DataError(
                 f"{path} lasts {length_s:.1f} s and each split needs a second of its own: restore it."
             )
         return Clip(
-            id=f"{_NOISE}/{path.name}@{low * length_s + place * room_s:.4f}",
+            id=f"{_NOISE}/{path.name}@{low * length_s + place * slack_s:.4f}",
             targets=(self.labels.index(SILENCE),),
             group=f"{_NOISE}/{path.name}, {low:.0%} to {high:.0%}",
         )

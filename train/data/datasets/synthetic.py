@@ -7,6 +7,7 @@ two of the five devices appear only in the test split, as in DCASE Task 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +17,12 @@ import scipy.fft
 import scipy.signal
 
 from runtime.errors import DataError
-from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split
+from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, check_seed
 
 Wave = npt.NDArray[np.float64]
 Rng = np.random.Generator
+
+_SHORTEST_S = 0.1  # shorter ones have too few samples for their parts
 
 
 def _noise(rng: Rng, time: Wave, low: float, high: float, tilt: float = 0.0) -> Wave:
@@ -187,6 +190,9 @@ class Synthetic(Corpus):
         test_clips: clips to report on; two in five come from devices that no training clip comes from.
         seconds: length of a clip.
         seed: another seed gives another corpus.
+
+    Raises:
+        DataError: where a number makes no sense.
     """
 
     device_groups = {"seen": _SEEN, "unseen": _UNSEEN}  # noqa: RUF012 - never changed
@@ -204,6 +210,9 @@ class Synthetic(Corpus):
         self.counts: dict[Split, int] = {"train": train_clips, "val": val_clips, "test": test_clips}
         if min(self.counts.values()) < len(SCENES):
             raise DataError(f"Synthetic scenes need at least {len(SCENES)} clips a split, one of each scene.")
+        if not _SHORTEST_S <= seconds < math.inf:
+            raise DataError(f"data.corpus.seconds is {_SHORTEST_S} or more, not {seconds}.")
+        check_seed(seed)
         self.seconds, self.seed = seconds, seed
 
     def clips(self, split: Split) -> Sequence[Clip]:
