@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import shutil
@@ -39,5 +40,5 @@ class PartialResults:
 
     def clear(self) -> None:
         """Remove them, and those of runs with another key."""
-        for folder in self._output.parent.glob(f".{self._output.name}.*.parts"):
+        for folder in self._output.parent.glob(f".{glob.escape(self._output.name)}.*.parts"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,7 @@ _SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 # Sound that libsndfile does not read, as of phones and videos; and archives
 _FOR_FFMPEG = {".m4a", ".aac", ".amr", ".3gp", ".mp4", ".mov", ".webm", ".mkv", ".avi", ".wma"}
 ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
+_ROOT_KEY = "data.corpus.root"
 _SHOWN = 5  # suffixes of other files that are named
 
 
@@ -49,19 +50,21 @@ def class_folders(root: Path) -> list[Path]:
     return sorted(path for path in paths if path.is_dir() and not is_system_name(path.name, folder=True))
 
 
-def find_audio(folder: Path, root: Path) -> Found:
+def find_audio(folder: Path, root: Path, key: str = _ROOT_KEY) -> Found:
     """All audio files below a folder, whatever their suffix's case; links are followed.
 
     Args:
         folder: where to look.
         root: that the names are relative to.
+        key: of the recipe, that names the folder.
 
     Raises:
-        DataError: where a link leads back to a folder that it lies in, or a folder cannot be listed.
+        DataError: where there is no such folder, where a link leads back to a folder that it lies in, or
+            where a folder cannot be listed.
     """
     files: dict[str, str] = {}
     others: Counter[str] = Counter()
-    for path in _files(_existing(folder)):
+    for path in _files(_existing(folder, key)):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             others[path.suffix.lower()] += 1
         else:
@@ -69,9 +72,9 @@ def find_audio(folder: Path, root: Path) -> Found:
     return Found(files, others)
 
 
-def _existing(folder: Path) -> Path:
+def _existing(folder: Path, key: str = _ROOT_KEY) -> Path:
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}: check data.corpus.root.")
+        raise DataError(f"There is no folder {folder}: check {key}.")
     return folder
 
 

@@ -104,7 +104,7 @@ def _of_clips(measured: Measurements, rates: Counter[int]) -> Findings:
             found["silent"].append(name)
         if abs(clip.offset) > _OFFSET:
             found["constant offset"].append(f"{name} ({clip.offset:+.2f} of full scale)")
-        if clip.file.sample_rate != usual:
+        if clip.file.sample_rate not in (0, usual):
             found["other sample rate"].append(f"{name} ({clip.file.sample_rate} Hz, most have {usual} Hz)")
     return dict(found)
 

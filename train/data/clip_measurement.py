@@ -14,7 +14,7 @@ from runtime.audio.decode import AudioFile
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.samples import as_float, to_int16
 from runtime.errors import TinysceneError
-from train.data.corpus import Clip, Corpus, FileCorpus
+from train.data.corpus import Clip, Corpus
 from train.data.near_duplicates import Int16, fingerprints
 
 _FULL_SCALE = 32_767
@@ -26,7 +26,7 @@ class FileFacts:
     """What only the file shows, before it is mixed down.
 
     Attributes:
-        sample_rate: Hz; 0 where the corpus has no files.
+        sample_rate: Hz; 0 where the clip has no file.
         cancels_db: level of the channels less that of their mean, dB; 0 for mono.
     """
 
@@ -68,7 +68,8 @@ def measure_clip(corpus: Corpus, clip: Clip, sample_rate: int) -> ClipMeasuremen
     """Read a clip at ``sample_rate`` Hz and measure it; what cannot be read is a problem, no error."""
     try:
         samples = read_int16(corpus, clip, sample_rate)
-        file = measure_file(corpus.path(clip)) if isinstance(corpus, FileCorpus) else FileFacts()
+        path = corpus.path(clip)
+        file = FileFacts() if path is None else measure_file(path)
     except TinysceneError as error:
         return ClipMeasurement(problem=str(error))
     wave = as_float(samples)

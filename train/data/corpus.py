@@ -75,6 +75,10 @@ class Corpus(ABC):
     def describe(self) -> dict[str, Any]:
         """Name, split and what else makes the data the same again, as JSON values."""
 
+    def path(self, clip: Clip) -> Path | None:
+        """Where a clip's file lies; None where the clip has none of its own."""
+        return None
+
     def splits(self) -> Mapping[Split, Sequence[Clip]]:
         """All three splits, after making sure that they do not leak.
 

@@ -165,3 +165,10 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
         sweep._claim(tmp_path / "r.yaml" / "out", tmp_path / "r.yaml")
     with pytest.raises(ConfigError, match="name another --output"):
         PartialResults(tmp_path / "r.yaml" / "logits.h5", "key", 1)
+
+
+def test_partial_results_of_any_name_are_cleared(tmp_path):
+    parts = PartialResults(tmp_path / "logits[1].h5", "key", 1)
+    parts.paths[0].touch()
+    parts.clear()
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from runtime.errors import DataError
 from train.data import ClipData, Folder, WithNegatives
+from train.data.checks import examine
 from train.data.datasets.textures import synthetic_texture
 from train.distillation.losses import cross_entropy
 
@@ -114,6 +116,30 @@ def test_folders_without_a_negative_or_of_one_name_are_refused(sounds: Path) -> 
         _corpus(sounds, exclude=["*"]).splits()
     with pytest.raises(DataError, match="same name"):
         WithNegatives(Folder(str(sounds / "classes"), no_groups=True), [str(sounds / "talk")] * 2)
+
+
+def test_a_folder_that_is_missing_is_named_with_its_key(sounds: Path) -> None:
+    classes = Folder(str(sounds / "classes"), no_groups=True)
+    with pytest.raises(DataError, match=r"no folder .*nowhere: check data\.corpus\.folders"):
+        WithNegatives(classes, [str(sounds / "nowhere")]).splits()
+
+
+def test_a_folder_of_negatives_named_like_a_class_is_refused(sounds: Path) -> None:
+    classes = Folder(str(sounds / "classes"), no_groups=True)
+    with pytest.raises(DataError, match=r"owl/0.wav is a clip of the corpus .* another name"):
+        WithNegatives(classes, [str(sounds / "classes" / "owl")]).splits()
+
+
+def test_check_data_sees_the_files_of_classes_and_of_negatives(sounds: Path, tmp_path: Path) -> None:
+    classes = tmp_path / "classes"
+    shutil.copytree(sounds / "classes", classes)
+    wave = 0.1 * np.random.default_rng(1).standard_normal(RATE)
+    soundfile.write(classes / "owl" / "stereo.wav", np.stack([wave, -0.99 * wave], axis=1), RATE)
+    soundfile.write(classes / "owl" / "fast.wav", np.repeat(wave, 2), 2 * RATE)
+    corpus = WithNegatives(Folder(str(classes), no_groups=True), [str(sounds / "talk")], noise=2)
+    found = examine(corpus, RATE).findings
+    assert [text.split()[0] for text in found["channels cancel"]] == ["owl/stereo.wav"]
+    assert [text.split()[0] for text in found["other sample rate"]] == ["owl/fast.wav"]
 
 
 def test_a_negative_asks_for_equal_probabilities() -> None:

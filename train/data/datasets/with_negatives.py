@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.errors import DataError
 from train.data.audio_files import find_audio
-from train.data.corpus import Clip, Corpus, Samples, Split, read_audio
+from train.data.corpus import SPLITS, Clip, Corpus, Samples, Split, read_audio
 from train.data.datasets.textures import synthetic_texture
 
 # where a clip comes from, in its field ``device``
@@ -37,6 +37,10 @@ class WithNegatives(Corpus):
         textures: number of clips of `textures.synthetic_texture` to add, some of which resemble a class: for
             distillation, where a teacher says which.
         licence: of the negatives.
+
+    Raises:
+        DataError: where two folders have one name, a folder is missing or empty, or a negative has the name
+            of a clip of the corpus; the folders are read with the first clips.
     """
 
     def __init__(
@@ -65,10 +69,19 @@ class WithNegatives(Corpus):
             return synthetic_noise(_number(clip), sample_rate)
         if clip.device == _TEXTURE:
             return synthetic_texture(_number(clip), sample_rate)
-        if clip.device != _FILE:
+        path = self.path(clip)
+        if clip.device != _FILE or path is None:
             return self.corpus.read(clip, sample_rate)
+        return read_audio(path, sample_rate)
+
+    def path(self, clip: Clip) -> Path | None:
+        """Where a clip of the corpus or a negative lies; None of a synthetic one."""
+        if clip.device in (_NOISE, _TEXTURE):
+            return None
+        if clip.device != _FILE:
+            return self.corpus.path(clip)
         folder, _, name = clip.id.partition("/")
-        return read_audio(self.folders[folder] / name, sample_rate)
+        return self.folders[folder] / name
 
     def describe(self) -> dict[str, Any]:
         """The corpus, and which negatives were added."""
@@ -84,12 +97,21 @@ class WithNegatives(Corpus):
 
     @cached_property
     def _negatives(self) -> list[Clip]:
-        found = []
+        found: list[str] = []
+        of_corpus = {
+            name for split in SPLITS for clip in self.corpus.clips(split) for name in (clip.id, clip.group)
+        }
         for label, folder in self.folders.items():
-            names = [name for name in find_audio(folder, folder).names if not self._excluded(name)]
+            audio = find_audio(folder, folder, "data.corpus.folders").names
+            names = [f"{label}/{name}" for name in audio if not self._excluded(name)]
             if not names:
                 raise DataError(f"{folder} holds no negative: it has no audio file that is not excluded.")
-            found += [f"{label}/{name}" for name in names]
+            if twice := next((name for name in names if name in of_corpus), None):
+                raise DataError(
+                    f"{twice} is a clip of the corpus and of the negatives in {folder}: give that folder "
+                    "another name."
+                )
+            found += names
         noise = [f"{_NOISE}/{number}" for number in range(self.noise)]
         textures = [f"{_TEXTURE}/{number}" for number in range(self.textures)]
         return [
