@@ -196,7 +196,9 @@ def load_lightning(path: str | Path) -> Checkpoint:
 
 
 def refuse_other_settings(model: Checkpoint, recipe: Checkpoint, path: str | Path) -> None:
-    """Make sure that a model.pt was trained with the settings of a recipe; a default counts as given.
+    """Make sure that a model.pt was trained with the settings of a recipe.
+
+    A default counts as given, and arguments that give weights of the same shapes count as the same.
 
     Args:
         model: read from ``path``.
@@ -215,9 +217,12 @@ def refuse_other_settings(model: Checkpoint, recipe: Checkpoint, path: str | Pat
 
 
 def _setting(checkpoint: Checkpoint, name: str) -> Any:
-    if name == "arguments":
-        return networks.all_arguments(checkpoint.student, checkpoint.arguments)
-    return getattr(checkpoint, name)
+    if name != "arguments":
+        return getattr(checkpoint, name)
+    shapes = {key: tuple(value.shape) for key, value in checkpoint.state_dict.items()}
+    infer = getattr(networks.NETWORKS[checkpoint.student], "infer_arguments", lambda _: None)
+    arguments = {**checkpoint.arguments, **(infer(shapes) or {})}
+    return networks.all_arguments(checkpoint.student, arguments), shapes
 
 
 def _describe_foreign(path: str, values: Any) -> str:
