@@ -19,11 +19,11 @@ from benchmarks.box_model.thresholds import (
 )
 from runtime.streaming.events import EventRules
 from train.quantization.quality import Share
+from train.training import evaluation
 from train.training.confidence import at_temperature, fit_confidence
 
 Floats = npt.NDArray[Any]
 
-BINS = 15  # of the calibration error, equal in width
 _QUIET = "level -20 dB"
 
 
@@ -60,10 +60,7 @@ def clips_right(fold: Arrays, kind: str) -> npt.NDArray[np.bool_]:
 
 def calibration_error(scores: Floats, target: Floats) -> float:
     """Expected calibration error of the most probable class (Guo et al., ICML 2017), 0 to 1."""
-    confidence, right = scores.max(1), scores.argmax(1) == target
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs((confidence - right)[place == b].sum()) for b in range(BINS)]
-    return float(sum(gaps) / len(scores))
+    return evaluation.calibration_error(scores.max(1), scores.argmax(1) == target)
 
 
 def auroc(positive: Floats, negative: Floats) -> float:

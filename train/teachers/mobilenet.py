@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from train.students.cp_mobile import make_divisible
+
 _EPS, _MOMENTUM = 1e-3, 0.01  # of batch norm, as in MobileNetV3
 
 
@@ -74,11 +76,11 @@ class MobileNet(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        channels = _scaled(_STEM, width)
+        channels = make_divisible(_STEM * width)
         layers: list[nn.Module] = [_conv_norm(1, channels, 3, stride=2, activation=nn.Hardswish)]
         for row in _TABLE:
             layers.append(InvertedResidual(channels, row, width))
-            channels = _scaled(row.out, width)
+            channels = make_divisible(row.out * width)
         self.embedding_size = _LAST_EXPANSION * channels
         layers.append(_conv_norm(channels, self.embedding_size, activation=nn.Hardswish))
         self.features = nn.Sequential(*layers)
@@ -99,7 +101,7 @@ class MobileNet(nn.Module):
         if head == "linear":
             standardize = nn.BatchNorm1d(self.embedding_size, affine=False)
             return [standardize, nn.Linear(self.embedding_size, n_classes)]
-        hidden = _scaled(_HIDDEN, width)
+        hidden = make_divisible(_HIDDEN * width)
         return [
             nn.Linear(self.embedding_size, hidden),
             nn.Hardswish(),
@@ -123,7 +125,7 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, in_channels: int, row: _Block, width: float) -> None:
         super().__init__()
-        expanded, out = _scaled(row.expanded, width), _scaled(row.out, width)
+        expanded, out = make_divisible(row.expanded * width), make_divisible(row.out * width)
         activation = nn.Hardswish if row.hard_swish else nn.ReLU
         layers: list[nn.Module] = []
         if expanded != in_channels:
@@ -154,7 +156,7 @@ class ConcurrentSqueeze(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conc_se_layers = nn.ModuleList([Squeeze(channels, _scaled(channels // 4, 1.0))])
+        self.conc_se_layers = nn.ModuleList([Squeeze(channels, make_divisible(channels // 4))])
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, mels, frames] -> the same."""
@@ -188,10 +190,3 @@ def _conv_norm(
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(out_channels, eps=_EPS, momentum=_MOMENTUM)
     return nn.Sequential(conv, norm, *([activation()] if activation else []))
-
-
-def _scaled(channels: float, width: float) -> int:
-    """The nearest multiple of 8, at least 8, and at least nine tenths of what was asked for."""
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * exact else rounded
