@@ -7,7 +7,7 @@ The class of a network may have, for the import of published weights and for fin
 - ``infer_arguments``: a class method from the shapes of weights to arguments, or None;
 - ``arguments_of_config``: a class method from the table ``cfg`` of a file to arguments;
 - ``not_in_weights``: arguments that shapes do not decide;
-- ``unused_weights``: first parts of the keys of published weights that the network never applies;
+- ``unused_weights``: key prefixes of published weights that the network never applies;
 - ``published_by``: project and licence of its published files;
 - ``head``: the name of the module that another task replaces;
 - ``layers``: names of modules from input to output, for layer-wise learning rates; ``part.*`` stands for all

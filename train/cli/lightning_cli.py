@@ -145,7 +145,7 @@ class TrainCLI(LightningCLI):
                 TensorBoardLogger(root, "tensorboard", default_hp_metric=False),
                 CSVLogger(root, "csv"),
             ]
-        # Two: the one that watches a figure writes nothing, not even its "last", where that is no better
+        # Two: the callback that monitors a metric saves only when it improves
         self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
         last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
         saving = [] if trainer.get("enable_checkpointing") is False else [self._checkpoints, last]

@@ -43,8 +43,9 @@ def examine(
         sample_rate: Hz that clips are resampled to, as in training.
         workers: threads.
         city_disjoint: whether a city in two splits is a fault; official splits of scenes share them.
-        compared: clips among which near-duplicates are looked for, at most; the time grows with their square.
-            Those of a larger corpus are spread over it, and a note says so. None compares all.
+        compared: about how many clips near-duplicates are looked for among; the time grows with their square.
+            Of a larger corpus every n-th clip of each split is taken, and a note says how many. None compares
+            all.
     """
     with warnings.catch_warnings():  # here, as threads share the filters
         warnings.simplefilter("ignore", AudioWarning)  # what it warns of is a finding, with the clip's name
@@ -141,7 +142,7 @@ def _named(equal: Iterable[Sequence[tuple[Split, str]]]) -> list[str]:
 
 
 def _some(splits: Splits, most: int | None) -> Splits:
-    """The same splits where they have no more clips, or clips of them, evenly apart."""
+    """The same splits where they have no more clips, or every n-th clip of each."""
     every = sum(map(len, splits.values()))
     if most is None or every <= most:
         return splits

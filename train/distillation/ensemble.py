@@ -40,7 +40,7 @@ class TeacherEnsemble:
         task: of the student.
         spec: the student's front end.
         train: the training split; None where the ensemble only evaluates.
-        view_key: what the student's views depend on, as JSON values (`train.augmentation.views.view_key`).
+        view_key: what the student's views depend on, as JSON values (`train.augmentation.view_key`).
         window: samples of the student's window.
         device: where teachers run that are not stores.
 

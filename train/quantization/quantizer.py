@@ -7,8 +7,8 @@ convolutions and linear layers are integer, and so are the additions, multiplica
 concatenations of feature maps; statistics per channel stay float. `train.quantization.graph.scale_alignment`
 chooses scales that leave no kernel a tie to break.
 
-Operations that only move numbers (reshape, transpose, split, maximum) and concatenation share the range of
-their operands.
+Operations that copy values unchanged (reshape, transpose, split, maximum) and concatenation share the range
+of their operands.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ class Folder(HeldOut):
         group: regular expression that finds a recording's name in the path below ``root`` (its first
             bracketed part, or all that matches): ``([^/]+)_[0-9]+[.]wav`` for recording_part.wav.
         no_groups: every file is a recording of its own.
-        val_share: share of the recordings to choose checkpoints and temperature by.
+        val_share: share of the recordings that the test split leaves, to choose checkpoints and temperature
+            by: 0.1 is 8 % of all where ``test_share`` is 0.2.
         test_share: share of the recordings to report on.
         seed: another seed splits differently.
         licence: of the audio.

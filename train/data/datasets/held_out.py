@@ -24,7 +24,7 @@ class HeldOut(FileCorpus):
     Args:
         root: folder that the clips' ids are relative to.
         name: what the corpus is called in the provenance, without where it lies.
-        val_share: share of the groups to choose checkpoints and temperature by.
+        val_share: share of the groups that the test split leaves, to choose checkpoints and temperature by.
         test_share: share of the groups to report on.
         seed: another seed splits differently.
         licence: of the audio.
@@ -76,12 +76,14 @@ def group_finder(group: str | None, no_groups: bool) -> Callable[[str], str]:
     try:
         pattern = re.compile(group)
     except re.error as error:
-        raise DataError(f"data.corpus.group is no regular expression ({error}): mend {group!r}.") from error
+        raise DataError(
+            f"data.corpus.group is no regular expression ({error}): correct {group!r}."
+        ) from error
 
     def find(name: str) -> str:
         found = pattern.search(name)
         if not found:
-            raise DataError(f"data.corpus.group ({group}) finds nothing in {name}: mend it.")
+            raise DataError(f"data.corpus.group ({group}) finds nothing in {name}: correct it.")
         return found[1] if pattern.groups else found[0]
 
     return find

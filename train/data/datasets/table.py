@@ -28,7 +28,8 @@ class Table(HeldOut):
         root: folder that its paths are relative to; by default the table's own.
         columns: what the table calls those columns, where not by these names: ``{path: file, group: take}``.
         no_groups: every file is a recording of its own, where the table has neither ``group`` nor ``split``.
-        val_share: share of the groups to choose checkpoints by, where there is no column ``split``.
+        val_share: share of the groups that the test split leaves, to choose checkpoints by, where there is no
+            column ``split``.
         test_share: share of the groups to report on, where there is no column ``split``.
         seed: another seed splits differently.
         licence: of the audio.

@@ -26,7 +26,8 @@ class Tags(Table):
         empty: what an empty ``labels`` cell means: ``unlabelled``, nobody has listened to the clip;
             ``negative``, it has none of the labels. By default it is refused.
         no_groups: every file is a recording of its own, where the table has neither ``group`` nor ``split``.
-        val_share: share of the groups to choose checkpoints by, where there is no column ``split``.
+        val_share: share of the groups that the test split leaves, to choose checkpoints by, where there is no
+            column ``split``.
         test_share: share of the groups to report on, where there is no column ``split``.
         seed: another seed splits differently.
         licence: of the audio.
