@@ -75,10 +75,7 @@ def import_weights(
 
     Raises:
         ModelFileError: where the weights fit no student; the message names keys and shapes.
-        ConfigError: where ``clip_s`` is no length.
     """
-    if clip_s is not None and not 0 < clip_s < math.inf:
-        raise ConfigError(f"--clip_s is a number of seconds above 0, not {clip_s}.")
     content = read_tensors(path)
     _refuse_own_file(path, content.values)
     if not isinstance(labels, tuple):
@@ -191,12 +188,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--task", choices=get_args(Task), help=f"default: multi_label for AudioSet's {_AUDIOSET} outputs"
     )
-    parser.add_argument("--clip_s", type=float, help="window length, s; default: 10 for AudioSet, else 1")
+    parser.add_argument("--clip_s", type=seconds, help="window length, s; default: 10 for AudioSet, else 1")
     parser.add_argument(
         "-o", "--output", default="model.pt",
         help="of a device-specific checkpoint, the device is appended: model_base.pt, model_a.pt, ...",
     )  # fmt: skip
     return parser
+
+
+def seconds(text: str) -> float:
+    """The value of --clip_s. Raises ConfigError where it is no length."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ConfigError(f"--clip_s is a number of seconds above 0, not {text}.")
+    return value
 
 
 def _json(text: str) -> dict[str, Any]:
