@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,21 @@ _CANCELLED = (
     1e-2  # of the channels' power is left in their mean; equal channels leave 1, independent ones 0.5
 )
 _SILENT_POWER = 10 ** (NO_SIGNAL_DBFS / 10)
+_NO_SAMPLES: Array = np.empty(0, np.float32)
+
+
+class Checked(NamedTuple):
+    """A chunk that can be converted.
+
+    Attributes:
+        samples: float32 [samples] or [samples, channels].
+        mono: float32 [samples], of one channel or the mean of all.
+        channels: how many there are; None where no chunk had samples yet.
+    """
+
+    samples: Array
+    mono: Array
+    channels: int | None
 
 
 def warn(note: str) -> None:
@@ -97,15 +112,24 @@ class Converter:
                 the chunk is left out then.
             ConfigError: where the chosen channel does not exist.
         """
+        return self.convert(self.check(chunk))
+
+    def check(self, chunk: npt.NDArray[Any]) -> Checked:
+        """Refuse a chunk that `push` would refuse, or mix it down for `convert`; nothing is taken in yet."""
         chunk = np.asarray(chunk)
         if chunk.ndim and not len(chunk):
-            return np.empty(0, np.float32)
+            return Checked(_NO_SAMPLES, _NO_SAMPLES, self._channels)
         channels = check_layout(chunk.shape) if self._channels is None else self._check_channels(chunk.shape)
         samples = as_float(chunk)
-        mono = self._downmix(samples)
-        self._channels = channels
-        self._examine(samples, mono)
-        return self._resampler.push(mono)
+        return Checked(samples, self._downmix(samples), channels)
+
+    def convert(self, checked: Checked) -> Array:
+        """Take in the next samples, as `check` gave them; see `push` for what is returned."""
+        if not len(checked.mono):
+            return _NO_SAMPLES
+        self._channels = checked.channels
+        self._examine(checked.samples, checked.mono)
+        return self._resampler.push(checked.mono)
 
     def finish(self) -> Array:
         """What the resampler still holds; its state is that of a new one afterwards."""

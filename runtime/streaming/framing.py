@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runtime.audio.converter import Converter
+from runtime.audio.converter import Checked, Converter
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import Array
@@ -138,7 +138,11 @@ class Framer:
             TypeError: for samples of another dtype.
             AudioError: for samples or a layout that `Converter.push` refuses; the chunk is left out then.
         """
-        return self._frame(self._converter.push(chunk))
+        return self._convert(self._converter.check(chunk))
+
+    def _convert(self, checked: Checked) -> Iterator[FramedWindow]:
+        """Take in a chunk once a window is asked for: until then a chunk of another stream may be refused."""
+        yield from self._frame(self._converter.convert(checked))
 
     def finish(self) -> Iterator[FramedWindow]:
         """End the stream: what the resampler still holds, and a window for what lies after the last one.

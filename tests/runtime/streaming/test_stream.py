@@ -198,6 +198,21 @@ def test_many_streams_say_what_each_says_alone(model: Model, noise: np.ndarray) 
             assert prediction.scores == pytest.approx(single.scores, abs=1e-6)
 
 
+def test_chunks_beside_a_refused_one_are_left_out(model: Model, noise: np.ndarray) -> None:
+    """A resampler must not have taken in the chunk of its stream when that of a later one is refused."""
+    several, expected = (model.streams(2, hop_s=0.5, sample_rate=44_100) for _ in range(2))
+    bad = noise[:9000].copy()
+    bad[5] = np.nan
+    with pytest.raises(AudioError):
+        several.push([noise[20_000:29_000], bad])
+    chunks = [noise[:60_000], noise[5000:65_000]]
+    assert several.push(chunks) == expected.push(chunks)
+    with pytest.raises(AudioError):
+        several.push([noise[20_000:29_000], bad])
+    chunks = [noise[60_000:], noise[:40_000]]
+    assert several.push(chunks) == expected.push(chunks)
+
+
 def test_windows_that_fall_due_together_go_through_the_network_together(
     model: Model, noise: np.ndarray
 ) -> None:
