@@ -94,7 +94,7 @@ def test_a_results_file_names_command_machine_versions_commit_and_seeds(tmp_path
 )
 def test_the_command_of_a_results_file_is_the_one_that_was_given(monkeypatch, script, module):
     folder = ROOT / "benchmarks"
-    monkeypatch.setattr("sys.argv", [str(folder / script), "--seed", "1", "/home/someone/model.pt"])
+    monkeypatch.setattr("sys.argv", [str(folder / script), "--seed", "1", "/data/model.pt"])
     assert provenance()["command"].endswith(f" -m {module} --seed 1 model.pt")
 
 
