@@ -32,7 +32,7 @@ SMALL = [*TINY, "--data.corpus.train_clips=20", "--data.batch_size=10"]
         ("--data.labelled=1.5", "data.labelled"),
         ("--seed_everything=-1", "seed_everything"),
         ("--model.lr=-1", "model.lr"),
-        ("--model.weight_decay=nan", "model.weight_decay"),
+        ("--model.weight_decay=-1", "model.weight_decay"),
         ("--model.clip_s=-3", "model.clip_s"),
         ("--data.corpus.seed=-1", "0 or more, not -1"),
         ("--data.corpus.seconds=0", "data.corpus.seconds"),
