@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.evenly_spread import evenly_spread
 from export.learn.data.negatives import Negatives
 from export.verification.window_scores import (
     Array,
@@ -82,12 +83,7 @@ def negative_windows(negatives: Negatives, sample_rate: int, length: int) -> Arr
     found = [
         np.pad(cut := wave[start : start + length], (0, length - len(cut)))
         for wave in negatives.sounds(sample_rate)
-        for start in _some(window_starts(len(wave), length, length), most)
+        for start in evenly_spread(window_starts(len(wave), length, length), most)
     ]
     windows = np.stack(found).astype(np.float32)
     return windows[has_signal(windows)]
-
-
-def _some(starts: list[int], most: int) -> list[int]:
-    chosen = np.linspace(0, len(starts) - 1, min(len(starts), most)).astype(int)
-    return [starts[place] for place in chosen]

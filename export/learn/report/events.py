@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from export.evenly_spread import evenly_spread
 from export.learn.data.negatives import Negatives
 from export.verification.window_scores import Array
 from runtime.audio.samples import as_float
@@ -50,8 +51,7 @@ def measure_events(model: Model, data: ClipData, negatives: Negatives) -> Events
         negatives: sounds of none of the classes, of which some are held out.
     """
     dataset, rate = data.datasets["val"], model.spec.frontend.sample_rate
-    count = len(dataset.clips)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_CLIPS)).astype(int))
+    chosen = evenly_spread(range(len(dataset.clips)), _MOST_CLIPS)
     own, total, another = Counter[str](), Counter[str](), 0
     for clip in tqdm(chosen, desc="events", unit="clip", disable=None, leave=False):
         label = data.labels[int(dataset.targets[clip].argmax())]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from export.evenly_spread import evenly_spread
 from export.learn.confidence import negative_windows
 from export.learn.data.negatives import Negatives
 from export.learn.report.events import Events, measure_events
@@ -166,8 +167,8 @@ def _under_conditions(
     learned: Sequence[str],
 ) -> dict[str, Share]:
     """The clean windows and `_CONDITIONS`, on the windows that still have a signal."""
-    chosen = np.unique(np.linspace(0, len(expected) - 1, min(len(expected), _MOST_WINDOWS)).astype(int))
-    waveform, expected = data.datasets["val"].at_rest(chosen.tolist()).waveform, expected[chosen]
+    chosen = evenly_spread(range(len(expected)), _MOST_WINDOWS)
+    waveform, expected = data.datasets["val"].at_rest(chosen).waveform, expected[chosen]
     rate = model.spec.frontend.sample_rate
     every = conditions(responses, tuple(learned))
     above = {f"{hz / 1000:g} kHz device" for hz in RATES_HZ if hz >= rate}  # they would lose nothing
