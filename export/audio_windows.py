@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from export.evenly_spread import evenly_spread
+from runtime.audio.decode import AudioFile
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import as_float
@@ -100,7 +105,7 @@ def _table(path: Path, checkpoint: Checkpoint, training: bool) -> AudioClips:
 
 
 def verification_windows(found: AudioClips, checkpoint: Checkpoint) -> VerificationWindows:
-    """Up to `VERIFICATION_WINDOWS` windows of the clips, with their labels."""
+    """Up to `VERIFICATION_WINDOWS` windows, spread evenly over the clips, with their labels."""
     rows = list(_windows(found, checkpoint, VERIFICATION_WINDOWS, "verification"))
     log_mels = torch.stack([log_mel for _, _, log_mel in rows])
     targets = None
@@ -112,7 +117,7 @@ def verification_windows(found: AudioClips, checkpoint: Checkpoint) -> Verificat
 
 
 def with_calibration(checkpoint: Checkpoint, found: AudioClips) -> Checkpoint:
-    """The checkpoint with up to `CALIBRATION_WINDOWS` windows of the clips to calibrate with."""
+    """The checkpoint with up to `CALIBRATION_WINDOWS` windows, spread evenly over the clips."""
     rows = list(_windows(found, checkpoint, CALIBRATION_WINDOWS, "calibration"))
     first = [found.targets[clip][:1] if found.targets is not None else () for clip, _, _ in rows]
     return replace(
@@ -126,30 +131,54 @@ def with_calibration(checkpoint: Checkpoint, found: AudioClips) -> Checkpoint:
 def _windows(
     found: AudioClips, checkpoint: Checkpoint, limit: int, purpose: str
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """Index of the clip, first sample and log-mel [1, n_mels, frames] of windows spread over the clips.
+    """Index of the clip, first sample and log-mel [1, n_mels, frames] of at most ``limit`` windows.
 
-    Windows without signal are left out, as the runtime leaves them out.
+    They are spread evenly over the clips, and over each clip. Of more than ``limit`` clips the rest is not
+    read. Windows without signal are left out, as the runtime leaves them out.
     """
     rate, length = checkpoint.frontend.sample_rate, checkpoint.clip_samples
-    log_mel, count = LogMel(checkpoint.frontend), 0
-    chosen = _spread(len(found.clips), limit)
-    per_clip = -(-limit // len(chosen))
-    for clip in tqdm(chosen, desc=f"{purpose} windows", unit="clip", disable=None):
+    log_mel, silent = LogMel(checkpoint.frontend), True
+    chosen = evenly_spread(range(len(found.clips)), limit)
+    paths = [found.corpus.path(found.clips[clip]) for clip in chosen]
+    shares = _shares([_count_windows(path, rate, length, limit) for path in paths], limit)
+    bar = tqdm(chosen, desc=f"{purpose} windows", unit="clip", disable=None)
+    for clip, share in zip(bar, shares, strict=True):
         samples = as_float(found.corpus.read(found.clips[clip], rate))
         starts = window_starts(len(samples), length, length)
-        for start in [starts[index] for index in _spread(len(starts), per_clip)]:
+        for start in evenly_spread(starts, share):
             window = samples[start : start + length]
             window = np.pad(window, (0, length - len(window))).astype(np.float32)
-            if level_dbfs(window) >= NO_SIGNAL_DBFS and count < limit:
-                count += 1
+            if level_dbfs(window) >= NO_SIGNAL_DBFS:
+                silent = False
                 yield clip, start, torch.from_numpy(log_mel(window).copy())[None]
-    if not count:
+    if silent:
         raise DataError(f"Every window of the {found.source} is silent: give audio with a signal.")
 
 
-def _spread(count: int, limit: int) -> list[int]:
-    """At most ``limit`` of ``count`` indices, evenly spread."""
-    return [int(index) for index in np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))]
+def _count_windows(path: Path, rate: int, length: int, limit: int) -> int:
+    """Windows of ``length`` samples at ``rate`` Hz in a file, by its header; ``limit`` is the most."""
+    with closing(AudioFile(path)) as file:
+        seconds = file.header_s
+    most = limit * length  # also where the header has no length
+    samples = most if seconds is None else min(math.ceil(seconds * rate), most)
+    return len(window_starts(samples, length, length))
+
+
+def _shares(counts: Sequence[int], limit: int) -> list[int]:
+    """How many windows to take of each clip: ``limit`` of all where there are so many.
+
+    Clips that have enough give equal shares, but for the rest of the division, which is spread over them.
+
+    Args:
+        counts: windows of each clip; at most ``limit`` clips.
+        limit: windows of all clips.
+    """
+    available = np.asarray(counts)
+    level = bisect_right(range(1, limit + 1), limit, key=lambda most: int(np.minimum(available, most).sum()))
+    shares = np.minimum(available, level)
+    longer = [clip for clip, count in enumerate(counts) if count > level]
+    shares[evenly_spread(longer, limit - int(shares.sum()))] += 1
+    return [int(share) for share in shares]
 
 
 def refuse_shared_clips(calibration: AudioClips, verification: AudioClips) -> None:

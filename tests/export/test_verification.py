@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from export import audio_windows
 from export.cli.main import main
 from export.pipeline import export_model
 from export.verification import verify
@@ -231,3 +233,30 @@ def test_one_step_of_training_exports_at_any_loss(
     assert (
         "quantization noise" not in capsys.readouterr().out
     )  # the model.pt lacks the windows that equalized its channels
+
+
+def test_windows_are_spread_over_all_clips(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class by class, so that the last classes are there too; a clip that gives no window is not decoded."""
+    root = write_audio(tmp_path / "audio", checkpoint.labels, 4)  # of two windows each
+    found = audio_windows.find_clips(root, checkpoint, training=True)
+    decoded: list[str] = []
+    read = found.corpus.read
+    monkeypatch.setattr(
+        found.corpus, "read", lambda clip, rate: (decoded.append(clip.id), read(clip, rate))[1]
+    )
+
+    def clips(limit: int) -> list[str]:
+        monkeypatch.setattr(audio_windows, "CALIBRATION_WINDOWS", limit)
+        decoded.clear()
+        ids = audio_windows.with_calibration(checkpoint, found).calibration_ids
+        assert list(dict.fromkeys(name.partition("@")[0] for name in ids)) == decoded
+        return [Path(name).parts[0] for name in ids]
+
+    assert Counter(clips(15)) == dict.fromkeys(checkpoint.labels, 5)
+    assert Counter(clips(3)) == dict.fromkeys(checkpoint.labels, 1)
+    assert len(clips(24)) == len(clips(100)) == 24  # all that there are
+    soundfile.write(root / "low" / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(160_000), 8_000)
+    found = replace(found, clips=found.corpus.all_clips(), targets=None)
+    assert Counter(clips(30)) == {"high": 8, "low": 8 + 6, "middle": 8}  # shorter ones give what they have
