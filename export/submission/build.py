@@ -221,15 +221,17 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     except OSError as error:
         raise TinysceneError(f"Cannot write {target}: {error.strerror}; name another place.") from error
+    new, old = partial / "new", partial / "old"
     try:
-        new = partial / "new"
         if target.exists():
             shutil.copytree(target, new)
         else:
             new.mkdir()
         yield new
         if target.exists():
-            target.rename(partial / "old")
+            target.rename(old)
         new.rename(target)
     finally:
+        if old.exists() and not target.exists():  # stopped between the two: the package of before returns
+            old.rename(target)
         shutil.rmtree(partial)

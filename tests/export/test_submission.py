@@ -193,6 +193,27 @@ def test_second_submission_joins_the_first(package: Path, models: dict[str, Path
     assert [path.name for path in tmp_path.iterdir()] == ["both"]
 
 
+def test_an_interruption_leaves_the_package_of_before(
+    package: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the old folder has moved out of the way, and before the new one is there."""
+    team = tmp_path / "team"
+    shutil.copytree(package, team)
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    more = ["submission", str(models["s1"]), "-o", str(team), "--name", NAME, "--index", "2"]
+    with pytest.raises(KeyboardInterrupt):
+        main([*more, "--any-labels"])
+    assert [path.name for path in tmp_path.iterdir()] == ["team"]
+    assert sorted(p.name for p in team.rglob("*")) == sorted(p.name for p in package.rglob("*"))
+
+
 def test_package_stands_alone(package: Path) -> None:
     """No copy imports a package of this project, nor anything that the package does not require."""
     text = (package / "pyproject.toml").read_text()
