@@ -19,7 +19,7 @@ from export.c.network_source import network_source, packed_bytes, wide_scratch_b
 from export.c.operators import Network
 from export.c.read_graph import read_network
 from export.c.reference import logits
-from export.c.schedule import Plan, Step, make_steps, plan_memory
+from export.c.schedule import MAX_KERNEL_HEIGHT, Plan, Step, make_steps, plan_memory
 from runtime.errors import ModelFileError, TinysceneError
 from runtime.files import make_folder
 from runtime.model.model_file import read_model
@@ -145,6 +145,7 @@ def _config(
         "ARENA_BYTES": str(-(-plan.arena_bytes // _SLACK) * _SLACK),
         "WIDE_SCRATCH_BYTES": str(wide_scratch_bytes(steps)),
         "PACKED_BYTES": str(packed_bytes(steps)), "CONVOLUTIONS": str(convolutions),
+        "MAX_KERNEL_HEIGHT": str(MAX_KERNEL_HEIGHT),
     }  # fmt: skip
     lines = [f"#define MODEL_{key} {value}" for key, value in values.items()]
     return _HEAD + "#ifndef MODEL_CONFIG_H\n#define MODEL_CONFIG_H\n\n" + "\n".join(lines) + _CONFIG_TAIL

@@ -14,6 +14,7 @@ from export.c.operators import (
     Affine,
     Convolution,
     Lookup,
+    MaxPool,
     Network,
     Operator,
     Reshape,
@@ -21,8 +22,10 @@ from export.c.operators import (
     results_of,
     sources_of,
 )
+from runtime.errors import ModelFileError
 
-MAX_KERNEL_HEIGHT = 16  # TS_MAX_KERNEL
+MAX_KERNEL_HEIGHT = 16  # of convolutions: the C code keeps a pointer to every row on its stack
+_GREATEST = 255  # of sizes that ts_network.h has as uint8_t
 _ALIGNMENT = 16
 
 
@@ -90,7 +93,14 @@ class Plan:
 
 
 def make_steps(network: Network) -> list[Step]:
-    """The steps of a network, convolutions fused; views of the same bytes are not among them."""
+    """The steps of a network, convolutions fused; views of the same bytes are not among them.
+
+    Raises:
+        ModelFileError: where a kernel, a stride or a padding is larger than the C code can store.
+    """
+    for op in network.operators:
+        if isinstance(op, Convolution | MaxPool):
+            _refuse_too_large(op)
     reads = Counter(tensor.name for op in network.operators for tensor in sources_of(op))
     reads[network.logits.name] += 1
     following = {op.source.name: op for op in network.operators if isinstance(op, Convolution)}
@@ -119,6 +129,18 @@ def make_steps(network: Network) -> list[Step]:
         done.update(id(conv) for conv in chain.convolutions)
         steps.append(Step(chain, (chain.source,), (chain.result,)))
     return steps
+
+
+def _refuse_too_large(op: Convolution | MaxPool) -> None:
+    high, wide = op.kernel
+    pads = op.pads if isinstance(op, Convolution) else ()
+    too_high = isinstance(op, Convolution) and high > MAX_KERNEL_HEIGHT
+    if too_high or max(high, wide, *op.strides, *pads) > _GREATEST:
+        raise ModelFileError(
+            f"The C export takes convolutions of at most {MAX_KERNEL_HEIGHT} rows, and kernels, strides and "
+            f"padding of at most {_GREATEST}; the operator that gives '{op.result.name}' has a kernel of "
+            f"{high} x {wide}: export a network with smaller ones, or with a mean before its linear layer."
+        )
 
 
 def plan_memory(network: Network, steps: list[Step]) -> Plan:

@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TS_MAX_KERNEL 16 /* rows */
-
 /* Cortex-M4, M7, M33 and above; TS_NO_SIMD leaves their kernels out. */
 #if defined __ARM_FEATURE_DSP && defined __ARM_ARCH_PROFILE && !defined TS_NO_SIMD
 #define TS_CORTEX_M (__ARM_ARCH_PROFILE == 'M')

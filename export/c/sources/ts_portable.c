@@ -90,7 +90,7 @@ static void fill_row(const ts_chain *chain, const uint8_t *in, int32_t y, uint8_
 static void portable_chain(const ts_chain *chain, const uint8_t *in, uint8_t *out, uint8_t *scratch)
 {
     const ts_convolution *spatial = chain->spatial, *project = chain->project;
-    const uint8_t *rows[TS_MAX_KERNEL];
+    const uint8_t *rows[MODEL_MAX_KERNEL_HEIGHT];
     if (!spatial) {
         pointwise(project, in, out, project->in.height * project->in.width);
         return;

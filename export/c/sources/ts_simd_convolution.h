@@ -355,7 +355,7 @@ TS_TARGET static void TS_NAME(dense_chain)(const ts_chain *chain, const uint8_t 
                                            uint8_t *scratch)
 {
     const ts_convolution *conv = chain->spatial, *project = chain->project;
-    const uint8_t *rows[TS_MAX_KERNEL];
+    const uint8_t *rows[MODEL_MAX_KERNEL_HEIGHT];
     int32_t kernel = conv->kernel_height, filled = -conv->top, width = conv->out.width;
     size_t length = (size_t)(conv->left + conv->in.width + conv->right) * conv->in.channels;
     uint8_t *middle = scratch + (size_t)kernel * length;

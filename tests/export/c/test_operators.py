@@ -11,6 +11,8 @@ from export.c import reference
 from export.c.fixed_point import Factor, Sum
 from export.c.library import write_network
 from export.c.operators import Add, Affine, Clamp, Convolution, Mean, Network, Tensor
+from export.c.schedule import make_steps
+from runtime.errors import ModelFileError
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
 from runtime.spec import FrontEndSpec, ModelSpec, SelfTestVector
@@ -99,6 +101,22 @@ def test_random_operators_give_the_bytes_of_the_reference(compiler, tmp_path, se
     for kind in kinds_of(session):
         session._library.model_use(kind.encode())
         np.testing.assert_array_equal(session.logits(inputs), expected, err_msg=kind)
+
+
+def test_a_kernel_that_the_c_code_cannot_store_is_refused(tmp_path):
+    """Its rows would overflow an array of the stack, and its width eight bits."""
+    high, wide = Builder(1, 64), Builder(1, 64)
+    high.convolution(2, (17, 1))
+    with pytest.raises(ModelFileError, match="has a kernel of 17 x 1"):
+        write_network(high.network(), ModelSpec(labels=("a", "b", "c"), frontend=FRONTEND), tmp_path)
+    assert not list(tmp_path.iterdir())
+    wide.tensor = wide.log_mel = Tensor("log_mel", 16, 300, 1, 1 / 16, 100)
+    wide.convolution(2, (16, 255))
+    assert len(make_steps(wide.network())) == 2
+    wide.tensor = wide.log_mel
+    wide.convolution(2, (1, 256))
+    with pytest.raises(ModelFileError, match="has a kernel of 1 x 256"):
+        make_steps(wide.network())
 
 
 def write_random_network(
