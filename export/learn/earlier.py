@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from export.learn.data.split import Splits, read_splits
 from export.learn.options import Options
@@ -57,7 +58,7 @@ def find_earlier(options: Options) -> Earlier | None:
             f"--from {start}: there is no such file; give the .onnx file of an earlier `learn`."
         )
     runs = options.run or start.with_name(f"{start.stem}_run")
-    folder = start.parent if start.suffix == ".pt" else runs / (_named_run(runs) or "none")
+    folder = start.parent if start.suffix == ".pt" else runs / str(_latest(runs).get("run", "none"))
     if not (folder / TABLE).is_file() or not (folder / MODEL).is_file():
         raise ConfigError(
             f"--from {start}: the folder of its run is not beside it ({start.stem}_run, with {TABLE} and "
@@ -72,17 +73,26 @@ def find_earlier(options: Options) -> Earlier | None:
 
 def latest_run(options: Options) -> str | None:
     """Name of the folder of the run that the output is of; None where that is not known."""
-    return _named_run(options.all_runs)
+    latest = _latest(options.all_runs)
+    return str(latest.get("run")) if latest.get("output") == options.output.name else None
 
 
-def _named_run(runs: Path) -> str | None:
+def latest_loss(options: Options) -> float:
+    """The loss of accuracy that the output was allowed, 0 to 1; 1 where that is not known."""
+    allowed = _latest(options.all_runs).get("allowed_loss")
+    return allowed if isinstance(allowed, float) else 1.0
+
+
+def _latest(runs: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((runs / LATEST).read_text(encoding="utf-8"))["run"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads((runs / LATEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def remember(options: Options, folder: Path) -> None:
-    """Record which run an output is of."""
+    """Record which run an output is of, and what loss it was allowed."""
+    latest = {"run": folder.name, "output": options.output.name, "allowed_loss": options.allowed_loss}
     with write_beside(options.all_runs / LATEST) as partial:
-        partial.write_text(json.dumps({"run": folder.name, "output": options.output.name}) + "\n")
+        partial.write_text(json.dumps(latest) + "\n")

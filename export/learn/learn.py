@@ -1,4 +1,4 @@
-"""All of it: sounds, teacher, student, INT8, verification on held-out recordings, and the page."""
+"""The `learn` command: sounds, teacher, student, INT8, verification on held-out recordings, and the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shlex import quote
 from complexity.measurement import measure_onnx
 from export.learn.choices import describe
 from export.learn.confidence import with_confidence
-from export.learn.earlier import MODEL, remember
+from export.learn.earlier import MODEL, latest_loss, remember
 from export.learn.options import Options
 from export.learn.preparation import Prepared, prepare
 from export.learn.recipe import student_recipe, to_yaml
@@ -21,7 +21,6 @@ from export.learn.report.pictures import draw
 from export.learn.teacher import make_teacher
 from export.learn.trainings import fit
 from export.pipeline import Exported, export_model
-from export.verification import TOLERANCE
 from runtime.errors import ConfigError, TinysceneError
 from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
@@ -57,7 +56,8 @@ def learn(options: Options, show: Show) -> Learned:
     _check_output(options)
     prepared = prepare(options, show)
     page = prepared.folder / "page.txt"
-    finished = page.is_file() and options.output.is_file()
+    # what was allowed to lose more than it may now is converted and measured anew
+    finished = page.is_file() and options.output.is_file() and latest_loss(options) <= options.allowed_loss
     if finished and not options.start and not options.print_recipe and not options.report:
         return Learned(page.read_text(encoding="utf-8"))
     for heading, sentence in describe(prepared):
@@ -141,7 +141,7 @@ def _export(
     """
     show("converting to INT8 and verifying")
     output = prepared.folder / "model.onnx"
-    tolerance = TOLERANCE if prepared.options.tolerance is None else prepared.options.tolerance
+    tolerance = prepared.options.allowed_loss
     _, windows = split_windows(checkpoint)
     exported = export_model(checkpoint, output, method="ptq", tolerance=tolerance, windows=windows)
     quality = exported.verification.quality

@@ -8,6 +8,7 @@ from typing import Any
 
 from export.learn.data.background import QUIET
 from train.checkpoints.identity import describe_file
+from train.quantization.quality import TOLERANCE
 
 _NOT_OF_A_MODEL = ("output", "report", "print_recipe", "run", "tolerance")  # the same model whatever they are
 
@@ -62,6 +63,11 @@ class Options:
     def all_runs(self) -> Path:
         """Folder of the runs of this output, one below it for each state of sounds and choices."""
         return self.run or self.output.with_name(f"{self.output.stem}_run")
+
+    @property
+    def allowed_loss(self) -> float:
+        """``tolerance``, or what stands for it."""
+        return float(TOLERANCE if self.tolerance is None else self.tolerance)
 
     @property
     def background_folders(self) -> tuple[Path, ...]:

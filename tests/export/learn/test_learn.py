@@ -20,7 +20,7 @@ from export.learn.learn import learn
 from export.learn.options import Options
 from export.learn.trainings import fit
 from runtime import load_model
-from runtime.errors import ConfigError, DataError
+from runtime.errors import ConfigError, DataError, TinysceneError
 from runtime.spec import FrontEndSpec
 from tests.export.learn.sounds import write_sounds, write_tone
 from train.checkpoints import model_pt
@@ -133,6 +133,32 @@ def test_the_same_command_again_prints_the_page_and_trains_nothing(learned, soun
     monkeypatch.setattr("export.learn.learn.fit", None)
     code, out, _ = run(["learn", str(sounds), "-o", str(learned[0]), *SHORT])
     assert (code, out.strip()) == (0, learned[1].strip())
+
+
+def test_a_stricter_tolerance_is_verified_again(learned, sounds, run, monkeypatch):
+    """The same command with a looser one prints the page."""
+    command = ["learn", str(sounds), "-o", str(learned[0]), *SHORT, "--tolerance"]
+    allowed = []
+
+    def export(*_, tolerance, **__):
+        allowed.append(tolerance)
+        raise TinysceneError("as where it loses more")
+
+    monkeypatch.setattr("export.learn.learn.export_model", export)
+    with pytest.raises(TinysceneError, match="loses more"):
+        run([*command, "0.001"])
+    assert allowed == [0.001]
+    code, out, _ = run([*command, "0.5"])
+    assert (code, out.strip()) == (0, learned[1].strip())
+
+
+def test_the_folder_of_a_run_is_that_of_one_output(learned, sounds, run, tmp_path):
+    other = tmp_path / "other.onnx"
+    other.write_text("of another project")
+    folder = learned[0].with_name("my_run")
+    with pytest.raises(ConfigError, match=r"other\.onnx exists and was made .* --from"):
+        run(["learn", str(sounds), "-o", str(other), "--run", str(folder), *SHORT])
+    assert other.read_text() == "of another project"
 
 
 def test_other_choices_do_not_replace_the_file(learned, sounds):
