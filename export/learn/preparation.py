@@ -27,6 +27,7 @@ from runtime.spec import FrontEndSpec
 from train.data import ClipData, Table
 
 _HELD_OUT_RESPONSES = 8  # one impulse response in so many is left for the test
+_LEAST_RESPONSES = 2  # one to train with
 _MEMORY_SHARE = 0.5  # of the machine's, that waveforms may take
 _AGAIN = 0.5  # of the steps, where a training goes on from an earlier one
 _SAMPLE_BYTES = 4
@@ -47,7 +48,7 @@ class Prepared:
         quiet: whether quiet parts of the sounds are a class.
         files: what their headers say.
         frontend: name of the front end.
-        responses: folder of the impulse responses of microphones.
+        responses: folder of the impulse responses of microphones; None where they are too few.
         arguments: of CP-Mobile.
         cost: of the network.
     """
@@ -83,7 +84,7 @@ class Prepared:
 
     @property
     def _response_names(self) -> list[str]:
-        return sorted(path.name for path in Path(self.responses).glob("*.wav")) if self.responses else []
+        return _wave_names(self.responses) if self.responses else []
 
     @cached_property
     def material(self) -> Material:
@@ -97,7 +98,7 @@ class Prepared:
             negatives=tuple(folder.resolve() for folder in self.negatives.folders),
             held_out_negatives=self.negatives.held_out_names,
             also=tuple(folder.resolve() for folder in self.options.also),
-            responses=len(self._response_names) > 1,
+            responses=self.responses is not None,
             held_out_responses=self.held_out_responses,
             in_memory=self._fits_memory,
             quiet_db=QUIET_DB if self.quiet else None,
@@ -171,6 +172,8 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     others = [*negatives.folders, *options.also]
     if responses and Path(responses).is_dir():
         others.append(Path(responses))
+    if responses and len(_wave_names(responses)) < _LEAST_RESPONSES:
+        responses = None
     folder = options.all_runs / _fingerprint(options, sounds, test, others)
     _refuse_other_output(options, folder)
     make_folder(folder, "name another -o")
@@ -186,6 +189,10 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
         options, sounds, division, negatives, examined, earlier, folder, quiet, files, frontend, responses,
         arguments, report,
     )  # fmt: skip
+
+
+def _wave_names(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).glob("*.wav"))
 
 
 def _negative_folders(options: Options, sounds: Sounds) -> list[Path]:

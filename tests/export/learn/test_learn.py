@@ -18,6 +18,7 @@ import yaml
 from export.cli.main import main
 from export.learn.learn import learn
 from export.learn.options import Options
+from export.learn.preparation import prepare
 from export.learn.trainings import fit
 from runtime import load_model
 from runtime.errors import ConfigError, DataError, TinysceneError
@@ -179,6 +180,18 @@ def test_what_was_learned_without_a_new_file_is_not_printed_again(learned, sound
             run(["learn", str(sounds), "-o", str(learned[0]), *SHORT])
     finally:
         new.unlink()
+
+
+def test_microphones_are_measured_where_they_are_trained_on(sounds, tmp_path, monkeypatch):
+    """A folder without impulse responses ended a run after its training, and every rerun."""
+    folder = tmp_path / "responses"
+    folder.mkdir()
+    monkeypatch.setenv("MIC_IR_DIR", str(folder))
+    for count in range(3):
+        prepared = prepare(Options(sounds, tmp_path / "x.onnx"), lambda line: None)
+        assert prepared.responses == (str(folder) if count == 2 else None)
+        assert prepared.material.responses == (count == 2) == bool(prepared.learned_responses)
+        write_tone(folder / f"{count}.wav", 500, seed=count)
 
 
 def test_the_recipe_is_one_of_fit(learned, sounds, run, tmp_path, monkeypatch, capsys):
