@@ -157,7 +157,7 @@ def prepare(options: Options, show: Callable[[str], None]) -> Prepared:
     sounds = with_folders(read_sounds(options.sounds), options.background_folders)
     test = read_sounds(options.test) if options.test else None
     division = divide(sounds, test, options.group, earlier.splits if earlier else {}, options.seed)
-    negatives = find_negatives(_negative_folders(options, sounds))
+    negatives = find_negatives(_negative_folders(options, sounds), options.also)
     files = sounds.files()
     chosen = choose_frontend(options.frontend, files)
     frontend = earlier.frontend if earlier and not options.frontend else chosen
@@ -209,9 +209,6 @@ def _check_options(options: Options) -> None:
             "--also names sounds that a teacher labels: give --teacher, too; sounds of none of the classes "
             "are for --negatives or the folder not_a_class."
         )
-    for folder in options.also:
-        if not folder.is_dir():
-            raise ConfigError(f"--also {folder} is no folder: name one with audio files.")
     if options.teacher is not None and not options.teacher.is_file():
         raise ConfigError(
             f"There is no file {options.teacher}: --teacher is EfficientAT's mn04_as_mAP_432.pt, or a "

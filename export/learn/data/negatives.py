@@ -52,21 +52,30 @@ class Negatives:
             yield as_float(synthetic_noise(number, sample_rate))
 
 
-def find_negatives(folders: Sequence[Path]) -> Negatives:
+def find_negatives(folders: Sequence[Path], also: Sequence[Path] = ()) -> Negatives:
     """One recording in five is held out, where there are so many; what one is, their names show.
+
+    Args:
+        folders: of the negatives.
+        also: of ``--also``, which are only checked: they are a corpus together with the negatives.
 
     Raises:
         DataError: where a folder holds no audio file, or two have the same name.
     """
-    found = []
-    for folder in folders:
-        names = find_audio(folder, folder).names if folder.is_dir() else []
-        if not names:
-            raise DataError(f"--negatives {folder} is no folder with audio files: name another.")
-        found += [(folder, name) for name in names]
-    if len({folder.name for folder in folders}) < len(folders):
-        raise DataError("Two of the folders of --negatives and --also have the same name: rename one.")
+    found = [(folder, name) for folder in folders for name in _audio_names(folder, "--negatives")]
+    for folder in also:
+        _audio_names(folder, "--also")
+    names = [folder.resolve().name for folder in (*folders, *also)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"Two of the folders of --negatives and --also have the name '{twice}': rename one.")
     return Negatives(tuple(folders), len(found), tuple(_held_out(found)))
+
+
+def _audio_names(folder: Path, option: str) -> Sequence[str]:
+    names = find_audio(folder, folder).names if folder.is_dir() else []
+    if not names:
+        raise DataError(f"{option} {folder} is no folder with audio files: name another.")
+    return names
 
 
 def _held_out(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
