@@ -97,7 +97,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--steps", type=_count, metavar="N", help="of the training")
     parser.add_argument(
-        "--seed", type=int, default=argparse.SUPPRESS, help="of split and training (default 0)"
+        "--seed", type=_seed, default=argparse.SUPPRESS, help="of split and training (default 0)"
     )
     parser.add_argument(
         "--set", action="append", default=[], dest="changes", metavar="KEY=VALUE",
@@ -109,6 +109,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is no number of steps: give 1 or more")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no seed: give 0 or more")
     return value
 
 

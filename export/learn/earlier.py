@@ -13,6 +13,7 @@ from runtime.errors import ConfigError
 from runtime.files import write_beside
 from runtime.spec import PRESETS
 from train.checkpoints import model_pt
+from train.checkpoints.identity import CHECKSUM, describe_file
 
 LATEST, TABLE, MODEL = "latest.json", "sounds.csv", "model.pt"
 
@@ -83,6 +84,12 @@ def latest_loss(options: Options) -> float:
     return allowed if isinstance(allowed, float) else 1.0
 
 
+def is_as_written(options: Options) -> bool:
+    """Whether the output holds the bytes that `learn` wrote there, as far as that is known."""
+    written = _latest(options.all_runs).get(CHECKSUM)
+    return written is None or written == describe_file(options.output)[CHECKSUM]
+
+
 def _latest(runs: Path) -> dict[str, Any]:
     try:
         found = json.loads((runs / LATEST).read_text(encoding="utf-8"))
@@ -91,8 +98,11 @@ def _latest(runs: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def remember(options: Options, folder: Path) -> None:
-    """Record which run an output is of, and what loss it was allowed."""
-    latest = {"run": folder.name, "output": options.output.name, "allowed_loss": options.allowed_loss}
+def remember(options: Options, folder: Path, onnx: Path) -> None:
+    """Record which run an output is of, what loss it was allowed, and the checksum of its file."""
+    latest = {
+        "run": folder.name, "output": options.output.name, "allowed_loss": options.allowed_loss,
+        CHECKSUM: describe_file(onnx)[CHECKSUM],
+    }  # fmt: skip
     with write_beside(options.all_runs / LATEST) as partial:
         partial.write_text(json.dumps(latest) + "\n")

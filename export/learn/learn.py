@@ -73,7 +73,7 @@ def learn(options: Options, show: Show) -> Learned:
     measured = measure(onnx, data, prepared.negatives, prepared.responses, prepared.learned_responses)
     better, comparison = _compare(prepared, onnx, data)
     if better:
-        remember(options, prepared.folder)
+        remember(options, prepared.folder, onnx)
         with write_beside(options.output) as partial:
             shutil.copyfile(onnx, partial)
     result = _page(prepared, measured, exported, caution, comparison, better)

@@ -17,7 +17,7 @@ from export.learn.data.check import Examined, check
 from export.learn.data.negatives import Negatives, find_negatives
 from export.learn.data.sounds import Sounds, folder_facts, read_sounds
 from export.learn.data.split import Division, divide, write_table
-from export.learn.earlier import TABLE, Earlier, find_earlier, latest_run
+from export.learn.earlier import TABLE, Earlier, find_earlier, is_as_written, latest_run
 from export.learn.front_end import Files, choose_frontend
 from export.learn.options import Options
 from export.learn.recipe import Material, Plan, choose_steps, choose_width, cost
@@ -204,6 +204,14 @@ def _negative_folders(options: Options, sounds: Sounds) -> list[Path]:
 
 def _check_options(options: Options) -> None:
     """Refuse what is missing or contradicts itself before anything is read."""
+    if options.test is not None:
+        sounds, test = options.sounds.resolve(), options.test.resolve()
+        within = sounds.is_dir() and test.is_dir() and (sounds in test.parents or test in sounds.parents)
+        if sounds == test or within:
+            raise ConfigError(
+                f"--test {options.test} has files of {options.sounds}, which are trained on: give other "
+                "recordings, or leave --test out, and a part of the recordings is held out."
+            )
     if options.also and options.teacher is None:
         raise ConfigError(
             "--also names sounds that a teacher labels: give --teacher, too; sounds of none of the classes "
@@ -227,6 +235,10 @@ def _refuse_other_output(options: Options, folder: Path) -> None:
         raise ConfigError(
             f"{options.output} exists and was made from other sounds or with other choices: go on from it "
             f"with --from {options.output}, or name another -o."
+        )
+    if not is_as_written(options):
+        raise ConfigError(
+            f"{options.output} is not the file that `learn` wrote there: move it away, or name another -o."
         )
 
 

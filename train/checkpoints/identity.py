@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+CHECKSUM = "sha256"  # key of `describe_file`
 _BLOCK = 1 << 20  # bytes
 
 
@@ -14,4 +15,4 @@ def describe_file(path: str | Path) -> dict[str, str]:
     with Path(path).open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    return {"file": Path(path).name, "sha256": digest.hexdigest()}
+    return {"file": Path(path).name, CHECKSUM: digest.hexdigest()}

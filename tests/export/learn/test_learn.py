@@ -162,6 +162,17 @@ def test_the_folder_of_a_run_is_that_of_one_output(learned, sounds, run, tmp_pat
     assert other.read_text() == "of another project"
 
 
+def test_a_file_that_is_not_as_written_is_not_called_verified(learned, sounds, run):
+    written = learned[0].read_bytes()
+    try:
+        learned[0].write_bytes(b"garbage")
+        with pytest.raises(ConfigError, match=r"is not the file that `learn` wrote there: move it away"):
+            run(["learn", str(sounds), "-o", str(learned[0]), *SHORT])
+        assert learned[0].read_bytes() == b"garbage"
+    finally:
+        learned[0].write_bytes(written)
+
+
 def test_other_choices_do_not_replace_the_file(learned, sounds):
     options = Options(sounds, learned[0], budget="tiny", steps=41)
     with pytest.raises(ConfigError, match="--from"):

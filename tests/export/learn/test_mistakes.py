@@ -12,7 +12,7 @@ import pytest
 from export.cli.main import main
 from export.learn.data.sounds import read_sounds
 from export.learn.data.split import divide
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from tests.export.learn.sounds import write_sounds, write_tone
 
 
@@ -60,6 +60,19 @@ def test_another_thing_than_class_folders_is_a_sentence(tmp_path, given, remedy)
     with pytest.raises(DataError, match=remedy) as refused:
         read_sounds(given(tmp_path / "my sounds"))
     assert str(refused.value).count(". ") == 0
+
+
+@pytest.mark.parametrize("test", [".", "dog", ".."])
+def test_sounds_to_test_on_are_other_ones(tmp_path, test):
+    root = write_sounds(tmp_path / "sounds", 3)
+    with pytest.raises(ConfigError, match="which are trained on: give other recordings"):
+        main(["learn", str(root), "-o", str(tmp_path / "x.onnx"), "--test", str(root / test)])
+
+
+def test_a_negative_seed_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["learn", str(tmp_path), "-o", str(tmp_path / "x.onnx"), "--seed", "-1"])
+    assert "-1 is no seed: give 0 or more" in capsys.readouterr().err
 
 
 def test_one_long_recording_of_a_class_may_be_cut(tmp_path):
