@@ -24,7 +24,7 @@ class MoveError(Exception):
 
 def reshape(x: Integers, target: Sequence[int]) -> Integers:
     """ONNX's Reshape of a known shape; the batch stays."""
-    if x.flat:
+    if x.flat or 0 in target[1:]:  # 0 copies the length of an axis
         raise MoveError
     size = math.prod(x.shape[1:])
     shape = [x.shape[0], *(size if entry < 0 else int(entry) for entry in target[1:])]

@@ -78,12 +78,14 @@ class _Parser:
 
     def _read(self, node: onnx.NodeProto) -> None:
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        inputs = [self.values[name] for name in node.input if name]
         try:
+            inputs = [self.values[name] for name in node.input if name]
             results = self._results(node, inputs, attributes)
         except (moves.MoveError, ValueError, AssertionError, IndexError) as error:
             reason = f" ({error})" if str(error) else ""
             raise _unknown(node.op_type, node.output[0], reason) from error
+        except KeyError as error:  # a tensor that is computed, a shape or an attribute
+            raise _unknown(node.op_type, node.output[0], f" (the file lacks {error})") from error
         for name, value in zip(node.output, results, strict=True):
             self.values[name] = value
 
@@ -229,7 +231,7 @@ class _Parser:
         return False
 
     def _lookup(self, x: Expression, result: Tensor) -> None:
-        values, leaf = tabulate(x), next(iter(x.leaves()))
+        values = tabulate(x)
         if values is None:
             raise ValueError(_operators_of(x))
         leaf = next(each for each in x.leaves() if each.integers is not None)
@@ -297,7 +299,7 @@ class _Parser:
     def _transpose(self, inputs: list[Expression], attributes: dict[str, Any], _: int) -> list[Integers]:
         before = inputs[0].integers
         assert before is not None
-        after = moves.transpose(before, attributes["perm"])
+        after = moves.transpose(before, attributes.get("perm", range(len(before.shape))[::-1]))
         if not before.rows:
             return [after]
         # the bytes become a tensor of another shape

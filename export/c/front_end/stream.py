@@ -52,7 +52,7 @@ class StreamSizes:
         if hop_s is None:
             frames = round(DEFAULT_HOP_S * front_end.sample_rate / front_end.hop_length)
             hop_s = max(frames, 1) * front_end.hop_length / front_end.sample_rate
-        hop = round(hop_s * front_end.sample_rate)
+        hop = round(hop_s * front_end.sample_rate) if math.isfinite(hop_s) else 0
         if hop < 1 or hop % front_end.hop_length or hop > samples:
             step = front_end.hop_length / front_end.sample_rate
             raise ModelFileError(

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from export.c import reference
 from export.c.expressions import Expression
@@ -118,6 +119,34 @@ def test_an_unknown_operator_is_refused_by_name(int8_onnx: Path):
         read_network(model)
 
 
-def test_a_hop_that_does_not_divide_into_frames_is_refused(int8_onnx, tmp_path):
-    with pytest.raises(ModelFileError, match=r"hop of 0\.26 s"):
-        main(["c", str(int8_onnx), "-o", str(tmp_path / "c"), "--hop", "0.26"])
+@pytest.mark.parametrize(
+    ("node", "constants"),
+    [
+        (helper.make_node("Transpose", ["q"], ["moved"]), {}),
+        (helper.make_node("Transpose", ["absent"], ["moved"], perm=[0, 2, 3, 1]), {}),
+        (helper.make_node("Reshape", ["q", "shape"], ["moved"]), {"shape": np.array([0, 0, -1])}),
+    ],
+    ids=["no perm", "no tensor", "axes copied"],
+)
+def test_a_move_that_the_parser_does_not_know_is_refused_by_name(node, constants):
+    around = [
+        helper.make_node("QuantizeLinear", ["log_mel", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["moved", "scale", "zero"], ["logits"]),
+    ]
+    constants = {"scale": np.float32(1), "zero": np.uint8(0), **constants}
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("log_mel", ["batch", 1, 8, 8]), ("logits", None))
+    ]
+    graph = helper.make_graph(
+        [around[0], node, around[1]], "graph", values[:1], values[1:],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    with pytest.raises(ModelFileError, match=f"the {node.op_type} that gives 'moved'"):
+        read_network(helper.make_model(graph))
+
+
+@pytest.mark.parametrize("hop", ["0.26", "nan", "inf"])
+def test_a_hop_that_does_not_divide_into_frames_is_refused(int8_onnx, tmp_path, hop):
+    with pytest.raises(ModelFileError, match=rf"hop of {hop} s"):
+        main(["c", str(int8_onnx), "-o", str(tmp_path / "c"), "--hop", hop])
