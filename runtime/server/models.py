@@ -23,6 +23,7 @@ class Models:
     Attributes:
         paths: name to file; the first is the default.
         temperature: in place of the one in the files.
+        packaged: whether it is the packaged model alone, compiled if that is installed, see `load_model`.
 
     Example:
         >>> models = Models.find(model_path.parent)
@@ -32,6 +33,7 @@ class Models:
 
     paths: dict[str, Path]
     temperature: float | None = None
+    packaged: bool = False
     _loaded: dict[str, Model] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -46,7 +48,7 @@ class Models:
         """
         if path is None or not Path(path).is_dir():
             file = packaged_model() if path is None else Path(path)
-            return cls({file.stem: file}, temperature)
+            return cls({file.stem: file}, temperature, packaged=path is None)
         paths = {}
         for file in sorted(Path(path).glob("*.onnx")):
             try:
@@ -72,7 +74,8 @@ class Models:
         """
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = load_model(self.paths[name], self.temperature)
+                path = None if self.packaged else self.paths[name]
+                self._loaded[name] = load_model(path, self.temperature)
             return self._loaded[name]
 
     def card(self, name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from websockets.asyncio.client import connect
 from runtime.classifier import Model
 from runtime.errors import AudioError
 from runtime.server.engine import Engine
+from runtime.server.models import Models
 from runtime.server.web.uploads import classify_bytes
 from runtime.streaming.events import EventDetector, EventRules
 from tests.runtime.server.conftest import Server, start
@@ -115,6 +116,18 @@ def test_the_day_has_the_events_of_the_log(playing: Server) -> None:
     assert sum(sum(hours) for count in counts for hours in count.values()) == len(events)
     for wrong in ("", "today", "2026-13-01", "1e9", "2026-01-01/..", "99999-01-01", "0001-01-01"):
         assert playing.request(f"/api/day?date={wrong}")[0] in (200, 400)
+
+
+def test_without_a_model_file_the_installed_library_may_run(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`load_model` looks for the compiled form of the packaged model where it gets no path."""
+    loaded: list[Path | None] = []
+    monkeypatch.setattr("runtime.server.models.load_model", lambda path, _: loaded.append(path))
+    for given in (None, model_path, model_path.parent):
+        models = Models.find(given)
+        models.load(models.names[0])
+    assert loaded == [None, model_path, model_path]
 
 
 def test_models_and_their_cards(playing: Server, model: Model, model_path: Path) -> None:
