@@ -43,7 +43,7 @@ def write_library(
 
     Args:
         model: an .onnx file of ``export onnx``.
-        folder: written whole, or not at all; files in it that this command writes are replaced.
+        folder: files of the same names in it are replaced, once all are written beside it; others stay.
         hop_s: seconds from one window to the next in a stream; see `StreamSizes.of` for None.
         layout: a key of `LAYOUTS`.
         fixed_point: compute the log-mel in integers, for processors without an FPU.
@@ -245,8 +245,11 @@ def _write(texts: dict[str, str], folder: Path) -> None:
             for file, text in texts.items():
                 make_folder((partial / file).parent)
                 (partial / file).write_text(text)
-            for file in texts:
+            for file in texts:  # whatever is in the way is found before a file is replaced
                 make_folder((folder / file).parent)
+                if (folder / file).is_dir():
+                    raise TinysceneError(f"{folder / file} is a folder and has to be a file: remove it.")
+            for file in texts:
                 (partial / file).replace(folder / file)
     except OSError as error:
         raise TinysceneError(f"Cannot write {folder}: {error.strerror}; name another folder.") from error

@@ -37,7 +37,7 @@ def network_source(network: Network, steps: list[Step], plan: Plan) -> str:
 
 
 def packed_bytes(steps: list[Step]) -> int:
-    """Bytes that the SIMD kernels need for weights in their own order: see ``ts_x86.c``."""
+    """Bytes that the SIMD kernels need for weights in their own order: see ``ts_simd.c``."""
     total = 0
     for conv in _convolutions(steps):
         lanes = -(-conv.result.channels // _VECTOR) * _VECTOR

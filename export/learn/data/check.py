@@ -34,7 +34,7 @@ class Examined:
     """What the later steps need of the examination of a corpus.
 
     Attributes:
-        windows: seconds of the training clips, each rounded up.
+        windows: of one second in the training clips, estimated from their length and number.
         hours: of all clips.
         remarks: findings and notes that did not stop the run, a line each.
     """

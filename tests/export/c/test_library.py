@@ -14,6 +14,7 @@ from export.c.read_graph import read_network
 from export.cli.main import main
 from runtime import load_model
 from runtime.audio.log_mel import LogMel
+from runtime.errors import TinysceneError
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
 from tests.export.c.conftest import STUDENTS, compile_library, kinds_of, need, push
@@ -94,6 +95,15 @@ def test_clang_compiles_it_without_warnings_to_the_same_answers(student, compile
     program = compile_library(tmp_path, "CC=clang", target="self_test")
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "FAIL" not in done.stdout, done.stdout
+
+
+def test_a_folder_in_the_way_of_a_file_leaves_all_files_as_they_were(student, tmp_path):
+    (tmp_path / "ts_network.h").mkdir()
+    (tmp_path / "model.h").write_text("of before")
+    with pytest.raises(TinysceneError, match=r"ts_network\.h is a folder .*: remove it\."):
+        write_library(student("cp_mobile"), tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["model.h", "ts_network.h"]
+    assert (tmp_path / "model.h").read_text() == "of before"
 
 
 def test_the_command_writes_a_folder_that_make_accepts(student, compiler, tmp_path, capsys):
