@@ -23,3 +23,11 @@ def insert(
     position = list(graph.node).index(node) + (not before)
     for offset, new in enumerate(nodes):
         graph.node.insert(position + offset, new)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Drop the initializers that no node reads, in place."""
+    used = {name for node in graph.node for name in node.input}
+    in_use = [tensor for tensor in graph.initializer if tensor.name in used]
+    graph.ClearField("initializer")
+    graph.initializer.extend(in_use)

@@ -17,7 +17,7 @@ import onnx
 from onnx import helper
 
 from export.passes.graph_edges import GraphEdges
-from export.passes.graph_editing import add_constant, insert
+from export.passes.graph_editing import add_constant, drop_unused, insert
 
 BLOCK = 4  # frames; eight gain little more, and CP-Mobile would execute more than 30 million MACs
 
@@ -76,7 +76,7 @@ def space_to_depth(model: onnx.ModelProto) -> None:
             is_weight = node is first.weight and not index
             value = weight if is_weight else np.tile(edges.constants[name], positions)
             node.input[index] = add_constant(model.graph, f"{name}:blocks", value)
-    _drop_unused(model.graph)
+    drop_unused(model.graph)
     _set_attributes(first.conv, geometry, weight.shape[2:], before)
     _change_layout(model.graph, first, geometry)
 
@@ -169,10 +169,3 @@ def _reshape(graph: onnx.GraphProto, source: str, target: str, shape: list[int])
     full_shape = np.array([0, *shape], np.int64)  # 0 copies the batch dimension
     name = add_constant(graph, f"{target}:shape", full_shape)
     return helper.make_node("Reshape", [source, name], [target])
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    in_use = [tensor for tensor in graph.initializer if tensor.name in used]
-    graph.ClearField("initializer")
-    graph.initializer.extend(in_use)

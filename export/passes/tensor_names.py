@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from export.passes.graph_editing import drop_unused
 from runtime.model.session import INPUT, OUTPUT
 
 
@@ -23,10 +24,7 @@ def name_tensors(graph: onnx.GraphProto, values: list[str]) -> None:
         names |= {node.output[0]: value for node, value in zip(quantizers, quantized, strict=True)}
     for tensor in [*(name for node in graph.node for name in (*node.input, *node.output))]:
         names.setdefault(tensor, f"t{len(names)}")
-    used = {name for node in graph.node for name in node.input}
-    in_use = [tensor for tensor in graph.initializer if tensor.name in used]
-    graph.ClearField("initializer")
-    graph.initializer.extend(in_use)
+    drop_unused(graph)
     for tensor in graph.initializer:
         tensor.name = names[tensor.name]
     for node in graph.node:

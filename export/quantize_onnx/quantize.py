@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from complexity.error_text import first_line
 from export.quantize_onnx.calibration_arrays import (
     Array,
     CalibrationReader,
@@ -91,7 +92,7 @@ def _quantize(model: onnx.ModelProto, source: Path, target: Path, feeds: list[Fe
             )  # fmt: skip
         except Exception as error:  # the quantizer raises whatever its parts do
             raise ModelFileError(
-                f"onnxruntime cannot quantize {source} ({_first_line(error)}): simplify the model or export "
+                f"onnxruntime cannot quantize {source} ({first_line(error)}): simplify the model or export "
                 "it another way."
             ) from error
 
@@ -115,7 +116,7 @@ def _run(model: onnx.ModelProto, feeds: list[Feed], path: Path) -> list[Array]:
         return [np.asarray(session.run([first], feed)[0]) for feed in feeds]
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise DataError(
-            f"{path} does not run on the calibration inputs ({_first_line(error)}): save others."
+            f"{path} does not run on the calibration inputs ({first_line(error)}): save others."
         ) from error
 
 
@@ -130,10 +131,5 @@ def _session(model: onnx.ModelProto, path: Path) -> Any:
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise ModelFileError(
-            f"onnxruntime {ort.__version__} cannot load {path} ({_first_line(error)}): export it again."
+            f"onnxruntime {ort.__version__} cannot load {path} ({first_line(error)}): export it again."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper, inliner, numpy_helper, version_converter
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
+from complexity.error_text import first_line
 from runtime.errors import ModelFileError
 
 OLDEST_OPSET = 13  # the first whose QuantizeLinear has one scale per channel
@@ -59,7 +60,7 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise ModelFileError(
-            f"The external data of {path} cannot be read ({_first_line(error)}): export it as one file."
+            f"The external data of {path} cannot be read ({first_line(error)}): export it as one file."
         ) from error
 
 
@@ -104,10 +105,5 @@ def _convert_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     except Exception as error:  # the converter is C++ and raises plain RuntimeErrors and its own
         raise ModelFileError(
             f"{path} has opset {opset}, INT8 needs {OLDEST_OPSET}, and the conversion failed "
-            f"({_first_line(error)}): export it again with opset_version={OLDEST_OPSET} or higher."
+            f"({first_line(error)}): export it again with opset_version={OLDEST_OPSET} or higher."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__
