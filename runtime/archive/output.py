@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtime.archive.shard import Shard
 from runtime.errors import ConfigError
+from runtime.files import printable
 
 FORMATS = ("csv", "jsonl", "parquet", "raven", "audacity")
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".selections.txt": "raven"}
@@ -70,12 +71,39 @@ class Output:
     @property
     def picture(self) -> Path:
         """The summary by class and hour."""
-        return self.table.with_name(f"{self.table.name.removesuffix(self.table.suffix)}.png")
+        return self.table.with_name(f"{self.table.name}.hours.png")  # a user's own file is hardly named so
+
+    def check_inputs(self, inputs: Iterable[str]) -> None:
+        """Refuse to replace a file that the run reads, by whatever name.
+
+        Args:
+            inputs: files that the run reads.
+
+        Raises:
+            ConfigError: where the table or the picture would take the place of one.
+        """
+        names = tuple(inputs)
+        for written in (self.table, self.picture):
+            if (status := _status(written)) is None:
+                continue
+            for name in names:
+                read = _status(name)
+                if read is not None and os.path.samestat(status, read):
+                    raise ConfigError(
+                        f"-o would replace {printable(name)}, which this command reads: name another output."
+                    )
 
     def shard_journals(self) -> list[Path]:
         """Journals that runs with ``--shard`` left for this one to put together."""
         pattern = f"{glob.escape(self.path.name)}.*-of-*.journal"
         return [] if self.shard else sorted(self.path.parent.glob(pattern))
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except OSError:  # there is none, or the name is too long
+        return None
 
 
 def common_folder(names: Iterable[str]) -> str:

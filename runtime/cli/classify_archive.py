@@ -36,6 +36,7 @@ def classify_archive(arguments: Namespace) -> int:
     model = load_model(arguments.model, arguments.temperature)
     job = _job(model, arguments)
     paths = AudioPaths.find(arguments.files)
+    output.check_inputs([*paths.files, str(model.session.path)])
     with Archive(job, model.spec, output, common_folder(arguments.files)) as archive:
         _classify(archive, paths, _engine(arguments))
         bad = bool(archive.failed or paths.problems)

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -70,7 +71,7 @@ def test_processes_give_the_same_bytes_and_a_picture_lies_beside_them(
     command = ["classify", str(cards / "b"), str(cards), "--model", str(model_path), "-o", str(out)]
     assert main([*command, "--jobs", "2"]) == 0
     assert out.read_bytes() == table.read_bytes()
-    assert sorted(path.name for path in out.parent.iterdir()) == ["two.csv", "two.png"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["two.csv", "two.csv.hours.png"]
 
 
 def test_rows_for_events_and_for_clips_are_those_of_the_command_without_a_table(
@@ -204,6 +205,23 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=words):
         main(["classify", str(cards), "--model", str(model_path), *options])
     assert list(tmp_path.iterdir()) == [cards]
+
+
+def test_an_output_that_is_read_is_refused_and_stays_as_it_was(
+    cards: Path, model_path: Path, classify: Classify, tmp_path: Path
+) -> None:
+    recording, model, picture = cards / "b" / "take.flac", tmp_path / "m.onnx", tmp_path / "t.csv.hours.png"
+    (tmp_path / "link.csv").symlink_to(recording)
+    shutil.copy(recording, picture)  # libsndfile knows it by its content
+    shutil.copy(model_path, model)
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    for inputs, output in (
+        ([recording], recording), ([cards], recording), ([cards], tmp_path / "link.csv"),
+        ([picture], tmp_path / "t.csv"), ([cards], model),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="which this command reads"):
+            classify(*inputs, "--model", model, "-o", output, "--format", "csv")
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
 
 
 def test_a_table_that_cannot_be_written_is_one_sentence_before_any_work(
