@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from runtime.archive.job import ArchiveJob
 from runtime.archive.journal import Journal
@@ -62,6 +63,7 @@ class Archive:
             self._journals = [stack.enter_context(Journal(path, settings)) for path in paths]
             self._stack = stack.pop_all()
         self._places: dict[str, Journal] = {}
+        self._paths: frozenset[str] = frozenset()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,6 +76,7 @@ class Archive:
         """The files of this run's shard that no journal has, the largest first: one must not come last."""
         shard = self.output.shard
         left: dict[str, Identity] = {}
+        self._paths = frozenset(paths)
         for path in dict.fromkeys(paths):
             if shard is not None and not shard.holds(path):
                 continue
@@ -113,8 +116,17 @@ class Archive:
                 table.add(result)
                 self.summary.add(result)
 
-    def finish(self) -> None:
-        """Delete the journals; that of a shard stays for the run that puts the shards together."""
-        if self.output.shard is None:
-            for journal in self._journals:
+    def finish(self) -> dict[Path, int]:
+        """Delete the journals; that of a shard stays for the run that puts the shards together.
+
+        Returns:
+            the journals that stay because they have other files, as those of a larger run that was killed
+            and may be given again; how many of them.
+        """
+        if self.output.shard is not None:
+            return {}
+        others = {journal.path: journal.others(self._paths) for journal in self._journals}
+        for journal in self._journals:
+            if not others[journal.path]:
                 journal.remove()
+        return {path: count for path, count in others.items() if count}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -80,6 +80,10 @@ class Journal:
         place = self._places.get(path)
         return place is not None and place.identity == identity
 
+    def others(self, paths: Set[str]) -> int:
+        """How many files it has that are not among these."""
+        return len(self._places.keys() - paths)
+
     def add(self, result: FileResult) -> None:
         """Append the result for a file; it counts from then on.
 
@@ -112,7 +116,7 @@ class Journal:
         self._writer.close()
 
     def remove(self) -> None:
-        """Delete the journal, whose results are in the table now."""
+        """Delete the journal, whose results are not needed any more."""
         self.close()
         self.path.unlink(missing_ok=True)
 

@@ -43,8 +43,8 @@ def classify_archive(arguments: Namespace) -> int:
         if archive.done or not bad:
             archive.write_table()
             _draw(archive)
-        if not bad:
-            archive.finish()
+        for journal, count in ({} if bad else archive.finish()).items():
+            _print(f"{journal} stays: it has {count} other files, for a command that names them")
         _list_bad(archive, paths)
     return EXIT_OK if not bad else EXIT_NEGATIVE if archive.done else EXIT_UNUSABLE
 

@@ -158,6 +158,29 @@ def test_a_run_that_was_killed_goes_on_and_does_no_file_twice(
     assert 2 <= done <= 5 and killed.read_bytes() == table.read_bytes()
 
 
+@pytest.mark.parametrize("shards", [[], ["--shard", "1/1"]])
+def test_a_run_over_some_of_the_files_keeps_the_journal_of_a_run_over_all(
+    cards: Path, classify: Classify, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, shards: list[str],
+) -> None:  # fmt: skip
+    engine, out = classify_archive.classify_in_processes, tmp_path / "out.csv"
+
+    def ends_early(job: ArchiveJob, paths: Sequence[str], processes: int) -> Iterator[FileResult]:
+        yield from engine(job, paths[:3], processes)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(classify_archive, "classify_in_processes", ends_early)
+        classify(cards, "-o", out, *shards)
+    (journal,) = tmp_path.glob("*.journal")
+    capsys.readouterr()
+    assert classify(cards / "b" / "silence, with comma.wav", "-o", out) == 0  # the shortest, not yet done
+    assert f"{journal} stays: it has 3 other files" in capsys.readouterr().err and len(rows(out)) == 2
+    assert classify(cards, "-o", out) == 0
+    assert f"{3 if shards else 4} files were classified before" in capsys.readouterr().err
+    assert out.read_bytes() == table.read_bytes() and not list(tmp_path.glob("*.journal"))
+
+
 def _results_in(journal: Path) -> int:
     return journal.read_bytes().count(b'"crc32"') if journal.exists() else 0
 
