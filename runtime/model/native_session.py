@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
+from runtime.model.elf_file import needed_bytes
 from runtime.model.network_input import check_input, input_shape
 from runtime.model.self_test import OUTPUT_STEPS, make_input
 from runtime.spec import FrontEndSpec, ModelSpec
@@ -42,7 +43,8 @@ class NativeSession:
         self_test_error: the largest difference of a logit from that of a self-test vector.
 
     Raises:
-        ModelFileError: where the file cannot be loaded, is no such library, or its self-test fails.
+        ModelFileError: where the file cannot be loaded or is cut off, is no such library, or its
+            self-test fails.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -146,6 +148,11 @@ def _load(path: Path) -> Any:
             f"There is no model {path}: `python -m export c` and `make` make one from an .onnx file."
         )
     try:
+        if (length := path.stat().st_size) < (needed := needed_bytes(path)):
+            raise ModelFileError(
+                f"{path} is cut off, it has {length} of {needed} bytes: copy it again, or make it again "
+                "(`python -m export c --install` where that made it, `make` where that did)."
+            )
         library = ctypes.CDLL(str(path.resolve()))
         functions = {name: getattr(library, name) for name in _FUNCTIONS}
     except (OSError, AttributeError) as error:
