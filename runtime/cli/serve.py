@@ -45,6 +45,7 @@ def serve(arguments: Namespace) -> int:
 
     token = arguments.token or os.environ.get(_TOKEN) or None
     app.check_access(arguments.host, token, arguments.insecure)
+    address = app.Address(arguments.host, arguments.port, arguments.certificate, arguments.key)
     models = Models.find(arguments.model, arguments.temperature)
     spec = models.load(models.names[0]).spec
     event_rules(arguments, spec)  # a threshold that makes no sense is one error, before anything starts
@@ -52,7 +53,6 @@ def serve(arguments: Namespace) -> int:
     service = Service(models, arguments.hop, _rules_of(arguments), log, Limits(clients=arguments.clients))
     own_input, captures = _own_input(arguments, spec, service)
     access = Access(arguments.host, token, frozenset(name.lower() for name in arguments.name or ()))
-    address = app.Address(arguments.host, arguments.port, arguments.certificate, arguments.key)
     publisher = _publisher(arguments, service, models) if own_input is not None else None
     print(_privacy(arguments), file=sys.stderr, flush=True)
     try:

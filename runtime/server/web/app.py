@@ -40,12 +40,20 @@ class Address:
         port: 0 takes a free one.
         certificate: PEM file for TLS, where there is one.
         key: its private key, where it is another file.
+
+    Raises:
+        ConfigError: where there is a key alone.
     """
 
     host: str
     port: int
     certificate: Path | None = None
     key: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what uvicorn does not."""
+        if self.key and not self.certificate:
+            raise ConfigError(f"--key {self.key} belongs to a certificate: give --certificate, too.")
 
     @property
     def scheme(self) -> str:

@@ -186,6 +186,14 @@ def test_the_command_refuses_another_host_in_one_sentence() -> None:
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+def test_a_key_without_a_certificate_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+    from runtime.cli.main import main
+    from runtime.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="give --certificate"):
+        main(["serve", "--source", "browser", "--model", str(tmp_path / "none.onnx"), "--key", "key.pem"])
+
+
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("127.0.0.1", -1), ("a..b", 0)])
 def test_an_address_that_is_none_is_one_sentence(host: str, port: int) -> None:
     from runtime.errors import ConfigError
