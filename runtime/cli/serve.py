@@ -7,6 +7,7 @@ import socket
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,17 +50,17 @@ def serve(arguments: Namespace) -> int:
     models = Models.find(arguments.model, arguments.temperature)
     spec = models.load(models.names[0]).spec
     event_rules(arguments, spec)  # a threshold that makes no sense is one error, before anything starts
-    log = EventLog(arguments.log, arguments.log_limit * 1e6)
-    service = Service(models, arguments.hop, _rules_of(arguments), log, Limits(clients=arguments.clients))
-    own_input, captures = _own_input(arguments, spec, service)
-    access = Access(arguments.host, token, frozenset(name.lower() for name in arguments.name or ()))
-    publisher = _publisher(arguments, service, models) if own_input is not None else None
-    print(_privacy(arguments), file=sys.stderr, flush=True)
-    try:
-        app.serve(service, own_input, access, address, publisher)
-    finally:
-        if captures is not None:
-            captures.close()
+    with closing(EventLog(arguments.log, arguments.log_limit * 1e6)) as log:
+        service = Service(models, arguments.hop, _rules_of(arguments), log, Limits(clients=arguments.clients))
+        own_input, captures = _own_input(arguments, spec, service)
+        access = Access(arguments.host, token, frozenset(name.lower() for name in arguments.name or ()))
+        publisher = _publisher(arguments, service, models) if own_input is not None else None
+        print(_privacy(arguments), file=sys.stderr, flush=True)
+        try:
+            app.serve(service, own_input, access, address, publisher)
+        finally:
+            if captures is not None:
+                captures.close()
     return EXIT_OK
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from runtime.errors import ConfigError
+from runtime.files import lock
 
 _VERSION = 1  # of the tables
 _PAGE_BYTES = 4096
@@ -22,6 +28,31 @@ CREATE INDEX IF NOT EXISTS recordings_by_time ON recordings (session, start_s);
 """
 
 MIN_BYTES = 4 * _WAL_PAGES * _PAGE_BYTES  # the least limit: 1 MiB
+
+
+@contextmanager
+def alone(path: str | Path | None) -> Iterator[None]:
+    """Keep other processes from a log: SQLite lets them write it, and their events get the same numbers.
+
+    The locked file lies beside the log: a lock on the log itself keeps SQLite from it on some systems.
+
+    Raises:
+        ConfigError: where another process uses the log.
+        OSError: where no file can be made there.
+    """
+    if path is None:
+        yield
+        return
+    place = Path(f"{os.path.realpath(path)}-lock")  # as SQLite's -wal and -shm; a link leads to the same log
+    with place.open("ab") as file:
+        # it has no links where the process that ends right now removed it: the next one makes another file
+        if not lock(file) or not os.fstat(file.fileno()).st_nlink:
+            raise ConfigError(f"Another process uses the log {path}: end it, or name another file.")
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                place.unlink()
 
 
 def open_database(path: str | Path | None) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from runtime.errors import ConfigError
 from runtime.live.recorder import RecordedBlock
-from runtime.server.log.database import MIN_BYTES, limit_size, open_database
+from runtime.server.log.database import MIN_BYTES, alone, limit_size, open_database
 
 _COMMIT_S = 1.0
 _AT_A_TIME = 500  # rows, while the lock is held
@@ -67,7 +67,7 @@ class EventLog:
         limit_bytes: of the file; the oldest events go first.
 
     Raises:
-        ConfigError: where the file cannot be used or the limit is too small.
+        ConfigError: where the file cannot be used, another process uses it, or the limit is too small.
 
     Example:
         >>> log = EventLog(None)
@@ -87,9 +87,12 @@ class EventLog:
         self._ongoing: set[int] = set()
         self._block: RecordedBlock | None = None  # the recording that still grows
         self._failed = False
+        self._held = ExitStack()
         try:
+            self._held.enter_context(alone(path))
             self._connection = open_database(path)
         except (sqlite3.Error, OSError) as error:
+            self._held.close()
             raise ConfigError(f"{path} cannot be used as a log ({error}): name another file.") from error
         last = self._connection.execute("SELECT max(id) FROM events").fetchone()[0]
         self._last_id = last or 0
@@ -204,6 +207,7 @@ class EventLog:
         self.flush()
         with self._lock, suppress(sqlite3.Error):
             self._connection.close()
+        self._held.close()
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ConfigError
+from runtime.cli.main import main
+from runtime.errors import ConfigError, TinysceneError
 from runtime.live.recorder import RecordedBlock
 from runtime.server.log.event_log import EventLog
 
@@ -136,8 +137,34 @@ def test_what_is_no_log_is_one_sentence(tmp_path: Path) -> None:
     for name in ("text", "other.sqlite", "newer.sqlite", "no/such/folder/log.sqlite"):
         with pytest.raises(ConfigError, match="cannot be used as a log"):
             EventLog(tmp_path / name)
+    assert not list(tmp_path.glob("*-lock"))
     with pytest.raises(ConfigError, match="allow"):
         EventLog(None, 1000)
+
+
+def test_a_log_that_another_process_writes_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    log = EventLog(path)
+    number = log.onset("dog", 0.8, 1.0, 1.0, source="mic", model="tiny")
+    log.flush()
+    (tmp_path / "link.sqlite").symlink_to(path)
+    for name in ("log.sqlite", "link.sqlite"):
+        command = [sys.executable, "-c", WRITER, str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "ConfigError: Another process uses the log" in done.stderr
+    event = log.event(number)
+    assert event is not None and event.ongoing
+    log.close()
+    EventLog(path).close()
+    assert {file.name for file in tmp_path.iterdir()} == {"log.sqlite", "link.sqlite"}
+
+
+def test_a_server_that_cannot_start_closes_its_log(tmp_path: Path, model_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    options = ["--model", str(model_path), "--log", str(path), "--source", str(tmp_path / "none.wav")]
+    with pytest.raises(TinysceneError, match=r"none\.wav"):
+        main(["serve", *options])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_log_that_cannot_be_written_is_reported_once(
