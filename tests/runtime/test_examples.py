@@ -26,6 +26,7 @@ EXEMPT = {
     "Chunk",
     "Source",
     "FramedWindow",
+    "Checked",
     "Recording",
     "LiveResult",
     "DeviceChange",
