@@ -12,12 +12,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
-from runtime.audio.unfinished import completed
+from runtime.audio.unfinished import chunks, completed
+from runtime.audio.wav_header import has_low_24_bits
 from runtime.errors import AudioError
 from runtime.files import printable
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
 
+_HEADER_BYTES = 2**16  # of a WAV file, in which its format lies
 _SYSTEM_ERROR = 2  # of libsndfile: the file was not looked at
 _UTF16 = "MPEG_LAYER_I"  # the mark at the start of such texts looks like that obsolete format
 _UNKNOWN_FRAMES = 2**62  # libsndfile's frame count where a FLAC header has none
@@ -79,6 +81,7 @@ class AudioFile:
         self._patched: io.RawIOBase | None = None  # soundfile closes what it opened itself
         self._file = self._open()
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
+        self._low_24_bits = self._file.subtype == "PCM_32" and self._has_low_24_bits()
         if not 1 <= self.channels <= MAX_CHANNELS or self.sample_rate not in RATES:
             self.close()
             raise AudioError(
@@ -180,6 +183,22 @@ class AudioFile:
         self._patched = completed(self.path)
         return self._patched
 
+    def _has_low_24_bits(self) -> bool:
+        """Whether this is a WAV file whose header says ALSA's S24_LE."""
+        with self._bytes() as file:
+            head = file.read(12)
+            if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+                return False
+            for name, place, length in chunks(file, 12, _HEADER_BYTES, "<4sI"):
+                if name == b"fmt " and length >= 16:
+                    file.seek(place)
+                    return has_low_24_bits(file.read(16))
+        return False
+
+    def _bytes(self) -> BinaryIO:
+        """The file as it lies there."""
+        return self.path.open("rb")
+
     def _seek(self, frame: int) -> None:
         if frame:
             self._file.seek(min(frame, self._file.frames))
@@ -198,6 +217,9 @@ class AudioFile:
             # as integers: libsndfile 1.2 mixes samples up when it converts those of 3, 5, 6 or 7 channels
             steps = self._file.read(count, dtype="int32", always_2d=True)
             block: Array = steps.astype(np.float32) / np.float32(2**31)
+        elif self._low_24_bits:  # which libsndfile takes for the upper ones
+            steps = self._file.read(count, dtype="int32", always_2d=True)
+            block = (steps << 8).astype(np.float32) / np.float32(2**31)
         else:
             block = self._file.read(count, dtype="float32", always_2d=True)
         return block
@@ -227,6 +249,9 @@ class AudioBytes(AudioFile):
             raise AudioError(f"{self.name} is empty (0 bytes): record or copy it again.")
 
     def _source(self) -> BinaryIO:
+        return self._bytes()
+
+    def _bytes(self) -> BinaryIO:
         return io.BytesIO(self._data)
 
     def _completed(self) -> None:

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from runtime.audio.samples import MAX_CHANNELS, RATES
+from runtime.audio.wav_header import PCM, has_low_24_bits
 from runtime.devices.sample_format import FORMATS, SampleFormat
 from runtime.errors import AudioError
 
@@ -18,7 +19,7 @@ _PLACEHOLDER = 0x7FFF0000  # arecord writes 2**31 - 256, others up to 2**32 - 1
 _UNTIL_END = 1 << 62  # bytes
 _MAX_HEADER_CHUNK = 4096  # of `fmt ` and `ds64`, which have tens of bytes
 _CONTAINERS = (b"RIFF", b"RF64", b"BW64")
-_PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
+_FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 3, 6, 7, 0xFFFE
 _INTEGERS = {1: "u8", 2: "s16", 3: "s24", 4: "s32"}  # by the bytes of a container
 _CODECS = {2: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MPEG", 0x55: "MP3"}
 
@@ -51,7 +52,6 @@ class WavFormat:
                 f"The WAV header on stdin has a 'fmt ' chunk of {len(body)} bytes: it is damaged."
             )
         tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", body)
-        by_alsa = tag == _PCM and bits == 24  # arecord's S24_LE: the lower 24 of 32 bits, not the upper ones
         if tag == _EXTENSIBLE and len(body) >= 26:
             tag = int.from_bytes(body[24:26], "little")  # the sub-format's GUID begins with the tag
         if not 1 <= channels <= MAX_CHANNELS or rate not in RATES:
@@ -62,8 +62,8 @@ class WavFormat:
         width = frame_bytes // channels if frame_bytes % channels == 0 else 0
         width = width if 8 * width >= bits else (bits + 7) // 8
         name = {_FLOAT: {4: "f32", 8: "f64"}.get(width), _ALAW: "alaw", _MULAW: "mulaw"}.get(tag)
-        if tag == _PCM:
-            name = "s24_32" if by_alsa and width == 4 else _INTEGERS.get(width)
+        if tag == PCM:
+            name = "s24_32" if has_low_24_bits(body) else _INTEGERS.get(width)
         codec = name or _CODECS.get(tag, f"codec {tag:#x} with {bits} bits")
         return cls(rate, channels, FORMATS[name] if name else None, codec)
 

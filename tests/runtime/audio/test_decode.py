@@ -234,3 +234,21 @@ def test_bytes_in_memory_are_decoded_as_the_file(kind: str, tmp_path: Path) -> N
 def test_bytes_that_are_no_audio_are_one_sentence(data: bytes) -> None:
     with pytest.raises(AudioError, match=r"^The upload "):
         AudioBytes(data, "The upload")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("uppermost", ["sign", "zero"])
+def test_24_bits_in_32_are_the_lower_ones_as_alsa_writes_them(
+    tmp_path: Path, channels: int, uppermost: str
+) -> None:
+    """Libsndfile takes them for the upper ones, which is 48 dB too quiet."""
+    steps = np.round(SAMPLES.reshape(-1, channels) * 2**23).astype("<i4")
+    data = (steps if uppermost == "sign" else steps & 0xFFFFFF).astype("<i4").tobytes()
+    form = struct.pack("<HHIIHH", 1, channels, RATE, 4 * channels * RATE, 4 * channels, 24)
+    chunks = b"LIST" + struct.pack("<I", 4) + b"abcd" + b"fmt " + struct.pack("<I", 16) + form
+    body = b"WAVE" + chunks + b"data" + struct.pack("<I", len(data)) + data
+    whole = b"RIFF" + struct.pack("<I", len(body)) + body
+    (tmp_path / "a.wav").write_bytes(whole)
+    expected = (steps / np.float32(2**23)).astype(np.float32)
+    assert np.array_equal(decoded(tmp_path / "a.wav"), expected)
+    assert np.array_equal(np.concatenate(list(AudioBytes(whole, "a.wav").blocks())), expected)
