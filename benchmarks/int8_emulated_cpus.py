@@ -44,7 +44,6 @@ _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014
 _WORKER = """
 import sys
 import numpy as np
-from benchmarks.result_files import write_result
 from runtime import load_model
 model = load_model(sys.argv[1])
 logits = [model.session.logits(window[None]) for window in np.load(sys.argv[2])]
