@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.archive.formats import FORMATS
 from runtime.archive.shard import Shard
 from runtime.errors import ConfigError
 from runtime.files import printable
 
-FORMATS = ("csv", "jsonl", "parquet", "raven", "audacity")
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".selections.txt": "raven"}
 
 
@@ -22,7 +22,7 @@ class Output:
 
     Attributes:
         path: of the table; of a folder of label tracks for Audacity.
-        format: one of `FORMATS`.
+        format: one of `runtime.archive.formats.FORMATS`.
         shard: where only a part of the files is classified.
 
     Example:

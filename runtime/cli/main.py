@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any
 
-from runtime.archive.output import FORMATS as TABLE_FORMATS
+from runtime.archive.formats import FORMATS as TABLE_FORMATS
 from runtime.cli.arguments import add_event_rules, add_events, add_json, add_model
 from runtime.live.overload import DEFAULT_HOP_S
 
