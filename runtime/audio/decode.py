@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
 from runtime.audio.unfinished import chunks, completed
-from runtime.audio.wav_header import has_low_24_bits
+from runtime.audio.wav_header import CONTAINERS, has_low_24_bits
 from runtime.errors import AudioError
 from runtime.files import printable
 
@@ -187,7 +187,7 @@ class AudioFile:
         """Whether this is a WAV file whose header says ALSA's S24_LE."""
         with self._bytes() as file:
             head = file.read(12)
-            if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+            if head[:4] not in CONTAINERS or head[8:] != b"WAVE":
                 return False
             for name, place, length in chunks(file, 12, _HEADER_BYTES, "<4sI"):
                 if name == b"fmt " and length >= 16:
@@ -213,15 +213,13 @@ class AudioFile:
         return block
 
     def _read(self, count: int) -> Array:
-        if self._file.format == "PAF" and self._file.subtype == "PCM_24":
-            # as integers: libsndfile 1.2 mixes samples up when it converts those of 3, 5, 6 or 7 channels
-            steps = self._file.read(count, dtype="int32", always_2d=True)
-            block: Array = steps.astype(np.float32) / np.float32(2**31)
-        elif self._low_24_bits:  # which libsndfile takes for the upper ones
-            steps = self._file.read(count, dtype="int32", always_2d=True)
-            block = (steps << 8).astype(np.float32) / np.float32(2**31)
-        else:
-            block = self._file.read(count, dtype="float32", always_2d=True)
+        # as integers: libsndfile 1.2 mixes samples up when it converts those of 3, 5, 6 or 7 channels
+        is_paf_24 = self._file.format == "PAF" and self._file.subtype == "PCM_24"
+        as_integers = is_paf_24 or self._low_24_bits
+        samples = self._file.read(count, dtype="int32" if as_integers else "float32", always_2d=True)
+        if self._low_24_bits:  # libsndfile takes them for the upper ones
+            samples <<= 8
+        block: Array = samples.astype(np.float32) / np.float32(2**31) if as_integers else samples
         return block
 
 

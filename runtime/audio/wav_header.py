@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+CONTAINERS = (b"RIFF", b"RF64", b"BW64")
 PCM = 1  # the tag of integer samples
 
 

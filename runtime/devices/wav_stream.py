@@ -11,14 +11,13 @@ import struct
 from dataclasses import dataclass
 
 from runtime.audio.samples import MAX_CHANNELS, RATES
-from runtime.audio.wav_header import PCM, has_low_24_bits
+from runtime.audio.wav_header import CONTAINERS, PCM, has_low_24_bits
 from runtime.devices.sample_format import FORMATS, SampleFormat
 from runtime.errors import AudioError
 
 _PLACEHOLDER = 0x7FFF0000  # arecord writes 2**31 - 256, others up to 2**32 - 1
 _UNTIL_END = 1 << 62  # bytes
 _MAX_HEADER_CHUNK = 4096  # of `fmt ` and `ds64`, which have tens of bytes
-_CONTAINERS = (b"RIFF", b"RF64", b"BW64")
 _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 3, 6, 7, 0xFFFE
 _INTEGERS = {1: "u8", 2: "s16", 3: "s24", 4: "s32"}  # by the bytes of a container
 _CODECS = {2: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MPEG", 0x55: "MP3"}
@@ -135,10 +134,10 @@ class WavReader:
     def _chunk(self) -> bool:
         """Enter the next chunk; False where its header has not arrived."""
         name = bytes(self._pending[:4])
-        if len(self._pending) < (12 if name in _CONTAINERS else 8):
+        if len(self._pending) < (12 if name in CONTAINERS else 8):
             return False
         size = int.from_bytes(self._pending[4:8], "little")
-        if name in _CONTAINERS:
+        if name in CONTAINERS:
             return self._begin_file()
         if name == b"data":
             self._begin_data(size)
