@@ -46,6 +46,8 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # a signal came while the extension was loading
+            raise error.__cause__ from None
         raise TinysceneError(
             f"onnxruntime cannot be imported ({error}): see `python -m runtime doctor`."
         ) from error

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from runtime.classifier import packaged_model
 
 
 @pytest.mark.parametrize(
@@ -24,3 +29,22 @@ def test_ends_become_exit_codes(body: str, code: int, errors: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, errors)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_an_extension_loads_ends_the_command(tmp_path: Path, signal_number: int) -> None:
+    """An extension turns the KeyboardInterrupt of its initialization into an ImportError."""
+    (tmp_path / "onnxruntime.py").write_text(
+        f"import os, time\ntry:\n    os.kill(os.getpid(), {int(signal_number)}); time.sleep(9)\n"
+        "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error"
+    )
+    program = (
+        "from runtime.entry_point import run\nfrom runtime.model.session import Session\n"
+        "run(lambda arguments: Session(arguments[0]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(packaged_model())],
+        capture_output=True, text=True, timeout=60, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "")
