@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.audio.decode import AUDIO_SUFFIXES
+from runtime.files import printable
 
 _NOT_CLIPS = frozenset(("__MACOSX", "Thumbs.db", "desktop.ini"))
 
@@ -74,18 +75,21 @@ class AudioPaths:
                     continue
                 place = status.st_dev, status.st_ino
                 if place in parents:
-                    self.problems.append(f"{path} links to a folder that it lies in: remove the link.")
+                    self._refuse(path, "links to a folder that it lies in: remove the link.")
                     continue
                 names = sorted((child.name for child in Path(path).iterdir()), reverse=True)
                 children = [name for name in names if not self._is_hidden(name)]
             except OSError as error:
-                self.problems.append(f"{path} cannot be opened ({error.strerror}): mend or remove it.")
+                self._refuse(path, f"cannot be opened ({error.strerror}): mend or remove it.")
                 continue
             # the stack is last in, first out: children are pushed backwards
             stack += [(str(Path(path, child)), parents | {place}) for child in children]
         if not files and len(self.problems) == before:
             what = self.left_out()
-            self.problems.append(f"{folder} holds no audio file{f' ({what})' if what else ''}: name another.")
+            self._refuse(folder, f"holds no audio file{f' ({what})' if what else ''}: name another.")
+
+    def _refuse(self, path: str, what: str) -> None:
+        self.problems.append(f"{printable(path)} {what}")
 
     def _add(self, path: str, regular: bool) -> None:
         suffix = Path(path).suffix.lower()

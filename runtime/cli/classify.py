@@ -19,6 +19,7 @@ from runtime.cli.formatting import (
     event_line,
     event_to_json,
     line,
+    name_on_one_line,
     on_one_line,
     to_json,
 )
@@ -96,7 +97,7 @@ def _file_warnings(progress: Progress) -> Iterator[None]:
     """Print warnings about audio with the name of the file, for every file and not once for all."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        file = f"{on_one_line(progress.current)}: " if issubclass(category, AudioWarning) else ""
+        file = f"{name_on_one_line(progress.current)}: " if issubclass(category, AudioWarning) else ""
         progress.print(f"warning: {file}{message}")
 
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from runtime.archive.worker_pool import classify_in_processes
 from runtime.classifier import Model, load_model
 from runtime.cli.arguments import event_rules, file_hop_s
 from runtime.cli.audio_paths import AudioPaths
-from runtime.cli.formatting import on_one_line
+from runtime.cli.formatting import name_on_one_line, on_one_line
 from runtime.cores import usable_cores
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, EXIT_UNUSABLE
 from runtime.errors import ConfigError, MissingExtraError
@@ -93,7 +93,7 @@ def _classify(archive: Archive, paths: AudioPaths, engine: Engine) -> None:
             archive.add(result)
             bar.add(result)
             for note in result.notes:
-                bar.print(f"warning: {on_one_line(result.path)}: {note}")
+                bar.print(f"warning: {name_on_one_line(result.path)}: {note}")
     finally:
         bar.close()
     seconds = time.monotonic() - begun

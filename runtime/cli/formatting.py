@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runtime.files import printable
@@ -20,7 +21,14 @@ STATES = {"no_signal": "(no signal)", "gap": "(samples lost)", "unknown": "(unkn
 
 def on_one_line(text: str) -> str:
     """Text that may hold a file's name, with control characters and bytes that are not UTF-8 escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in printable(text))
+    # not by os.fsencode: in a locale such as Latin-1 it encodes names only, and no other text
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
+
+
+def name_on_one_line(path: str | Path) -> str:
+    """The name of a file as it was given or found, which is UTF-8 in any locale, as `on_one_line`."""
+    return on_one_line(printable(path))
 
 
 def to_json(prediction: Prediction, smoothed: Prediction | None = None, **more: Any) -> str:

@@ -12,7 +12,7 @@ from runtime.capture.capture_folder import CaptureFolder
 from runtime.capture.capturing_source import CapturingSource
 from runtime.classifier import load_model
 from runtime.cli.arguments import event_rules
-from runtime.cli.formatting import LabelFormatter, on_one_line
+from runtime.cli.formatting import LabelFormatter, name_on_one_line
 from runtime.cli.microphone.live_view import choose_view
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import Microphone
@@ -110,7 +110,7 @@ def open_source(name: str | None, arguments: Namespace, rate: int) -> Source:
         return open_stdin(sys.stdin.fileno(), options, rate)
     if name is not None and not is_microphone(name):
         source = FileSource(name)
-        source.name = on_one_line(name)  # it may hold bytes that are not UTF-8
+        source.name = name_on_one_line(name)  # it may hold bytes that are not UTF-8
         return source
     return Microphone(name, rate, arguments.channel)
 

@@ -6,7 +6,7 @@ import math
 import sys
 from argparse import Namespace
 
-from runtime.cli.formatting import on_one_line
+from runtime.cli.formatting import name_on_one_line, on_one_line
 from runtime.cli.microphone.listen import is_microphone, open_source
 from runtime.cli.microphone.live_view import level_bar
 from runtime.devices.file_source import FileSource
@@ -31,7 +31,7 @@ def record(arguments: Namespace) -> int:
     source = open_source(arguments.source, arguments, _rate(arguments.source))
     try:
         folder = ClassFolder(arguments.into, arguments.label)
-        where = on_one_line(str(folder.path))
+        where = name_on_one_line(folder.path)
         print(f"recording {source.name} ({source.sample_rate} Hz) into {where}; Ctrl-C ends", file=sys.stderr)
         try:
             _record_all(source, folder, arguments)

@@ -15,7 +15,7 @@ from runtime.audio.level import level_dbfs
 from runtime.audio.samples import to_int16
 from runtime.capture.capture_name import CaptureName
 from runtime.capture.sorting import NOT_A_CLASS, Sorting
-from runtime.cli.formatting import on_one_line
+from runtime.cli.formatting import name_on_one_line, on_one_line
 from runtime.devices import loudspeaker
 from runtime.devices.file_source import FileSource
 from runtime.entry_point import EXIT_OK
@@ -33,7 +33,7 @@ def sort(arguments: Namespace) -> int:
         _sort_named(sorting, arguments)
         return EXIT_OK
     paths = sorting.captures()
-    print(f"{len(paths)} captures in {on_one_line(str(sorting.folder))}")
+    print(f"{len(paths)} captures in {name_on_one_line(sorting.folder)}")
     if not paths:
         return EXIT_OK
     if sys.stdin is None:
@@ -57,7 +57,7 @@ def _sort_named(sorting: Sorting, arguments: Namespace) -> None:
     for names in arguments.not_a_class or ():
         moves += [(sorting.find(name), NOT_A_CLASS) for name in names]
     for path, label in moves:
-        print(on_one_line(str(sorting.move(path, label))))
+        print(name_on_one_line(sorting.move(path, label)))
 
 
 @dataclass
@@ -137,7 +137,7 @@ class _Dialog:
             print(f"error: {error}")
             return not path.exists()
         self._done["moved"] += 1
-        print(f"moved to {on_one_line(str(target))}")
+        print(f"moved to {name_on_one_line(target)}")
         if not known:
             self._classes.append(label)
             self._show_classes()

@@ -137,8 +137,11 @@ def test_names_that_no_terminal_can_show(tmp_path: Path, wav: Path, model_path: 
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(wav.read_bytes())
     paths = [bytes(tmp_path) + b"/" + name for name in names]
     command = [sys.executable, "-m", "runtime", "classify", "--model", str(model_path)]
-    for locale in ("C.UTF-8", "C"):
-        env = {**os.environ, "LC_ALL": locale, "PYTHONIOENCODING": "ascii" if locale == "C" else "utf-8"}
+    # without the last two, Python takes the file system's names for UTF-8 in the locale C, too
+    no_utf8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for locale in ({"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C"}, no_utf8):
+        encoding = "utf-8" if locale["LC_ALL"] == "C.UTF-8" else "ascii"
+        env = {**os.environ, **locale, "PYTHONIOENCODING": encoding}
         text = subprocess.run([*command, *paths], capture_output=True, timeout=60, env=env)
         assert text.returncode == 0 and text.stdout.count(b"the clip:") == len(names), text.stderr
         assert rb"caf\xe9.wav" in text.stdout and rb"two\nlines.wav" in text.stdout
