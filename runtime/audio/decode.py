@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from runtime.audio.converter import warn
 from runtime.audio.samples import MAX_CHANNELS, RATES, Array, check_amplitude
-from runtime.audio.unfinished import chunks, completed
-from runtime.audio.wav_header import CONTAINERS, has_low_24_bits
+from runtime.audio.unfinished import chunks, completed, ogg_breaks_off
+from runtime.audio.wav_header import CONTAINERS, extent_of, has_low_24_bits
 from runtime.errors import AudioError
 from runtime.files import printable
 
 _BLOCK_SAMPLES = 2**16  # over all channels: what is decoded at a time
 
+_MISSING_S = 0.1  # from here on it is noted
+_UNCOUNTED_S = 1.0  # the same; a recorder that is still writing may be half a second behind in its header
+_NO_END = (
+    "The file has no mark of its end, as a copy or a recording that was interrupted: the rest of it may be "
+    "missing."
+)
 _HEADER_BYTES = 2**16  # of a WAV file, in which its format lies
 _SYSTEM_ERROR = 2  # of libsndfile: the file was not looked at
 _UTF16 = "MPEG_LAYER_I"  # the mark at the start of such texts looks like that obsolete format
@@ -58,6 +65,8 @@ class AudioFile:
 
     Args:
         path: of the file; its name need not be UTF-8.
+        on_note: called at its end with what is missing of it without being refused, a sentence. An
+            `AudioWarning` by default.
 
     Attributes:
         name: the path for messages, what is not UTF-8 as backslash escapes.
@@ -75,8 +84,8 @@ class AudioFile:
         64000
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path, self.name = Path(path), printable(path)
+    def __init__(self, path: str | Path, on_note: Callable[[str], None] = warn) -> None:
+        self.path, self.name, self._on_note = Path(path), printable(path), on_note
         self._check_path()
         self._patched: io.RawIOBase | None = None  # soundfile closes what it opened itself
         self._file = self._open()
@@ -123,10 +132,41 @@ class AudioFile:
                 done += len(block)
                 left = None if left is None else left - len(block)
                 yield block
+            if done and left != 0:
+                self._note_loss(round(start_s * self.sample_rate) + done)
         finally:
             self.close()
         if not done:
             raise AudioError(f"{self.name} holds no samples: record it again.")
+
+    def _note_loss(self, end: int) -> None:
+        """Note what is missing of a file that was decoded up to this frame, its last one."""
+        # a header that was completed here says what is there; the header of MP3 is an estimate
+        if self._patched is not None or self._file.format == "MP3" or (length_s := self.header_s) is None:
+            return
+        if (lost_s := length_s - end / self.sample_rate) >= _MISSING_S:
+            self._on_note(
+                f"The file is damaged: {lost_s:.1f} s of the {length_s:.1f} s in its header cannot be "
+                "decoded, and times behind the damage may be too early by as much; copy it again."
+            )
+            return
+        with self._bytes() as file:
+            if self._file.format == "OGG" and ogg_breaks_off(file):
+                self._on_note(_NO_END)
+            extent = extent_of(file)
+        if extent is None or not extent.present:
+            return
+        missing_s, uncounted_s = (count * length_s / extent.present for count in extent[1:])
+        if missing_s >= _MISSING_S:
+            self._on_note(
+                f"The file ends {missing_s:.1f} s before the length that its header states, as a copy or a "
+                "recording that was interrupted: copy it again if the rest exists."
+            )
+        if uncounted_s >= _UNCOUNTED_S:
+            self._on_note(
+                f"The header leaves out {uncounted_s:.1f} s at the end of the file: correct it, as with `sox "
+                "--ignore-length`, to have them classified."
+            )
 
     @property
     def header_s(self) -> float | None:
@@ -180,7 +220,7 @@ class AudioFile:
         return str(self.path) if os.name == "nt" else os.fsencode(self.path)
 
     def _completed(self) -> io.RawIOBase | None:
-        self._patched = completed(self.path)
+        self._patched = completed(self._bytes())
         return self._patched
 
     def _has_low_24_bits(self) -> bool:
@@ -229,18 +269,19 @@ class AudioBytes(AudioFile):
     Args:
         data: the whole file.
         name: for messages.
+        on_note: as of `AudioFile`.
 
     Raises:
-        AudioError: as `AudioFile`; a header that was never completed is not mended.
+        AudioError: as `AudioFile`.
 
     Example:
         >>> AudioBytes(wav_path.read_bytes(), "a.wav").sample_rate
         32000
     """
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: bytes, name: str, on_note: Callable[[str], None] = warn) -> None:
         self._data = data
-        super().__init__(name)
+        super().__init__(name, on_note)
 
     def _check_path(self) -> None:
         if not self._data:
@@ -251,6 +292,3 @@ class AudioBytes(AudioFile):
 
     def _bytes(self) -> BinaryIO:
         return io.BytesIO(self._data)
-
-    def _completed(self) -> None:
-        return None

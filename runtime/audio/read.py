@@ -21,7 +21,7 @@ class Recording:
         samples: float32 [samples], mono at the rate asked for; the bits that a stream frames.
         file_rate: sample rate of the file, Hz.
         file_channels: in the file.
-        notes: what is wrong with it and not refused, see `runtime.audio.converter.Converter`.
+        notes: what is wrong with it and not refused, see `Converter` and `AudioFile`.
     """
 
     samples: Array
@@ -52,7 +52,7 @@ def read_recording(
         ConfigError: where the rate or the channel makes no sense.
     """
     notes: list[str] = []
-    file = AudioFile(path)
+    file = AudioFile(path, notes.append)
     converter = Converter(file.sample_rate, sample_rate, channel, notes.append)
     parts = [converter.push(block) for block in file.blocks(start_s, seconds)]
     samples = np.concatenate([*parts, converter.finish()])

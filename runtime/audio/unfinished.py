@@ -4,6 +4,8 @@ libsndfile reads such a file to its end only for some values of the length field
 others is completed in memory, from the length of the file; the file itself is not changed. RF64 and BW64
 (ITU-R BS.2088) of less than 4 GB are presented as RIFF, which libsndfile reads with chunks of any length.
 
+An Ogg file has no length in its header; its last page is marked.
+
 Formats: RIFF and RF64 (EBU Tech 3306), AIFF (Apple, 1989), AU (Sun), CAF (Apple); FLAC in
 `runtime.audio.unfinished_flac`.
 """
@@ -13,25 +15,27 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runtime.audio.unfinished_flac import flac_patches
 
 Patches = Mapping[int, bytes]  # offset in the file to the bytes that belong there
 
 _MAX_CHUNKS = 1000  # before the samples
+_MAX_OGG_PAGE = 65_307  # bytes
 _UNKNOWN = 0xFFFFFFFF  # a length of 32 bits that libsndfile takes as "to the end"
 
 
-def completed(path: Path) -> io.RawIOBase | None:
+def completed(file: BinaryIO) -> io.RawIOBase | None:
     """The file with a header that libsndfile reads; None where nothing about the header can be mended.
 
-    The result stays open until it is closed or dropped.
+    Args:
+        file: open for reading; closed with the result, or where there is none.
     """
-    file = path.open("rb", buffering=0)
     try:
-        patches = _patches(file, path.stat().st_size)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        patches = _patches(file, size)
     except (struct.error, OSError):  # shorter than its header
         patches = {}
     if not patches:
@@ -44,7 +48,7 @@ def completed(path: Path) -> io.RawIOBase | None:
 class _Patched(io.RawIOBase):
     """A file of which some bytes are replaced."""
 
-    def __init__(self, file: io.FileIO, patches: Patches) -> None:
+    def __init__(self, file: BinaryIO, patches: Patches) -> None:
         self._file, self._patches = file, patches
 
     def readable(self) -> bool:
@@ -61,20 +65,21 @@ class _Patched(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         begin = self._file.tell()
-        count = self._file.readinto(buffer)
         view = memoryview(buffer).cast("B")
-        for offset, data in self._patches.items():
-            for place, value in enumerate(data, offset - begin):
-                if 0 <= place < count:
+        data = self._file.read(len(view))
+        view[: len(data)] = data
+        for offset, patch in self._patches.items():
+            for place, value in enumerate(patch, offset - begin):
+                if 0 <= place < len(data):
                     view[place] = value
-        return count
+        return len(data)
 
     def close(self) -> None:
         self._file.close()
         super().close()
 
 
-def _patches(file: io.FileIO, size: int) -> Patches:
+def _patches(file: BinaryIO, size: int) -> Patches:
     head = file.read(12)
     format_of = {
         b"RIFF": _riff, b"RIFX": _riff, b"RF64": _rf64, b"BW64": _rf64, b"FORM": _aiff, b".snd": _au,
@@ -140,6 +145,15 @@ def _caf(file: Any, size: int) -> Patches:
                 return {}
             return {place - 8: struct.pack(">q", size - place)}
     return {}
+
+
+def ogg_breaks_off(file: BinaryIO) -> bool:
+    """Whether an Ogg file (RFC 3533) ends without the page that is marked as the last one of its stream."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 2 * _MAX_OGG_PAGE))
+    data = file.read()
+    page = data.rfind(b"OggS\0")
+    return 0 <= page < len(data) - 5 and not data[page + 5] & 4
 
 
 def chunks(file: Any, place: int, size: int, head: str) -> Iterator[tuple[bytes, int, int]]:

@@ -11,11 +11,10 @@ import struct
 from dataclasses import dataclass
 
 from runtime.audio.samples import MAX_CHANNELS, RATES
-from runtime.audio.wav_header import CONTAINERS, PCM, has_low_24_bits
+from runtime.audio.wav_header import CONTAINERS, PCM, PLACEHOLDER, has_low_24_bits
 from runtime.devices.sample_format import FORMATS, SampleFormat
 from runtime.errors import AudioError
 
-_PLACEHOLDER = 0x7FFF0000  # arecord writes 2**31 - 256, others up to 2**32 - 1
 _UNTIL_END = 1 << 62  # bytes
 _MAX_HEADER_CHUNK = 4096  # of `fmt ` and `ds64`, which have tens of bytes
 _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 3, 6, 7, 0xFFFE
@@ -89,7 +88,7 @@ class WavReader:
         32000
     """
 
-    def __init__(self, placeholder: int = _PLACEHOLDER) -> None:
+    def __init__(self, placeholder: int = PLACEHOLDER) -> None:
         self._placeholder = placeholder
         self.format: WavFormat | None = None
         self.in_data = False

@@ -13,7 +13,9 @@ import soundfile
 
 from runtime.audio.decode import AUDIO_SUFFIXES, AudioBytes, AudioFile
 from runtime.audio.read import read_recording
-from runtime.errors import AudioError
+from runtime.errors import AudioError, AudioWarning
+
+pytestmark = pytest.mark.filterwarnings("error::runtime.errors.AudioWarning")  # none without a reason
 
 RATE = 8_000
 SAMPLES = np.random.default_rng(0).normal(size=30_000) * 0.1
@@ -252,3 +254,75 @@ def test_24_bits_in_32_are_the_lower_ones_as_alsa_writes_them(
     expected = (steps / np.float32(2**23)).astype(np.float32)
     assert np.array_equal(decoded(tmp_path / "a.wav"), expected)
     assert np.array_equal(np.concatenate(list(AudioBytes(whole, "a.wav").blocks())), expected)
+
+
+def notes_of(data: bytes) -> list[str]:
+    notes: list[str] = []
+    for _ in AudioBytes(bytes(data), "a file", notes.append).blocks():
+        pass
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "ULAW"), ("WAV", "MS_ADPCM"), ("WAVEX", "FLOAT"), ("RF64", "PCM_24")],
+)
+def test_a_wav_file_that_was_cut_short(tmp_path: Path, kind: str, subtype: str) -> None:
+    whole = written(tmp_path / "a.wav", kind, subtype)
+    assert not notes_of(whole)
+    header = whole.index(b"data") + 8
+    cut = whole[: header + (len(whole) - header) * 3 // 5]  # 1.5 of 3.75 s are missing
+    (note,) = notes_of(cut)
+    assert "ends 1.5 s before the length that its header states" in note
+    (tmp_path / "a.wav").write_bytes(cut)
+    with pytest.warns(AudioWarning, match=r"1\.5 s") as warned:
+        decoded(tmp_path / "a.wav")
+    assert len(warned) == 1
+    recording = read_recording(tmp_path / "a.wav", RATE)
+    assert recording.notes == (note,) and abs(len(recording.samples) / RATE - 2.25) < 0.05
+    assert not read_recording(tmp_path / "a.wav", RATE, seconds=1.0).notes  # it does not reach the end
+
+
+def test_a_wav_header_that_leaves_out_sound(tmp_path: Path) -> None:
+    whole = written(tmp_path / "a.wav", "WAV")
+    place = whole.index(b"data") + 4
+    put(whole, place, "<I", 4 * RATE)
+    (note,) = notes_of(whole)
+    assert "leaves out 1.8 s" in note
+    put(whole, place, "<I", 2 * len(SAMPLES) - RATE)  # a recorder at work writes the header after the samples
+    assert not notes_of(whole)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"LIST" + struct.pack("<I", 40_000) + bytes(40_000), b"ID3\x03" + bytes(range(256)) * 200, bytes(40_000),
+     b"\0LIST" + bytes(40_000)],
+)  # fmt: skip
+def test_what_is_no_sound_may_follow_the_samples_of_a_wav_file(tmp_path: Path, behind: bytes) -> None:
+    assert not notes_of(written(tmp_path / "a.wav", "WAV") + behind)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_was_cut_short_or_damaged(tmp_path: Path, subtype: str) -> None:
+    if subtype not in soundfile.available_subtypes("OGG"):
+        pytest.skip("this libsndfile does not write it")
+    soundfile.write(tmp_path / "a.ogg", np.tile(SAMPLES, 10), RATE, format="OGG", subtype=subtype)
+    whole = (tmp_path / "a.ogg").read_bytes()
+    assert not notes_of(whole)
+    (note,) = notes_of(whole[: len(whole) * 3 // 5])
+    assert "no mark of its end" in note
+    if subtype == "OPUS":  # libsndfile replaces what it cannot decode, so that nothing is missing
+        return
+    begin = len(whole) // 3
+    (note,) = notes_of(whole[:begin] + bytes(len(whole) // 4) + whole[begin + len(whole) // 4 :])
+    assert "of the 37.5 s in its header cannot be decoded" in note
+
+
+@pytest.mark.parametrize("break_off", [riff, riff_data_alone])
+def test_bytes_in_memory_whose_header_was_never_completed(
+    tmp_path: Path, break_off: Callable[[bytearray], None]
+) -> None:
+    data = written(tmp_path / "a.wav", "WAV")
+    expected = decoded(tmp_path / "a.wav")
+    break_off(data)
+    assert np.array_equal(np.concatenate(list(AudioBytes(bytes(data), "a file").blocks())), expected)
