@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from runtime.audio.converter import warn
 from runtime.errors import AudioError, ConfigError, ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
 from runtime.model.native_library import installed_library
@@ -109,6 +110,7 @@ class Model:
         sample_rate: int,
         hop_s: float | None = None,
         channel: int | None = None,
+        on_note: Callable[[str], None] = warn,
     ) -> Iterator[Prediction]:
         """The predictions for audio in blocks, window after window in constant memory.
 
@@ -117,12 +119,15 @@ class Model:
             sample_rate: of the blocks, Hz.
             hop_s: seconds from one window to the next; the length of a window where None.
             channel: which channel to take; their mean where None.
+            on_note: called with what is wrong with the audio without being refused, a sentence. An
+                `AudioWarning` by default.
 
         Raises:
             AudioError, TypeError: see `classify`.
             ConfigError: where the rate, the hop or the channel makes no sense.
         """
-        stream = self.stream(self.spec.clip_s if hop_s is None else hop_s, sample_rate, channel)
+        framer = self.framer(self.spec.clip_s if hop_s is None else hop_s, sample_rate, channel, on_note)
+        stream = Stream(self.spec, self.session.logits, framer)
         for block in blocks:
             yield from stream.push(block)
         yield from stream.flush()
@@ -153,9 +158,15 @@ class Model:
         framers = [self.framer(hop_s, sample_rate, channel) for _ in range(count)]
         return Streams(self.spec, self.session.logits, framers)
 
-    def framer(self, hop_s: float, sample_rate: int | None = None, channel: int | None = None) -> Framer:
+    def framer(
+        self,
+        hop_s: float,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+        on_note: Callable[[str], None] = warn,
+    ) -> Framer:
         """The windows of a stream, with this model's front end; see `Framer`."""
-        return Framer(self.spec, hop_s, sample_rate, channel, self.session.front_end)
+        return Framer(self.spec, hop_s, sample_rate, channel, self.session.front_end, on_note)
 
 
 def load_model(

@@ -6,14 +6,14 @@ The same for files and microphones, and free of the network: `runtime.streaming.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime.audio.converter import Checked, Converter
+from runtime.audio.converter import Checked, Converter, warn
 from runtime.audio.level import NO_SIGNAL_DBFS, level_dbfs
 from runtime.audio.log_mel import LogMel
 from runtime.audio.samples import Array
@@ -52,6 +52,7 @@ class Framer:
         sample_rate: of the chunks, Hz; the model's own where None. Another rate is resampled statefully.
         channel: which channel of a chunk [samples, channels] to take; their mean where None.
         front_end: computes the log-mels; that of numpy where None.
+        on_note: as of `Converter`.
 
     Attributes:
         hop_samples: from one window to the next, at the model's rate.
@@ -74,13 +75,15 @@ class Framer:
         sample_rate: int | None = None,
         channel: int | None = None,
         front_end: LogMel | None = None,
+        on_note: Callable[[str], None] = warn,
     ) -> None:
         self._spec = spec
         self._front_end = front_end
         self._rate = spec.frontend.sample_rate
         self.hop_samples = 0
         self.set_hop(hop_s)
-        self._converter = Converter(self._rate if sample_rate is None else sample_rate, self._rate, channel)
+        chunk_rate = self._rate if sample_rate is None else sample_rate
+        self._converter = Converter(chunk_rate, self._rate, channel, on_note)
         self._length = spec.clip_samples
         # the last samples lie in _recent[:_filled]; twice a window, so that they are seldom moved
         self._recent = np.zeros(2 * self._length, np.float32)

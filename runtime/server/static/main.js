@@ -131,7 +131,8 @@ acceptFiles(() => $("model").value, {
     events.clear(false);
     view.reset("Classifying", name);
   },
-  onResult: ({ clip, runs, events: found }, name) => {
+  onResult: ({ clip, runs, events: found, notes }, name) => {
+    $("problem").textContent = notes.join(" ");
     view.prediction(clip, clip.labels);
     $("detail").textContent += `, ${name}, ${clip.end_s.toFixed(1)} s`;
     view.runs(runs);

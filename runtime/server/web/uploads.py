@@ -25,14 +25,17 @@ def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any
 
     Returns:
         JSON fields: ``clip`` (the prediction for the whole file), ``runs`` (neighbouring windows with the
-        same labels), ``events``, and what the file is.
+        same labels), ``events``, ``notes`` (sentences about what is wrong with the audio and not refused),
+        and what the file is.
 
     Raises:
         AudioError: where it cannot be used, or is longer.
     """
-    file = AudioBytes(data, "The file")
+    notes: list[str] = []
+    file = AudioBytes(data, "The file", notes.append)
     mean, detector = ClipMean(), EventDetector(engine.rules)
-    windows = engine.model.windows_of(_limited(file, limit_s), file.sample_rate)
+    blocks = _limited(file, limit_s)
+    windows = engine.model.windows_of(blocks, file.sample_rate, on_note=notes.append)
     events: list[Event] = []
 
     def seen() -> Iterator[Prediction]:
@@ -49,6 +52,7 @@ def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any
         "clip": {**prediction_fields(clip), "labels": engine.formatter.labels(clip)},
         "runs": runs,
         "events": [event_fields(event) for event in (*events, *detector.flush())],
+        "notes": notes,
     }
 
 

@@ -156,6 +156,20 @@ def test_a_file_gets_the_label_of_classify(
     assert result["runs"][-1]["end_s"] == pytest.approx(6.0)
 
 
+def test_what_is_wrong_with_a_file_stands_in_the_answer(
+    model: Model, scene: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    engine, path = Engine(model, 0.25, EventRules.of(model.spec), print, print), tmp_path / "a.wav"
+    assert classify_bytes(engine, scene.read_bytes(), limit_s=60)["notes"] == []
+    samples = soundfile.read(scene)[0]
+    soundfile.write(path, np.stack([samples, -samples], axis=1), RATE)
+    result = classify_bytes(engine, path.read_bytes()[:-RATE], limit_s=60)
+    engine.stop()
+    assert result["clip"]["state"] == "no_signal" and not recwarn
+    channels, length = sorted(result["notes"])
+    assert "channels cancel each other" in channels and "ends 0.2 s before" in length
+
+
 def test_what_is_not_audio_is_one_sentence(playing: Server, tmp_path: Path) -> None:
     for data in (b"", b"hello", bytes(10_000), b"RIFF" + bytes(100)):
         status, _, body = playing.request("/api/classify", "POST", data)
