@@ -20,6 +20,7 @@ from runtime.errors import ConfigError
 from runtime.files import make_folder
 
 _FILE_S = 60.0
+_MAX_LOST_S = 0.1  # of one file, by which times in it are off
 _FLUSH_S = 0.5  # what is lost where the process is killed
 HEADER_BYTES = 44  # of a wav file
 
@@ -104,6 +105,9 @@ class WavWriter:
 class Recorder:
     """A `Source` that records what passes through it: wav files of one minute, mono, 16 bit.
 
+    A file ends where samples were lost, so that a time in it is at most 0.1 s off; the next is named by the
+    time of its own beginning.
+
     All wav files in the folder count against the limit. Where it would be exceeded, or the disk is full,
     recording ends with a sentence on stderr; nothing is deleted, listening goes on.
 
@@ -145,6 +149,7 @@ class Recorder:
         self._writer: WavWriter | None = None
         self._written = 0  # samples in its file
         self._used = 0  # bytes in the folder, this file included
+        self._lost_s = 0.0  # since its file began
         self._stopped = False
         self._position = 0  # samples of the source before the end of the block, lost ones included
         self._on_write = on_write
@@ -158,6 +163,9 @@ class Recorder:
         if chunk is not None and chunk.lost_s:
             self._flush()  # a block has no gap in it
             self._position += round(chunk.lost_s * self.sample_rate)
+            self._lost_s += chunk.lost_s
+            if self._lost_s > _MAX_LOST_S:
+                self._end_file()
         if chunk is not None and not self._stopped:
             self._record(chunk.samples[:, self._channel])
         elif chunk is not None:
@@ -218,7 +226,7 @@ class Recorder:
         if self._writer is not None:
             with suppress(OSError):  # of a write that failed before, and was reported
                 self._writer.close()
-        self._writer, self._written = None, 0
+        self._writer, self._written, self._lost_s = None, 0, 0.0
 
     def _free_name(self) -> Path:
         """The time, with a number where that second has its file: a file is read faster than it sounds."""

@@ -39,6 +39,24 @@ class Repeated(FileSource):
         return Chunk(soundfile.read(self.path, dtype="float32", always_2d=True)[0], 0.0)
 
 
+class Lossy:
+    """Chunks of int16 samples at 8 kHz, each with the seconds that were lost before it."""
+
+    name, sample_rate = "lossy", 8000
+
+    def __init__(self, chunks: list[tuple[np.ndarray, float | None]]) -> None:
+        self.chunks = chunks
+
+    def poll(self) -> Chunk:
+        if not self.chunks:
+            raise EOFError
+        samples, lost_s = self.chunks.pop(0)
+        return Chunk((samples / np.float32(32768)).astype(np.float32)[:, None], 0.0, lost_s)
+
+    def close(self) -> None:
+        pass
+
+
 def recorded(folder: Path) -> np.ndarray:
     """All recordings, one after the other; names of the same second end with a number."""
     paths = sorted(folder.glob("*.wav"), key=lambda path: (path.stem[:15], len(path.stem), path.stem))
@@ -161,24 +179,9 @@ def test_it_says_where_every_sample_was_written(tmp_path: Path) -> None:
     """Also across files, and after a gap, which a file has no samples of."""
     rng = np.random.default_rng(0)
     sound = rng.integers(-9000, 9000, 30_000).astype(np.int16)
-
-    class Lossy:
-        name, sample_rate = "lossy", 8000
-
-        def __init__(self) -> None:
-            self.chunks = [(sound[:10_000], None), (sound[10_000:12_500], None), (sound[20_500:], 1.0)]
-
-        def poll(self) -> Chunk:
-            if not self.chunks:
-                raise EOFError
-            samples, lost_s = self.chunks.pop(0)
-            return Chunk((samples / np.float32(32768)).astype(np.float32)[:, None], 0.0, lost_s)
-
-        def close(self) -> None:
-            pass
-
+    chunks = [(sound[:10_000], None), (sound[10_000:12_500], None), (sound[20_500:], 1.0)]
     blocks: list[RecordedBlock] = []
-    recorder = Recorder(Lossy(), tmp_path, 1e6, file_s=1.2, on_write=blocks.append)
+    recorder = Recorder(Lossy(chunks), tmp_path, 1e6, file_s=1.2, on_write=blocks.append)
     for _ in range(3):
         recorder.poll()
     assert recorder.elapsed_s == 30_000 / 8000
@@ -188,3 +191,25 @@ def test_it_says_where_every_sample_was_written(tmp_path: Path) -> None:
         written = soundfile.read(tmp_path / block.file, dtype="int16")[0][block.first_frame :][: block.frames]
         start = round(block.start_s * 8000)
         assert np.array_equal(written, sound[start : start + block.frames])
+
+
+@pytest.mark.parametrize(
+    ("lost", "lengths"),
+    [([12.0, None, 0.2], [8000, 16000, 8000]), ([0.05, 0.04, 0.0], [32000]),
+     ([0.05, 0.04, 0.03], [24000, 8000])],
+)  # fmt: skip
+def test_a_file_ends_where_samples_were_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: list[float | None], lengths: list[int]
+) -> None:
+    """So that a time in a file is that of the sound; many short gaps add up to a long one."""
+    second = np.full(8000, 1000, np.int16)
+    source = Lossy([(second, lost_s) for lost_s in [None, *lost]])
+    recorder = Recorder(source, tmp_path, 1e6)
+    for number in range(4):
+        monkeypatch.setattr("time.strftime", lambda _, number=number: f"20261127-12000{number}")
+        recorder.poll()
+    recorder.close()
+    paths = sorted(tmp_path.iterdir())
+    assert [soundfile.info(path).frames for path in paths] == lengths
+    begins = np.cumsum([0, *lengths[:-1]]) // 8000
+    assert [path.stem for path in paths] == [f"20261127-12000{begin}" for begin in begins]
