@@ -114,7 +114,7 @@ class FileClassifier:
 
     def _classify(self, path: str, identity: Identity) -> FileResult:
         file = AudioFile(path)
-        began = recorded_at(path)
+        began = recorded_at(path, file.header_s)
         decoded = _Counted(file)
         windows = self._model.windows_of(decoded, file.sample_rate, self._job.hop_s, self._job.channel)
         rows = pack_rows(self._rows(windows))

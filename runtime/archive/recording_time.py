@@ -3,7 +3,7 @@
 Headers, both chunks of WAV: GUANO (https://guano-md.org, Song Meter and others) and the comment that
 AudioMoth writes (``Recorded at 19:17:30 04/04/2018 (UTC-5) by AudioMoth ...``). Names: ``YYYYMMDD_HHMMSS``
 with anything around it, as AudioMoth and Song Meter (``PREFIX_YYYYMMDD_HHMMSS.wav``, ``$`` for the underscore
-with GPS) write, ISO 8601, and both with a time zone behind.
+with GPS) write, ISO 8601, and both with a time zone behind; those of captures, with the time of their middle.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from runtime.audio.unfinished import chunks
+from runtime.capture.capture_name import middle_of
+from runtime.live.takes import is_take
 
 _MAX_TEXT_BYTES = 2**16
 _TIME = re.compile(
@@ -29,8 +31,15 @@ _AUDIOMOTH = re.compile(
 _GUANO = re.compile(r"^Timestamp:(.*)$", re.MULTILINE)
 
 
-def recorded_at(path: str | Path) -> datetime | None:
+def recorded_at(path: str | Path, length_s: float | None = None) -> datetime | None:
     """When a recording began; with a time zone where the header or the name has one.
+
+    A take of `record` has the time of its session in its name and not its own: None.
+
+    Args:
+        path: of the file.
+        length_s: of the recording, seconds, which the beginning of a capture depends on; None where it is not
+            known.
 
     Example:
         >>> recorded_at("SMA01234_20240601_140505.wav")
@@ -43,7 +52,11 @@ def recorded_at(path: str | Path) -> datetime | None:
         found = next(_header_times(path), None)
     except OSError:  # as of a file that is not there, which classifying it reports
         found = None
-    return found or next(_times(_TIME, path.name), None)
+    if found is not None:
+        return found
+    if (middle := middle_of(path.name)) is not None:
+        return middle - timedelta(seconds=round((length_s or 0.0) / 2, 3))
+    return None if is_take(path.stem) else next(_times(_TIME, path.name), None)
 
 
 def _header_times(path: Path) -> Iterator[datetime]:

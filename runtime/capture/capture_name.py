@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
 from typing import Literal
 
 from runtime.live.takes import MAX_LABEL, NOT_IN_NAMES, is_device_name
@@ -73,6 +75,23 @@ class CaptureName:
 def is_sorted_capture(stem: str) -> bool:
     """Whether the name of a file, without suffix, is one that `sorting.Sorting.move` gives a capture."""
     return _SORTED.fullmatch(stem) is not None
+
+
+def middle_of(name: str) -> datetime | None:
+    """Local time of the middle of a capture, by the name of its file; None where it is not that of a capture.
+
+    Example:
+        >>> middle_of("cat_20261126T230000_231742.wav")  # sorted
+        datetime.datetime(2026, 11, 26, 23, 17, 42)
+    """
+    found = _PATTERN.fullmatch(name) or _SORTED.fullmatch(PurePath(name).stem)
+    if found is None:
+        return None
+    day = found["session"].partition("T")[0]  # a session is at most an hour long and ends with its day
+    try:
+        return datetime.strptime(f"{day}T{found['time']}", _TIME_FORMAT)
+    except ValueError:  # digits that are no time, such as month 13
+        return None
 
 
 def file_label(label: str) -> str:

@@ -26,6 +26,8 @@ _DEVICE_NAME = re.compile(
 _CLIPPED_SAMPLES = 3  # at full scale, one after another: less is a peak that just reaches it
 _FULL_SCALE = 32767
 
+_TAKE = re.compile(r".+_[0-9]{8}T[0-9]{6}_[0-9]{3,5}")
+
 Pcm = npt.NDArray[np.int16]
 
 
@@ -137,6 +139,11 @@ class ClassFolder:
         while any(name.startswith(f"{self.label}_{_session(self._start)}_") for name in names):
             self._start += 1
         return _session(self._start)
+
+
+def is_take(stem: str) -> bool:
+    """Whether the name of a file, without suffix, is one that `ClassFolder.save` gives a take."""
+    return _TAKE.fullmatch(stem) is not None
 
 
 def write_wav(path: Path, samples: Pcm, sample_rate: int) -> None:

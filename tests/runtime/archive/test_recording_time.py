@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runtime.archive.recording_time import recorded_at
+from runtime.live.takes import ClassFolder
 
 AUDIOMOTH = "Recorded at 19:17:30 04/06/2024 {zone}by AudioMoth 24E144085F256529 at medium gain"
 
@@ -42,6 +44,26 @@ def test_names(name: str, expected: str) -> None:
 )  # fmt: skip
 def test_names_without_a_time(name: str) -> None:
     assert recorded_at(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dog_20261126T034008_034103-event-0.93.wav", "2026-11-26T03:41:02"),
+        ("dog_20261126T034008_034103-miss-0.40-2.wav", "2026-11-26T03:41:02"),
+        ("cat_20261126T034008_034103.wav", "2026-11-26T03:41:02"),  # sorted
+        ("cat_20261126T000000_000000-2.wav", "2026-11-25T23:59:59"),
+    ],
+)
+def test_a_capture_has_its_own_time_and_not_that_of_its_session(name: str, expected: str) -> None:
+    found = recorded_at(name, length_s=2.0)
+    assert found is not None and found.isoformat() == expected
+
+
+def test_a_take_has_no_time_of_its_own(tmp_path: Path) -> None:
+    path = ClassFolder(tmp_path, "dog").save(np.ones(8000, np.int16), 8000)
+    assert recorded_at(path, length_s=1.0) is None
+    assert recorded_at("dog_20261326T034008_034103.wav") is None  # there is no month 13
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
