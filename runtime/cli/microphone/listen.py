@@ -73,6 +73,7 @@ def _open_all(
         raise ConfigError(
             "There is one stdin, so `-` can be given once: name files or microphones beside it."
         )
+    check_pcm_options(names, arguments)
     sources: dict[int, Source] = {}
     try:
         # stdin first: it waits for its first bytes, and a microphone that is open already would lose samples
@@ -90,6 +91,21 @@ def _open_all(
             source.close()
         raise
     return [sources[index] for index in range(len(names))]
+
+
+def check_pcm_options(names: Sequence[str | None], arguments: Namespace) -> None:
+    """Compare the options of PCM on stdin with what is opened.
+
+    Raises:
+        ConfigError: where one is given for files, whose headers say the same, and nothing comes from stdin.
+    """
+    options = ("raw", "rate", "channels", "format")
+    given = [name for name in options if getattr(arguments, name) not in (None, False)]
+    if given and "-" not in names and not all(map(is_microphone, names)):
+        raise ConfigError(
+            f"--{given[0]} describes samples on stdin, and a file is read by its header: leave it out, or "
+            "redirect the file (`- < FILE`)."
+        )
 
 
 def open_source(name: str | None, arguments: Namespace, rate: int) -> Source:

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 
 from runtime.cli.formatting import name_on_one_line, on_one_line
-from runtime.cli.microphone.listen import is_microphone, open_source
+from runtime.cli.microphone.listen import check_pcm_options, is_microphone, open_source
 from runtime.cli.microphone.live_view import level_bar
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import find_device, inputs
@@ -28,6 +28,7 @@ def record(arguments: Namespace) -> int:
     The exit code is 1 where the source ends before all takes are recorded.
     """
     _check(arguments)
+    check_pcm_options([arguments.source], arguments)
     source = open_source(arguments.source, arguments, _rate(arguments.source))
     try:
         folder = ClassFolder(arguments.into, arguments.label)

@@ -109,6 +109,20 @@ def test_many_inputs(
     assert {line["source"] for line in windows} == {str(wav), str(other)}
 
 
+@pytest.mark.parametrize("option", [["--raw"], ["--rate", "8000"], ["--channels", "2"], ["--format", "f32"]])
+def test_options_of_stdin_are_refused_for_a_file(wav: Path, model_path: Path, option: list[str]) -> None:
+    with pytest.raises(ConfigError, match=f"{option[0]} describes samples on stdin"):
+        main(["listen", str(wav), *option, "--model", str(model_path)])
+    with pytest.raises(ConfigError, match=f"{option[0]} describes samples on stdin"):
+        main(["record", "dog", "--source", str(wav), "--into", str(wav.parent), *option])
+    assert not (wav.parent / "dog").exists()
+
+
+def test_options_of_stdin_are_taken_with_a_file_beside_it(wav: Path, model_path: Path) -> None:
+    done = run(str(wav), "--input", "-", "--rate", "16000", "--model", str(model_path), stdin=bytes(64_000))
+    assert done.returncode == 0 and b"listening to - (16000 -> 32000 Hz)" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["missing.wav"], ["./missing"], ["-", "--rate", "7"], ["-", "--rate", "0"], ["-", "--channels", "0"],
