@@ -139,6 +139,12 @@ def test_make_targets_and_extras_exist():
                 assert re.search(rf"^{name} = \[", project, re.M), f"{readme}: {extra}"
 
 
+def test_the_package_is_installed_from_the_checkout():
+    """It is on no index."""
+    for name in [*READMES, "runtime/deploy/README.md", "runtime/deploy/tinyscene.service"]:
+        assert not re.search(r"pip install '?tinyscene", (ROOT / name).read_text()), name
+
+
 def test_modules_and_commands_named_in_the_text_exist():
     listed = _command_names()
     for readme in READMES:
