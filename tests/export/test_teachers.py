@@ -104,11 +104,12 @@ def test_attention_with_a_bias_and_several_heads_becomes_a_verified_file(tmp_pat
     assert "PASS" in capsys.readouterr().out
 
 
-def test_a_merging_network_is_verified_or_exported_without_merging(tmp_path, capsys):
+def test_a_merging_network_that_is_not_verified_is_exported_without_merging(tmp_path, capsys):
+    """Random weights make many pairs of tokens nearly equally similar, of which two runtimes merge others."""
     path = _save(tmp_path, "ced", merge_r=8)
-    code = main(["onnx", path])
+    assert main(["onnx", path]) == 1 and not (tmp_path / "model.onnx").exists()
     printed = capsys.readouterr().out
-    assert code == 0 or ("merge_r=8" in printed and "--without-merging" in printed)
+    assert "merge_r=8" in printed and "--without-merging" in printed
     assert main(["onnx", path, "--without-merging"]) == 0
     model = model_pt.load(path)
     plain = networks.build("ced", {**model.arguments, "merge_r": 0}).eval()
