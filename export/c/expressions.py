@@ -26,7 +26,7 @@ class Integers:
             before the last is a view of channels in groups, as a shuffle takes it.
         scale, zero: of all of them.
         shape: of the ONNX tensor, [batch, channels, height, width] for a feature map.
-        rows: whether the ONNX tensor is in the order of memory, channels last.
+        channels_last: whether the ONNX tensor is in the order of memory.
         flat: whether it is a feature map whose positions have become channels; a Gemm reads it as a map.
     """
 
@@ -34,7 +34,7 @@ class Integers:
     scale: float
     zero: int
     shape: tuple[int, ...]
-    rows: bool = False
+    channels_last: bool = False
     flat: bool = False
 
 

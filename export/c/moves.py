@@ -14,7 +14,7 @@ import numpy as np
 
 from export.c.expressions import Integers
 
-_TO_ROWS, _FROM_ROWS = [0, 2, 3, 1], [0, 3, 1, 2]
+_TO_CHANNELS_LAST, _FROM_CHANNELS_LAST = [0, 2, 3, 1], [0, 3, 1, 2]
 _AXES = 4  # batch, channels, height, width
 
 
@@ -33,9 +33,9 @@ def reshape(x: Integers, target: Sequence[int]) -> Integers:
              for index, (entry, raw) in enumerate(zip(shape, target, strict=True))]  # fmt: skip
     if math.prod(shape[1:]) != size:
         raise MoveError
-    if x.rows or (x.shape[1] == 1 and len(shape) == _AXES and tuple(shape[2:]) != x.shape[2:]):
+    if x.channels_last or (x.shape[1] == 1 and len(shape) == _AXES and tuple(shape[2:]) != x.shape[2:]):
         # with one channel the order of memory is that of ONNX
-        return replace(x, shape=tuple(shape), rows=True)
+        return replace(x, shape=tuple(shape), channels_last=True)
     if len(shape) == 2 and len(x.shape) == _AXES and x.shape[2:] == (1, 1):
         return replace(x, shape=(*shape, 1, 1))
     if len(shape) == 2 and is_whole(x):
@@ -49,12 +49,12 @@ def reshape(x: Integers, target: Sequence[int]) -> Integers:
 def transpose(x: Integers, order: Sequence[int]) -> Integers:
     """ONNX's Transpose: of groups of channels, or between the order of ONNX and that of memory."""
     shape = tuple(x.shape[axis] for axis in order)
-    if x.rows:
-        if list(order) != _FROM_ROWS:
+    if x.channels_last:
+        if list(order) != _FROM_CHANNELS_LAST:
             raise MoveError
         return replace(x, shape=shape)
-    if list(order) == _TO_ROWS and is_whole(x):
-        return replace(x, shape=shape, rows=True)
+    if list(order) == _TO_CHANNELS_LAST and is_whole(x):
+        return replace(x, shape=shape, channels_last=True)
     axes, last = [axis - 1 for axis in order[1:-2]], len(order)
     if order[0] != 0 or list(order[-2:]) != [last - 2, last - 1] or len(axes) != x.places.ndim - 1:
         raise MoveError
@@ -63,7 +63,7 @@ def transpose(x: Integers, order: Sequence[int]) -> Integers:
 
 def split(x: Integers, sizes: Sequence[int]) -> list[Integers]:
     """ONNX's Split along channels."""
-    if x.rows or x.flat or x.places.ndim != 2 or sum(sizes) != len(x.places):
+    if x.channels_last or x.flat or x.places.ndim != 2 or sum(sizes) != len(x.places):
         raise MoveError
     parts = np.split(x.places, np.cumsum(sizes)[:-1])
     return [replace(x, places=part, shape=(x.shape[0], len(part), *x.shape[2:])) for part in parts]
@@ -74,7 +74,7 @@ def concatenate(parts: Sequence[Integers]) -> Integers:
     first = parts[0]
     for part in parts:
         same = (part.scale, part.zero, part.shape[2:]) == (first.scale, first.zero, first.shape[2:])
-        if part.rows or part.flat or part.places.ndim != 2 or not same:
+        if part.channels_last or part.flat or part.places.ndim != 2 or not same:
             raise MoveError
     places = np.concatenate([part.places for part in parts])
     return replace(first, places=places, shape=(first.shape[0], len(places), *first.shape[2:]))

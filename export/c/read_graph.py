@@ -243,7 +243,7 @@ class _Parser:
     def _number(self, x: Expression) -> int:
         """The number of the tensor that a leaf is; -1 for views and other expressions."""
         view = x.integers
-        if view is None or view.rows or view.flat or not moves.is_whole(view):
+        if view is None or view.channels_last or view.flat or not moves.is_whole(view):
             return -1
         return int(view.places[0, 0])
 
@@ -276,7 +276,7 @@ class _Parser:
             del self.squares[number]
 
     def _gather(self, view: Integers, name: str) -> Tensor:
-        if view.rows or view.flat or view.places.ndim != 2:
+        if view.channels_last or view.flat or view.places.ndim != 2:
             raise moves.MoveError
         numbers = list(dict.fromkeys(view.places[:, 0].tolist()))
         for number in numbers:
@@ -300,7 +300,7 @@ class _Parser:
         before = inputs[0].integers
         assert before is not None
         after = moves.transpose(before, attributes.get("perm", range(len(before.shape))[::-1]))
-        if not before.rows:
+        if not before.channels_last:
             return [after]
         # the bytes become a tensor of another shape
         number = int(before.places[0, 0])

@@ -1,4 +1,4 @@
-"""Recordings to train on and recordings held out, as they were where a folder has grown."""
+"""Splits recordings into training and held-out; an earlier split is kept."""
 
 from __future__ import annotations
 

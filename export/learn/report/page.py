@@ -81,7 +81,7 @@ class Page:
                 [f"{w.clip}: {w.predicted}, not {w.true} ({w.probability:.2f})" for w in worst],
             )
         yield "events, as `listen` reports them", list(self._events())
-        yield "elsewhere: windows that are right", self._robustness()
+        yield "accuracy of windows under other conditions", self._robustness()
         yield "record more of", list(self._advice())
         if self.comparison:
             yield "compared with the earlier model", [self.comparison]
