@@ -106,7 +106,8 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]1,1,256,64",
-        help="for an .onnx that leaves axes open; with NAME= and once for each where it has several inputs",
+        help="for an .onnx that leaves axes open or whose first axis may be a batch (then 1) or a part of "
+        "the clip; with NAME= and once for each where it has several inputs",
     )
     text = parser.add_mutually_exclusive_group()
     text.add_argument("--json", action="store_true", help="one JSON object a line for every model")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from complexity.activation_memory import find_peak
 from complexity.budget import DEFAULT, Budget, OverBudgetError
-from complexity.counters.float_reference import float_reference, make_inputs
+from complexity.counters.clip_trace import trace_clip
+from complexity.counters.float_reference import float_reference
 from complexity.counters.onnx_graph.count import count_onnx
 from complexity.counters.onnx_graph.file import OnnxFile
 from complexity.counters.onnx_graph.inputs import InputShapes
 from complexity.counters.onnx_graph.storage import Stored
 from complexity.counters.tflite_file import count_tflite
-from complexity.counters.torch_trace import trace
 from complexity.counters.torchinfo_count import count_official
 from complexity.counters.uncounted_operations import uncounted_in_graph, uncounted_in_module
 from complexity.front_end import front_end_macs
@@ -46,7 +46,8 @@ def measure(
     Args:
         model: the float network; it is copied and stays as it is.
         input_shape: shape of its input, [batch, ...], or a list with the shape of every input; the batch
-            counts as 1.
+            counts as 1. A first axis that the network computes along, such as the time of a recurrence that
+            is not ``batch_first``, is no batch and counts whole; ``Report.deployed`` says so.
         stored_dtype: data type that the parameters will be stored in, a key of `STORED_BYTES`.
         budget: rules to compare with.
         frontend: what computes its input; the last axis of ``input_shape`` is then the frames.
@@ -67,9 +68,9 @@ def measure(
             f"Parameters cannot be stored as '{stored_dtype}': choose one of {', '.join(STORED_BYTES)}."
         )
     reference = float_reference(model)
-    inputs = make_inputs(reference, input_shape)
+    clip = trace_clip(reference, input_shape, element_bytes=STORED_BYTES[stored_dtype])
+    traced, inputs = clip.trace, clip.inputs
     official = count_official(reference, inputs)
-    traced = trace(reference, inputs, element_bytes=STORED_BYTES[stored_dtype])
     modules = modules_of(reference, official, traced)
     layers = layers_of_module(modules)
     params = sum(layer.params for layer in official)
@@ -77,7 +78,8 @@ def measure(
         model=type(model).__name__,
         budget=budget,
         official="torchinfo on the float network.",
-        deployed=f"Forecast: the operations of one run, every parameter and activation as {stored_dtype}.",
+        deployed=f"Forecast: the operations of one run, every parameter and activation as {stored_dtype}."
+        f" {clip.note}".rstrip(),
         stored_dtype=stored_dtype,
         params=params,
         param_bytes=params * STORED_BYTES[stored_dtype],
@@ -103,12 +105,14 @@ def measure_onnx(
     Args:
         path: an .onnx file.
         input_shape: shape of its only input, or shapes by the names of its inputs, where the graph leaves
-            axes open; the batch counts as 1.
+            axes open; a batch counts as 1. Where the file fixes a first axis of several elements,
+            a 1 here says that it is a batch, and the same size says that it is a part of the clip.
         budget: rules to compare with.
 
     Raises:
         ConfigError: where ``input_shape`` does not fit the inputs.
-        ModelFileError: where the file cannot be read, or holds operators or shapes that are unknown.
+        ModelFileError: where the file cannot be read, holds operators or shapes that are unknown, or does
+            not tell whether its first axis is a batch.
     """
     count = count_onnx(path, input_shape)
     file, graph, stored = count.file, count.graph, count.stored

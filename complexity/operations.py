@@ -48,6 +48,8 @@ class Node:
         params: elements of the parameters that no node before it reads.
         param_bytes: their bytes as stored.
         reuse: ``view`` writes nothing, ``in_place`` may write over an input that no other node needs.
+        along: sizes of the axes that it moves along or normalizes over: those of a window, the steps of a
+            recurrence. A batch is none of them.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Node:
     params: int = 0
     param_bytes: int = 0
     reuse: Literal["none", "view", "in_place"] = "none"
+    along: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

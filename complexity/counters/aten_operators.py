@@ -43,6 +43,7 @@ _PER_INPUT = {
     **dict.fromkeys(words("logcumsumexp logsumexp aminmax argsort"), (2, 0)),
     "cumprod": (1, 1),
 }
+_ALONG_ONE = words("_softmax _log_softmax _safe_softmax cumsum")  # the axis is their second argument
 _MULTIPLYING = words(
     "mul div pow square reciprocal addcmul addcdiv lerp leaky_relu elu celu selu gelu silu mish hardsigmoid "
     "addr ger remainder"
@@ -193,6 +194,18 @@ def is_product(operator: Any) -> bool:
 def is_view(operator: Any) -> bool:
     """Whether a call only looks at memory in another way."""
     return bool(operator.is_view) or any(tag.name == "inplace_view" for tag in operator.tags)
+
+
+def sizes_along(operator: Any, arguments: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes of the axes that a call moves a window or a state along or normalizes over, see `Node.along`."""
+    name = name_of(operator)
+    if name == "mkldnn_rnn_layer":
+        return (int(arguments[0].shape[0]),)  # [time, batch, features]
+    if name == "convolution":
+        return tuple(arguments[0].shape[2:])
+    if name in _POOLS:
+        return tuple(arguments[0].shape[-_POOLED_AXES[name] :])
+    return (int(arguments[0].shape[arguments[1]]),) if name in _ALONG_ONE else ()
 
 
 def _size(tensor: Any) -> int:

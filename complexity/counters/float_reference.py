@@ -40,23 +40,20 @@ def float_reference(model: nn.Module) -> nn.Module:
 def make_inputs(
     model: nn.Module, input_shape: Sequence[int] | Sequence[Sequence[int]]
 ) -> tuple[torch.Tensor, ...]:
-    """Inputs of zeros at batch 1 on which a network runs.
+    """Inputs of zeros on which a network runs.
 
     Float inputs are tried first, then indices where the network has an embedding, then complex numbers
     where it has complex parameters.
 
     Args:
         model: see `float_reference`.
-        input_shape: shape of its input, [batch, ...], or a list with the shape of every input. The first
-            axis of a single input counts as 1; so does that of several inputs where it is the same for all.
+        input_shape: shape of its input, [batch, ...], or a list with the shape of every input.
 
     Raises:
         ConfigError: where a shape is unusable or the network does not run on it; torch's reason is quoted.
     """
     torch = require("torch", extra="train")
-    shapes = _shapes(input_shape)
-    batch_first = len({shape[0] for shape in shapes if shape}) == 1
-    fixed = [(1, *shape[1:]) if shape and batch_first else shape for shape in shapes]
+    shapes = list_shapes(input_shape)
     dtypes = [torch.float32]
     if any(isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) for module in model.modules()):
         dtypes.append(torch.int64)
@@ -64,7 +61,7 @@ def make_inputs(
         dtypes.append(torch.complex64)
     reasons = []
     for dtype in dtypes:
-        inputs = tuple(torch.zeros(shape, dtype=dtype) for shape in fixed)
+        inputs = tuple(torch.zeros(shape, dtype=dtype) for shape in shapes)
         try:
             with torch.no_grad():
                 model(*inputs)
@@ -73,12 +70,13 @@ def make_inputs(
             continue
         return inputs
     raise ConfigError(
-        f"{type(model).__name__} does not run on {_describe(fixed)} ({first_line(reasons[0])}): give the "
+        f"{type(model).__name__} does not run on {_describe(shapes)} ({first_line(reasons[0])}): give the "
         "shape that its forward takes, or a list of shapes where it takes several inputs."
     ) from reasons[0]
 
 
-def _shapes(given: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+def list_shapes(given: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """The shape of every input. Raises ConfigError where one is none."""
     items = list(given) if hasattr(given, "__iter__") else [given]
     several = bool(items) and all(isinstance(item, (list, tuple)) for item in items)
     shapes: list[Any] = items if several else [items]

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from complexity.counters.aten_operators import BATCH_NORMS, cost_of, is_product, is_view, name_of
+from complexity.batch_axis import Run
+from complexity.counters.aten_operators import (
+    BATCH_NORMS,
+    cost_of,
+    is_product,
+    is_view,
+    name_of,
+    sizes_along,
+)
 from complexity.operations import Graph, Node, Work
 from runtime.entry_point import require
 
@@ -31,10 +39,12 @@ class Trace:
     Attributes:
         graph: the operations; a node's name is the path of the module that called it.
         weighted: for every node, whether a parameter takes part.
+        run: the graph and the shapes of what the network returns.
     """
 
     graph: Graph
     weighted: tuple[bool, ...]
+    run: Run
 
 
 def trace(model: nn.Module, inputs: Sequence[torch.Tensor], *, element_bytes: float) -> Trace:
@@ -42,7 +52,7 @@ def trace(model: nn.Module, inputs: Sequence[torch.Tensor], *, element_bytes: fl
 
     Args:
         model: a float32 network in eval mode (`complexity.counters.float_reference`); it gets hooks.
-        inputs: zeros at batch 1, on which it runs.
+        inputs: zeros, on which it runs.
         element_bytes: what one element of an activation will take.
 
     Raises:
@@ -140,6 +150,7 @@ class _Recorder:
                 params=params,
                 param_bytes=param_bytes,
                 reuse="in_place" if _writes_in_place(operator) else "none",
+                along=sizes_along(operator, args),
             )
         )
         self._weighted.append(any(self._origins.get(storage) for storage in read))
@@ -148,7 +159,9 @@ class _Recorder:
         """The trace of a run that returned ``output``."""
         held = {self._names[_storage(t)]: None for t in _tensors(output) if _storage(t) in self._names}
         nodes = _fold_batch_norms(_drop_unread(self._nodes, frozenset(held)))
-        return Trace(Graph(nodes, self._sizes, self._inputs, tuple(held)), tuple(self._weighted))
+        graph = Graph(nodes, self._sizes, self._inputs, tuple(held))
+        shapes = tuple(tuple(tensor.shape) for tensor in _tensors(output))
+        return Trace(graph, tuple(self._weighted), Run(graph, shapes))
 
     def _leave(self) -> None:
         self._path.pop()

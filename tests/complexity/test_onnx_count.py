@@ -154,8 +154,11 @@ def test_batch_does_not_matter(tmp_path):
 def test_sizes_that_are_built_into_a_reshape_are_refused(tmp_path):
     build = Builder([4, 2, 3, 3])
     output = build.node("Reshape", "x", build.constant(np.array([4, 18])))
+    path = build.save(tmp_path / "batch.onnx", output)
+    with pytest.raises(ModelFileError, match=r"batch of 1.*--input-shape x=4,2,3,3"):
+        measure_onnx(path)
     with pytest.raises(ModelFileError, match=r"Reshape.*72.*18"):
-        measure_onnx(build.save(tmp_path / "batch.onnx", output))
+        measure_onnx(path, input_shape=(1, 2, 3, 3))
 
 
 @pytest.mark.parametrize(

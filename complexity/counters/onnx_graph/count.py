@@ -7,21 +7,32 @@ float tensor is real and counts as such. Batch norm counts as the graph has it: 
 
 from __future__ import annotations
 
+import dataclasses
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
 from typing import Any, Literal
 
+from complexity.batch_axis import Axis, Run, compare_sizes
 from complexity.counters.onnx_graph.branches import resolve_branches
 from complexity.counters.onnx_graph.dataflow import Dataflow
 from complexity.counters.onnx_graph.file import OnnxFile, read_onnx
-from complexity.counters.onnx_graph.inputs import InputShapes
+from complexity.counters.onnx_graph.inputs import (
+    InputShapes,
+    InputSizes,
+    choose_input_sizes,
+    format_shape,
+)
 from complexity.counters.onnx_graph.operators import (
     COSTS,
     FUSED,
     IN_PLACE,
     INTEGER,
+    NORMALIZED,
+    RECURRENT,
     VIEWS,
+    WINDOWED,
     Operands,
 )
 from complexity.counters.onnx_graph.storage import Storage, Stored
@@ -38,7 +49,7 @@ class OnnxCount:
         file: as read, its branches chosen.
         graph: the operations in their order, with QDQ pairs folded.
         stored: what it stores.
-        notes: sentences about branches that cost differently.
+        notes: sentences about branches that cost differently, and about a batch in the file.
     """
 
     file: OnnxFile
@@ -46,15 +57,70 @@ class OnnxCount:
     stored: Stored
     notes: tuple[str, ...]
 
+    @property
+    def run(self) -> Run:
+        """The graph and the shapes of its outputs."""
+        return Run(self.graph, tuple(self.file.shape(value.name) for value in self.file.proto.graph.output))
+
 
 def count_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxCount:
-    """Read and count an ONNX file, see `complexity.counters.onnx_graph.file.read_onnx`.
+    """Read and count an ONNX file for one clip.
+
+    A first axis of several elements counts as 1 where it is a batch by the evidence of the graph
+    (`complexity.batch_axis`) or by the word of the caller, and as it stands where it is a part of the clip.
+
+    Args:
+        path: the file, see `complexity.counters.onnx_graph.file.read_onnx`.
+        input_shape: shape of its only input, or shapes by the names of inputs, where the graph leaves
+            them open.
 
     Raises:
         ConfigError: where ``input_shape`` does not fit the inputs.
-        ModelFileError: where the file cannot be counted; the message says why.
+        ModelFileError: where the file cannot be counted, or what its first axis is cannot be told; the
+            message says why.
     """
-    file, notes = resolve_branches(read_onnx(path, input_shape), _work_of)
+    unsized = read_onnx(path)
+    sizes = choose_input_sizes(unsized.proto.graph, input_shape, unsized.path)
+    whole = _count(unsized.at(sizes.whole))
+    other = None
+    if sizes.other is not None:
+        with suppress(ModelFileError):  # where another batch is built in
+            other = _count(unsized.at(sizes.other))
+    return _choose(whole, other, sizes)
+
+
+def _choose(whole: OnnxCount, other: OnnxCount | None, sizes: InputSizes) -> OnnxCount:
+    """The count of one clip, of counts at two sizes of the first axis; see `InputSizes`."""
+    path = whole.file.path
+    shapes = [f"{name}={format_shape(shape)}" for name, shape in sizes.whole.items()]
+    options = " ".join(f"--input-shape {shape}" for shape in shapes)
+    if sizes.assumed:
+        if other is not None and compare_sizes(whole.run, other.run, sizes.ratio) is not Axis.BATCH:
+            raise ModelFileError(
+                f"The first axis of the input of {path} is open, and the network computes along it, so it is no "
+                f"batch: give the size of a whole clip with --input-shape ({options} if it is a batch after all)."
+            )
+        return whole
+    axis = Axis.UNKNOWN
+    if other is not None:
+        axis = compare_sizes(other.run, whole.run, sizes.ratio)
+        if axis is Axis.BATCH:
+            note = f"The first axis of {sizes.ratio:,} is taken as a batch, one of which counts as the clip"
+            note += "." if sizes.given else f" ({options} counts all of it as one clip)."
+            return dataclasses.replace(other, notes=(*other.notes, note))
+    if sizes.other is not None and axis is Axis.UNKNOWN and not sizes.given and whole.run.keeps(sizes.ratio):
+        raise ModelFileError(
+            f"The first axis of the input of {path}, {sizes.ratio:,}, may be a batch or a part of the clip: "
+            f"export it with a batch of 1, or give {options} to count all of it as one clip."
+        )
+    if not any(shape and shape[0] > 1 for shape in sizes.whole.values()):
+        return whole
+    note = f"No axis is taken as a batch: all of {' and '.join(shapes)} counts as one clip."
+    return dataclasses.replace(whole, notes=(*whole.notes, note))
+
+
+def _count(sized: OnnxFile) -> OnnxCount:
+    file, notes = resolve_branches(sized, _work_of)
     dataflow = Dataflow(file.proto.graph, file.idle)
     reader, storage = _Reader(file, dataflow), Storage(file, dataflow)
     nodes = [reader.read(node, storage) for node in dataflow.nodes if not reader.fold(node)]
@@ -149,7 +215,17 @@ class _Reader:
             params=params,
             param_bytes=param_bytes,
             reuse=self._reuse(node),
+            along=self._along(node),
         )
+
+    def _along(self, node: Any) -> tuple[int, ...]:
+        shape = self._file.shape(node.input[0]) if node.input else ()
+        if node.op_type in WINDOWED:
+            return shape[2:]
+        axis = next((a.i for a in node.attribute if a.name in ("axis", "layout")), None)
+        if node.op_type in RECURRENT:
+            return shape[axis or 0 :][:1]
+        return (shape[-1 if axis is None else axis],) if node.op_type in NORMALIZED and shape else ()
 
     def _label(self, node: Any) -> str:
         output = next(filter(None, node.output))

@@ -1,9 +1,9 @@
-"""An ONNX file, checked, with the shape of every tensor at batch 1."""
+"""An ONNX file, checked, with the shape of every tensor."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from complexity.counters.onnx_graph.external_data import (
     require_external_data,
     tensors_of,
 )
-from complexity.counters.onnx_graph.inputs import InputShapes, fix_input_shapes
+from complexity.counters.onnx_graph.inputs import fix_input_sizes
 from complexity.counters.onnx_graph.operators import COSTS, REPEATED
 from complexity.counters.onnx_graph.quantized_forms import rewrite_quantized
 from complexity.counters.onnx_graph.shapes import ElementType, Inferred, Shape, infer
@@ -76,18 +76,37 @@ class OnnxFile:
         return dataclasses.replace(self, proto=proto, inferred=infer(proto, self.path), idle=idle)
 
 
-def read_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxFile:
+@dataclass(frozen=True)
+class UnsizedFile:
+    """A checked graph of known operators whose inputs may have any size, see `OnnxFile`."""
+
+    path: Path
+    files: tuple[Path, ...]
+    proto: Any
+    scales: frozenset[str]
+    spec: ModelSpec | None
+
+    def at(self, sizes: Mapping[str, Sequence[int]]) -> OnnxFile:
+        """The file with these shapes of its inputs.
+
+        Raises:
+            ModelFileError: where the graph does not take them.
+        """
+        proto = type(self.proto)()
+        proto.CopyFrom(self.proto)
+        fix_input_sizes(proto.graph, sizes)
+        return OnnxFile(self.path, self.files, proto, infer(proto, self.path), self.scales, self.spec)
+
+
+def read_onnx(path: str | Path) -> UnsizedFile:
     """Read an ONNX file of this project or of any other tool.
 
     Args:
         path: the file; weights that lie in files beside it must exist and are not read.
-        input_shape: shape of its only input, or shapes by the names of inputs, where the graph leaves
-            them open; the batch counts as 1.
 
     Raises:
-        ConfigError: where ``input_shape`` does not fit the inputs.
         ModelFileError: where the file is no ONNX model, was exported in training mode, lacks weights, or
-            holds operators or shapes that are unknown.
+            holds operators that are unknown.
     """
     path = Path(path)
     proto = _parse(path)
@@ -99,8 +118,7 @@ def read_onnx(path: str | Path, input_shape: InputShapes | None = None) -> OnnxF
     _refuse_training_mode(proto, path)
     scales = rewrite_quantized(proto.graph)
     _refuse_unknown(proto.graph, path)
-    fix_input_shapes(proto.graph, input_shape, path)
-    return OnnxFile(path, files, proto, infer(proto, path), scales, spec)
+    return UnsizedFile(path, files, proto, scales, spec)
 
 
 def _parse(path: Path) -> Any:

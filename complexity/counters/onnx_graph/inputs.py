@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,36 @@ Size = int | str | None  # a number of elements, the name of an open axis, or an
 InputShapes = Sequence[int] | Mapping[str, Sequence[int]]
 
 
-def fix_input_shapes(graph: Any, given: InputShapes | None, path: Path) -> None:
-    """Write a fixed shape into every input of a graph, at batch 1.
+@dataclass(frozen=True)
+class InputSizes:
+    """The shapes to count an ONNX graph at, and how sure it is that their first axis is a batch.
 
-    The first axis of a single input is the batch, and so is that of several inputs where it is the same
-    for all. An open first axis counts as 1. Open axes of one name have one size, so one input may
-    complete another.
+    Attributes:
+        whole: the shape of every input as it stands; an open first axis that nobody gave counts as 1.
+        other: the shapes that show by comparison whether the first axis is a batch: those of ``whole`` with
+            1 in place of a larger first size, or with 2 in place of an open one; None where there is
+            nothing to decide.
+        ratio: how many times the first axis of the one is as long as that of the other.
+        assumed: whether a first axis is open and counts as 1; ``other`` is then the larger one.
+        given: whether the caller gave the first size.
+    """
+
+    whole: dict[str, tuple[int, ...]]
+    other: dict[str, tuple[int, ...]] | None = None
+    ratio: int = 1
+    assumed: bool = False
+    given: bool = False
+
+
+def choose_input_sizes(graph: Any, given: InputShapes | None, path: Path) -> InputSizes:
+    """The shape of every input of a graph: that in the file, completed by that which the caller gives.
+
+    An open first axis counts as 1, unless it is the only axis. Open axes of one name have one size, so one
+    input may complete another. A first axis that is 1 by the caller's word is a batch, and one of a size
+    that the file fixes and the caller repeats is a part of the clip.
 
     Args:
-        graph: an ``onnx.GraphProto``; its inputs are changed.
+        graph: an ``onnx.GraphProto``.
         given: the shape of the only input, or shapes by the names of inputs.
         path: of the file, for messages.
 
@@ -30,22 +52,50 @@ def fix_input_shapes(graph: Any, given: InputShapes | None, path: Path) -> None:
         ModelFileError: where an axis stays open, or an input is not a tensor.
     """
     constants = {tensor.name for tensor in graph.initializer}
-    inputs = {value.name: value for value in graph.input if value.name not in constants}
-    declared = {name: _declared(value, path) for name, value in inputs.items()}
+    declared = {v.name: _declared(v, path) for v in graph.input if v.name not in constants}
     shapes = _by_name(given, declared, path)
-    chosen = {name: _merge(name, declared[name], shapes.get(name), path) for name in inputs}
+    chosen = {name: _merge(name, declared[name], shapes.get(name), path) for name in declared}
     named = _named_sizes(declared, chosen, path)
-    several = len(chosen) > 1
-    for name, sizes in chosen.items():
-        filled = [named.get(size, size) if isinstance(size, str) else size for size in sizes]
-        if filled and not isinstance(filled[0], int):
-            filled[0] = 1
-        if not all(isinstance(size, int) for size in filled):
-            raise _open_axis(name, filled, path, several=several)
-        chosen[name] = filled
-    batch_first = not several or len({s[0] for s in chosen.values() if s}) == 1
-    for name, sizes in chosen.items():
-        _write(inputs[name], [1, *sizes[1:]] if sizes and batch_first else sizes)
+    filled = {
+        name: [named.get(size, size) if isinstance(size, str) else size for size in sizes]
+        for name, sizes in chosen.items()
+    }
+    opened = _open_batch(filled)
+    ones = {name: _fill(sizes, opened, 1) for name, sizes in filled.items()}
+    for name, sizes in ones.items():
+        if not all(isinstance(size, int) for size in sizes):
+            raise _open_axis(name, sizes, path, several=len(ones) > 1)
+    whole = {name: tuple(sizes) for name, sizes in ones.items()}
+    if opened:
+        twos = {name: tuple(_fill(sizes, opened, 2)) for name, sizes in filled.items()}
+        return InputSizes(whole, twos, 2, assumed=True)
+    first = {sizes[0] for sizes in whole.values() if sizes}
+    size = first.pop() if len(first) == 1 else 1
+    fixed = all(axes is not None and isinstance((axes or [1])[0], int) for axes in declared.values())
+    if size == 1 or (shapes and fixed) or max(map(len, whole.values())) < 2:
+        return InputSizes(whole, given=bool(shapes))
+    other = {name: (1, *sizes[1:]) if sizes else () for name, sizes in whole.items()}
+    return InputSizes(whole, other, size, given=bool(shapes))
+
+
+def _open_batch(filled: Mapping[str, Sequence[Size]]) -> set[Size]:
+    """Names of the open first axes that may be a batch; None is among them for those without a name."""
+    return {sizes[0] for sizes in filled.values() if len(sizes) > 1 and not isinstance(sizes[0], int)}
+
+
+def _fill(sizes: Sequence[Size], opened: set[Size], batch: int) -> list[Size]:
+    """Sizes with ``batch`` in place of the open batch, which other inputs may have on another axis."""
+    return [
+        batch if size in opened and (size is not None or axis == 0) else size
+        for axis, size in enumerate(sizes)
+    ]
+
+
+def fix_input_sizes(graph: Any, sizes: Mapping[str, Sequence[int]]) -> None:
+    """Write a fixed shape into every input of an ``onnx.GraphProto``."""
+    for value in graph.input:
+        if value.name in sizes:
+            _write(value, sizes[value.name])
 
 
 def _declared(value: Any, path: Path) -> list[Size] | None:
@@ -93,9 +143,10 @@ def _merge(name: str, declared: list[Size] | None, given: Sequence[int] | None, 
         raise ConfigError(f"--input-shape {format_shape(given)}: every size must be 1 or more.")
     if declared is None:
         return list(given)
-    # the first axis may differ: a batch that is fixed in the file counts as 1 whatever it is
+    # a batch that is fixed in the file may be given as 1
     fits = len(given) == len(declared) and all(
-        not isinstance(a, int) or a == b for a, b in zip(declared[1:], given[1:], strict=True)
+        not isinstance(a, int) or a == b or (axis == 0 and b == 1)
+        for axis, (a, b) in enumerate(zip(declared, given, strict=True))
     )
     if not fits:
         raise ConfigError(
@@ -123,10 +174,11 @@ def _named_sizes(
 
 
 def _open_axis(name: str, sizes: Sequence[Size], path: Path, *, several: bool) -> ModelFileError:
-    filled = [1, *(size if isinstance(size, int) else 64 for size in sizes[1:])]
-    example = f"{name}={format_shape(filled)}" if several else "1,1,256,64"
+    filled = [size if isinstance(size, int) else 64 for size in sizes]
+    example = f"{name}={format_shape(filled)}" if several or len(sizes) < 2 else "1,1,256,64"
+    first = [None, *sizes[1:]] if len(sizes) > 1 else sizes
     return ModelFileError(
-        f"The input '{name}' of {path} is {format_shape([None, *sizes[1:]])}, open where the question marks "
+        f"The input '{name}' of {path} is {format_shape(first)}, open where the question marks "
         f"are: fill them in with --input-shape, such as --input-shape {example}."
     )
 

@@ -296,3 +296,11 @@ INTEGER = words(
 
 # activations that are fused into an integer operator: they lie between it and its QuantizeLinear
 FUSED = words("Relu Clip")
+
+# operators that move a window or a state along axes of their first input, or normalize over one
+WINDOWED = words(
+    "Conv ConvInteger ConvTranspose DeformConv AveragePool MaxPool LpPool GlobalAveragePool GlobalMaxPool "
+    "GlobalLpPool"
+)
+RECURRENT = words("LSTM GRU RNN")
+NORMALIZED = words("Softmax LogSoftmax CumSum")

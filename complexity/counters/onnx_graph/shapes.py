@@ -66,6 +66,7 @@ def infer(proto: Any, path: Path) -> Inferred:
     while True:
         inferred = _run_inference(work, path)
         shapes, types = _describe(inferred.graph)
+        _refuse_negative(shapes, path)
         complete = all(name in shapes for node in work.graph.node for name in node.output if name)
         conditional = any(node.op_type == "If" for node in work.graph.node)
         if (complete and not conditional) or not _fold(work, shapes, values):
@@ -119,6 +120,16 @@ def _run_inference(proto: Any, path: Path) -> Any:
             f"({first_line(error)}): give the shape that the model takes with --input-shape, or export it "
             "again with a batch of 1."
         ) from error
+
+
+def _refuse_negative(shapes: dict[str, Shape], path: Path) -> None:
+    """Refuse what onnx infers where a window is longer than the axis that it moves along."""
+    for name, shape in shapes.items():
+        if min(shape, default=0) < 0:
+            raise ModelFileError(
+                f"The tensor '{name}' of {path} would have a size below 0, for an input is shorter than a "
+                "window of the network: give the shape of a whole clip with --input-shape."
+            )
 
 
 def _describe(graph: Any) -> tuple[dict[str, Shape], dict[str, int]]:
