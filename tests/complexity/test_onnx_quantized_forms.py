@@ -9,7 +9,7 @@ onnx = pytest.importorskip("onnx")
 quantization = pytest.importorskip("onnxruntime.quantization")
 
 from complexity.measurement import measure_onnx  # noqa: E402
-from tests.complexity.onnx_builder import Builder  # noqa: E402
+from tests.complexity.onnx_builder import Builder, residual_block  # noqa: E402
 
 
 def float_net(path):
@@ -73,3 +73,45 @@ def test_forms_of_onnx_runtimes_optimizer_count_as_what_they_fuse(tmp_path, op, 
     report = measure_onnx(build.save(tmp_path / "net.onnx", build.node("Relu", y)))
     assert report.macs_deployed == macs
     assert report.params == {"FusedConv": 40}.get(op, 24)
+
+
+def test_a_file_that_onnx_runtime_turned_to_channels_last_counts_as_before(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    options = runtime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    path = residual_block(tmp_path / "block.onnx", "qdq")
+    runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(tmp_path / "optimized.onnx").graph.node
+    turned = [node for node in nodes if any(a.name == "channels_last" and a.i for a in node.attribute)]
+    assert {node.op_type for node in turned} == {"QLinearConv"}
+    expected, report = measure_onnx(path), measure_onnx(tmp_path / "optimized.onnx")
+    assert report.macs_deployed == expected.macs_deployed == 64 * (32 * 16 + 32 * 9 + 16 * 32)
+    assert (report.params, report.macs) == (expected.params, expected.macs)
+    assert report.peak_activation_bytes == expected.peak_activation_bytes
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "work"),
+    [
+        ("NhwcFusedConv", ("x", "weight"), {"kernel_shape": [3, 3]}, (8 * 4 * 9 * 4 * 8, 0)),
+        ("NhwcMaxPool", ("x",), {"kernel_shape": [3, 3]}, (0, 4 * 8 * 4 * 9)),
+        (
+            "QLinearGlobalAveragePool",
+            ("x", "scale", "zero", "scale", "zero"),
+            {"channels_last": 1},
+            (0, 6 * 10 * 4),
+        ),
+    ],
+)
+def test_operators_with_the_channels_last_count_as_those_with_the_channels_first(
+    tmp_path, op, inputs, attributes, work
+):
+    build = Builder([1, 6, 10, 4])
+    build.constant(np.ones((8, 4, 3, 3), np.float32), "weight")
+    build.constant(np.array(0.1, np.float32), "scale")
+    build.constant(np.array(0, np.uint8), "zero")
+    y = build.node("Identity", build.node(op, *inputs, domain="com.microsoft", **attributes))
+    report = measure_onnx(build.save(tmp_path / "net.onnx", y))
+    assert (report.macs_deployed, report.elementwise_ops) == work
+    assert report.params == (8 * 4 * 9 if "weight" in inputs else 0)

@@ -35,6 +35,7 @@ from complexity.counters.onnx_graph.operators import (
     WINDOWED,
     Operands,
 )
+from complexity.counters.onnx_graph.quantized_forms import CHANNELS_LAST
 from complexity.counters.onnx_graph.storage import Storage, Stored
 from complexity.operations import Graph, Node, Work
 from runtime.entry_point import require
@@ -97,8 +98,9 @@ def _choose(whole: OnnxCount, other: OnnxCount | None, sizes: InputSizes) -> Onn
     if sizes.assumed:
         if other is not None and compare_sizes(whole.run, other.run, sizes.ratio) is not Axis.BATCH:
             raise ModelFileError(
-                f"The first axis of the input of {path} is open, and the network computes along it, so it is no "
-                f"batch: give the size of a whole clip with --input-shape ({options} if it is a batch after all)."
+                f"The first axis of the input of {path} is open, and the network computes along it, so it is "
+                "no batch: give the size of a whole clip with --input-shape "
+                f"({options} if it is a batch after all)."
             )
         return whole
     axis = Axis.UNKNOWN
@@ -172,15 +174,15 @@ class _Reader:
     def __init__(self, file: OnnxFile, dataflow: Dataflow) -> None:
         self._file, self._dataflow = file, dataflow
         self.sizes: dict[str, int] = {}
-        self._alias: dict[str, str] = {}  # outputs of folded Q and DQ nodes
+        self._alias: dict[str, str] = {}  # outputs of folded nodes
         self._integer: set[str] = set()  # outputs of nodes that are executed on integers
         for node in dataflow.nodes:
             if self._is_integer(node):
                 self._integer.update(node.output)
 
     def fold(self, node: Any) -> bool:
-        """Fold a Q or DQ node into its neighbours; False where it stays, as every other node does."""
-        folds = False
+        """Fold a Q or DQ node, or a change of layout that no runtime executes; False for every other node."""
+        folds = bool(node.doc_string == CHANNELS_LAST)
         if node.op_type == "QuantizeLinear":
             folds = node.input[0] in self._integer
         elif node.op_type == "DequantizeLinear" and node.output[0] not in self._dataflow.outputs:

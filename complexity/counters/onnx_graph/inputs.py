@@ -61,14 +61,9 @@ def choose_input_sizes(graph: Any, given: InputShapes | None, path: Path) -> Inp
         for name, sizes in chosen.items()
     }
     opened = _open_batch(filled)
-    ones = {name: _fill(sizes, opened, 1) for name, sizes in filled.items()}
-    for name, sizes in ones.items():
-        if not all(isinstance(size, int) for size in sizes):
-            raise _open_axis(name, sizes, path, several=len(ones) > 1)
-    whole = {name: tuple(sizes) for name, sizes in ones.items()}
+    whole = _fill(filled, opened, 1, path)
     if opened:
-        twos = {name: tuple(_fill(sizes, opened, 2)) for name, sizes in filled.items()}
-        return InputSizes(whole, twos, 2, assumed=True)
+        return InputSizes(whole, _fill(filled, opened, 2, path), 2, assumed=True)
     first = {sizes[0] for sizes in whole.values() if sizes}
     size = first.pop() if len(first) == 1 else 1
     fixed = all(axes is not None and isinstance((axes or [1])[0], int) for axes in declared.values())
@@ -83,12 +78,18 @@ def _open_batch(filled: Mapping[str, Sequence[Size]]) -> set[Size]:
     return {sizes[0] for sizes in filled.values() if len(sizes) > 1 and not isinstance(sizes[0], int)}
 
 
-def _fill(sizes: Sequence[Size], opened: set[Size], batch: int) -> list[Size]:
+def _fill(
+    sizes: Mapping[str, Sequence[Size]], opened: set[Size], batch: int, path: Path
+) -> dict[str, tuple[int, ...]]:
     """Sizes with ``batch`` in place of the open batch, which other inputs may have on another axis."""
-    return [
-        batch if size in opened and (size is not None or axis == 0) else size
-        for axis, size in enumerate(sizes)
-    ]
+    filled: dict[str, tuple[int, ...]] = {}
+    for name, axes in sizes.items():
+        is_batch = [size in opened and (size is not None or i == 0) for i, size in enumerate(axes)]
+        closed = [batch if known else size for known, size in zip(is_batch, axes, strict=True)]
+        filled[name] = tuple(size for size in closed if isinstance(size, int))
+        if len(filled[name]) < len(axes):
+            raise _open_axis(name, closed, path, several=len(sizes) > 1)
+    return filled
 
 
 def fix_input_sizes(graph: Any, sizes: Mapping[str, Sequence[int]]) -> None:
