@@ -15,6 +15,7 @@ from complexity.counters.onnx_graph.file import OnnxFile
 from complexity.counters.onnx_graph.inputs import InputShapes
 from complexity.counters.onnx_graph.storage import Stored
 from complexity.counters.tflite_file import count_tflite
+from complexity.counters.torch_trace import Trace
 from complexity.counters.torchinfo_count import count_official
 from complexity.counters.uncounted_operations import uncounted_in_graph, uncounted_in_module
 from complexity.front_end import front_end_macs
@@ -77,7 +78,7 @@ def measure(
     return Report(
         model=type(model).__name__,
         budget=budget,
-        official="torchinfo on the float network.",
+        official=f"torchinfo on the float network.{_describe_buffers(traced)}",
         deployed=f"Forecast: the operations of one run, every parameter and activation as {stored_dtype}."
         f" {clip.note}".rstrip(),
         stored_dtype=stored_dtype,
@@ -173,6 +174,16 @@ def measure_tflite(path: str | Path, *, budget: Budget = DEFAULT) -> Report:
         file_bytes=path.stat().st_size,
         uncounted=uncounted_in_graph(count.graph),
         layers=layers_of_graph(count.graph, by_rule=False),
+    )
+
+
+def _describe_buffers(traced: Trace) -> str:
+    """What the rule leaves out, where a network computes with buffers."""
+    if not traced.buffer_elements:
+        return ""
+    return (
+        f" It leaves out {traced.buffer_elements:,} elements of buffers that the network computes with; the "
+        "deployed bytes include them."
     )
 
 

@@ -40,11 +40,14 @@ class Trace:
         graph: the operations; a node's name is the path of the module that called it.
         weighted: for every node, whether a parameter takes part.
         run: the graph and the shapes of what the network returns.
+        buffer_elements: of the buffers that operations read as they are, such as a frozen filter bank; the
+            statistics of a batch norm are none of them. The nodes' ``param_bytes`` include them.
     """
 
     graph: Graph
     weighted: tuple[bool, ...]
     run: Run
+    buffer_elements: int
 
 
 def trace(model: nn.Module, inputs: Sequence[torch.Tensor], *, element_bytes: float) -> Trace:
@@ -108,6 +111,8 @@ class _Recorder:
         self._labels: Counter[str] = Counter()
         self._names: dict[int, str] = {}  # storage -> activation
         self._unseen_params = {_storage(p): p for p in model.parameters()}
+        self._unseen_buffers = {_storage(b): b for b in model.buffers() if _is_data(b)}
+        self._buffer_elements = 0
         # storage of every constant -> the parameters that it is computed from
         self._origins: dict[int, frozenset[int]] = {_storage(b): frozenset() for b in model.buffers()}
         self._origins |= {storage: frozenset({storage}) for storage in self._unseen_params}
@@ -138,7 +143,7 @@ class _Recorder:
         fresh = {_storage(t): t for t in written if _storage(t) not in self._names}
         if not fresh and work == Work():
             return
-        params, param_bytes = self._take_params(read)
+        params, param_bytes = self._take_params(read, statistics=name_of(operator) in BATCH_NORMS)
         self._nodes.append(
             Node(
                 name=self._path[-1],
@@ -161,7 +166,7 @@ class _Recorder:
         nodes = _fold_batch_norms(_drop_unread(self._nodes, frozenset(held)))
         graph = Graph(nodes, self._sizes, self._inputs, tuple(held))
         shapes = tuple(tuple(tensor.shape) for tensor in _tensors(output))
-        return Trace(graph, tuple(self._weighted), Run(graph, shapes))
+        return Trace(graph, tuple(self._weighted), Run(graph, shapes), self._buffer_elements)
 
     def _leave(self) -> None:
         self._path.pop()
@@ -176,12 +181,20 @@ class _Recorder:
         self._alive.append(tensor)
         return name
 
-    def _take_params(self, read: list[int]) -> tuple[int, int]:
-        """Elements and bytes of the parameters that this call is the first to read."""
+    def _take_params(self, read: list[int], *, statistics: bool) -> tuple[int, int]:
+        """Elements of the parameters that this call is the first to read; their bytes and those of buffers.
+
+        Args:
+            read: storages of what the call reads.
+            statistics: whether the buffers among them are those of a batch norm.
+        """
         used = dict.fromkeys(origin for s in read for origin in sorted(self._origins.get(s, ())))
         new = [self._unseen_params.pop(s) for s in used if s in self._unseen_params]
-        elements = sum(p.numel() for p in new)
-        return elements, ceil(elements * self._element_bytes)
+        elements = sum(count_elements(p) for p in new)
+        buffers = [self._unseen_buffers.pop(s) for s in read if s in self._unseen_buffers and not statistics]
+        more = sum(count_elements(b) for b in buffers)
+        self._buffer_elements += more
+        return elements, ceil((elements + more) * self._element_bytes)
 
 
 def _drop_unread(nodes: list[Node], held: frozenset[str]) -> list[Node]:
@@ -212,6 +225,15 @@ def _writes_in_place(operator: Any) -> bool:
     name = name_of(operator)
     pointwise = any(tag.name == "pointwise" for tag in operator.tags) and name != "clone"
     return pointwise or name in BATCH_NORMS or "softmax" in name
+
+
+def _is_data(buffer: Any) -> bool:
+    return bool(buffer.is_floating_point() or buffer.is_complex())
+
+
+def count_elements(tensor: Any) -> int:
+    """Real numbers in a tensor: two for each complex one."""
+    return int(tensor.numel()) * (1 + int(tensor.is_complex()))
 
 
 def _tensors(values: Any) -> Iterator[Any]:

@@ -35,7 +35,8 @@ def count_official(model: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[Of
 
     Convolutions count weights and biases once per output position, every other module its weight and
     bias once; batch norm therefore 2C; functional operations count nothing (torchinfo 1.8.0,
-    ``LayerInfo.calculate_macs``).
+    ``LayerInfo.calculate_macs``). Buffers are outside the rule. A complex parameter counts as two, for it
+    is stored as two numbers; torchinfo counts one.
 
     Args:
         model: a float32 network on the CPU, see `complexity.counters.float_reference`.
@@ -65,11 +66,13 @@ def _carries_counts(info: Any) -> bool:
 def _layer(info: Any, names: dict[int, str]) -> OfficialLayer:
     """One entry of torchinfo, counted as ``ModelStatistics`` sums it."""
     leaf = bool(info.is_leaf_layer)
+    params = max(info.num_params if leaf else info.leftover_params(), 0)
+    params += sum(p.numel() for p in info.module.parameters(recurse=leaf) if p.is_complex())
     return OfficialLayer(
         name=names.get(id(info.module), info.var_name),
         kind=info.class_name,
         output_shape=tuple(info.output_size),
-        params=0 if info.is_recursive else max(info.num_params if leaf else info.leftover_params(), 0),
+        params=0 if info.is_recursive else params,
         macs=info.macs if leaf else 0,
         leaf=leaf,
     )

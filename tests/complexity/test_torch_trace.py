@@ -175,6 +175,56 @@ def test_what_reads_only_parameters_and_buffers_is_folded():
     assert report.param_bytes_deployed == 8 * 6 + 8
 
 
+class FrozenFilters(nn.Module):
+    """8 filters of 64 samples, as a buffer or as parameters, and a batch norm, which has buffers too."""
+
+    def __init__(self, *, learned):
+        super().__init__()
+        if learned:
+            self.filters = nn.Parameter(torch.ones(8, 1, 64))
+        else:
+            self.register_buffer("filters", torch.ones(8, 1, 64))
+        self.norm, self.out = nn.BatchNorm1d(8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(self.norm(nn.functional.conv1d(x, self.filters)).mean(2))
+
+
+def test_weights_in_buffers_are_outside_the_rule_but_stored_and_named():
+    frozen, learned = (measure(FrozenFilters(learned=value), (1, 1, 640)) for value in (False, True))
+    assert frozen.params == learned.params - 512 == 16 + 27
+    assert frozen.param_bytes_deployed == learned.param_bytes_deployed == 512 + 43
+    assert "leaves out 512 elements of buffers" in frozen.official
+    assert "buffer" not in learned.official
+    check_invariants(frozen)
+
+
+class ComplexProduct(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight, self.out = nn.Parameter(torch.ones(6, 4, dtype=torch.complex64)), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out((torch.complex(x, x) @ self.weight).abs())
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "params"),
+    [
+        (nn.Conv1d(2, 3, 3, bias=False, dtype=torch.complex64), (1, 2, 9), 2 * 18),
+        (ComplexProduct(), (1, 6), 2 * 24 + 15),
+    ],
+)
+def test_a_complex_parameter_is_two_numbers(network, shape, params):
+    report = measure(network, shape, stored_dtype="float32")
+    assert (report.params, report.param_bytes, report.param_bytes_deployed) == (
+        params,
+        4 * params,
+        4 * params,
+    )
+    check_invariants(report)
+
+
 def test_measuring_leaves_no_hook_and_no_change():
     network = CPMobile(base_channels=16)
     before = copy.deepcopy(network.state_dict())

@@ -55,7 +55,7 @@ class TwoPaths(nn.Module):
 
     def forward(self, x):
         x = self.conv(self.conv(x)) * self.scale
-        return self.linear(x).sum() + self.gru(x)[0].sum()
+        return self.linear(x).sum((1, 2)) + self.gru(x)[0].sum((1, 2))
 
 
 @pytest.mark.parametrize("network", [TwoPaths(), CPMobile(base_channels=16)])

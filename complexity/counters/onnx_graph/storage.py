@@ -56,7 +56,7 @@ class Storage:
                 self._bytes[element.name] += self._file.bytes(name)
                 total_bytes += self._file.bytes(name)
                 if position not in STATISTICS.get(node.op_type, ()):
-                    params += prod(shape)
+                    params += prod(shape) * (2 if element.name.startswith("complex") else 1)
                 if node.op_type in WEIGHTED and len(shape) > 1:
                     self._weights[element.bytes] += prod(shape)
         self._params += params
