@@ -16,6 +16,12 @@ def words(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
+# operations and multiplications of one unit in one step of a recurrence, its matrix products aside. LSTM:
+# four sums of both products, five activations, three products, a sum; GRU: three sums, three activations,
+# a product, and three operations to blend; RNN: a sum and an activation.
+STEP_OF_UNIT = {"LSTM": (13, 3), "GRU": (10, 2), "RNN": (2, 0)}
+
+
 @dataclass(frozen=True)
 class Work:
     """Arithmetic of one operation at batch 1.

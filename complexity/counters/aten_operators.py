@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from complexity.fft import fft_multiplications, fft_operations
-from complexity.operations import Work, words
+from complexity.operations import STEP_OF_UNIT, Work, words
 from runtime.errors import ConfigError
 
 # position of the operand whose last axis is summed over
@@ -100,6 +100,10 @@ def cost_of(operator: Any, arguments: Sequence[Any], output: Any) -> Work:
     """
     name = name_of(operator, arguments)
     macs = _macs(name, arguments, output)
+    if name == "mkldnn_rnn_layer":  # torch runs only LSTM in it
+        operations, multiplies = STEP_OF_UNIT["LSTM"]
+        units = _size(output)  # in all steps
+        return Work(macs=macs or 0, elementwise=units * operations, multiplies=units * multiplies)
     if macs is not None:
         return Work(macs=macs * (4 if output is not None and output.is_complex() else 1))
     if name in _TRANSFORMS:

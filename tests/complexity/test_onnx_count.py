@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx")
 
+from complexity.counters.onnx_graph.count import count_onnx  # noqa: E402
 from complexity.measurement import measure_onnx  # noqa: E402
 from runtime.errors import ModelFileError  # noqa: E402
 from runtime.spec import FrontEndSpec, ModelSpec  # noqa: E402
@@ -213,3 +214,40 @@ def test_every_listed_operator_is_a_real_one():
 
     assert set(COSTS) <= {schema.name for schema in onnx.defs.get_all_schemas()}
     assert set(COSTS) >= (IN_PLACE | INTEGER | VIEWS)
+
+
+STEPS = {  # gates, and operations and multiplications of a unit in one step beside the products
+    "LSTM": (4, 13, 3),
+    "GRU": (3, 10, 2),
+    "RNN": (1, 2, 0),
+}
+
+
+@pytest.mark.parametrize("op", STEPS)
+def test_a_recurrence_counts_as_in_the_float_network(tmp_path, op):
+    gates, operations, multiplies = STEPS[op]
+    build = Builder([1, 50, 6])
+    sizes = ((1, gates * 4, 6), (1, gates * 4, 4), (1, gates * 8))
+    weights = [build.constant(np.full(size, 0.5, np.float32)) for size in sizes]
+    start = [build.constant(np.zeros((1, 1, 4), np.float32))] * (2 if op == "LSTM" else 1)
+    steps_first = build.node("Transpose", "x", perm=[1, 0, 2])
+    y = build.node(op, steps_first, *weights, "", *start, hidden_size=4)
+    report = measure_onnx(build.save(tmp_path / "net.onnx", y))
+    assert report.params == gates * 4 * (6 + 4 + 2)  # a start at rest is no parameter
+    assert report.macs_deployed == 50 * gates * 4 * (6 + 4)
+    assert report.elementwise_ops == 50 * 4 * operations
+    nn = pytest.importorskip("torch").nn
+    traced = pytest.importorskip("complexity").measure(getattr(nn, op)(6, 4, batch_first=True), (1, 50, 6))
+    assert traced.elementwise_ops == report.elementwise_ops
+    assert (traced.params, traced.macs, traced.macs_deployed) == (
+        report.params, report.macs, report.macs_deployed,
+    )  # fmt: skip
+    assert count_onnx(tmp_path / "net.onnx").graph.nodes[-1].work.multiplies == 50 * 4 * multiplies
+
+
+def test_integer_weights_behind_a_cast_are_parameters_and_indices_are_not(tmp_path):
+    build = Builder([1, 16])
+    weight = build.node("Cast", build.constant(np.ones((16, 8), np.int64)), to=onnx.TensorProto.FLOAT)
+    y = build.node("Gather", build.node("MatMul", "x", weight), build.constant(np.arange(4)), axis=1)
+    report = measure_onnx(build.save(tmp_path / "net.onnx", y))
+    assert (report.params, report.macs, report.macs_deployed) == (128, 128, 128)

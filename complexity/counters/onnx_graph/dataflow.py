@@ -16,6 +16,7 @@ class Dataflow:
         readers: the nodes that read each tensor.
         outputs: names of the outputs of the network.
         origins: for every constant, the stored tensors that it is computed from.
+        cast: names of the constants that a Cast reads: data of another type, such as integer weights.
     """
 
     def __init__(self, graph: Any, idle: Iterable[Any] = ()) -> None:
@@ -30,6 +31,7 @@ class Dataflow:
         self.readers: dict[str, list[Any]] = defaultdict(list)
         self.outputs = {value.name for value in graph.output}
         self.origins: dict[str, frozenset[str]] = {t.name: frozenset({t.name}) for t in graph.initializer}
+        self.cast: set[str] = set()
         for node in graph.node:
             self._add(node)
         for node in idle:
@@ -51,6 +53,8 @@ class Dataflow:
 
     def _add_constant(self, node: Any) -> None:
         made: frozenset[str] = frozenset()
+        if node.op_type == "Cast":
+            self.cast.add(node.input[0])
         if node.op_type == "Constant":
             made = frozenset(node.output)
         elif node.op_type not in ("Shape", "Size"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from complexity.counters.onnx_graph.shapes import Shape
 from complexity.fft import fft_multiplications, fft_operations
-from complexity.operations import Work, words
+from complexity.operations import STEP_OF_UNIT, Work, words
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,18 @@ def _name_ellipsis(term: str, rank: int) -> str:
     return term.replace("...", "".join(str(axis) for axis in reversed(range(rank - named))))
 
 
-def _recurrent(x: Operands) -> Work:
-    steps = prod(x.shape(0)[:2])  # [time, batch, features], or batch first: the product is the same
-    weights = x.size(1) + x.size(2)
-    return Work(macs=steps * weights, official=steps * (weights + x.parameters(3)))
+def _recurrent(kind: str) -> Cost:
+    def cost(x: Operands) -> Work:
+        steps = prod(x.shape(0)[:2])  # [time, batch, features], or batch first: the product is the same
+        weights = x.size(1) + x.size(2)
+        units = x.shape(2)[0] * min(x.shape(2)[1:])  # [directions, gates * units, units], or turned
+        return Work(
+            macs=steps * weights,
+            **_per(steps * units, *STEP_OF_UNIT[kind]),
+            official=steps * (weights + x.parameters(3)),
+        )
+
+    return cost
 
 
 def _attention(x: Operands) -> Work:
@@ -218,7 +226,7 @@ COSTS: dict[str, Cost] = {
     "Attention": _attention,
     "BatchNormalization": _norm(2, 1),
     **_table("MatMul MatMulInteger", _matmul),
-    **_table("LSTM GRU RNN", _recurrent),
+    **{kind: _recurrent(kind) for kind in STEP_OF_UNIT},
     "DeformConv": _deform_conv,
     **_table("Resize Upsample", _resize),
     "GridSample": _grid_sample,

@@ -9,9 +9,12 @@ from typing import Any
 
 from complexity.counters.onnx_graph.dataflow import Dataflow
 from complexity.counters.onnx_graph.file import OnnxFile
-from complexity.counters.onnx_graph.operators import SETTINGS, STATISTICS, WEIGHTED
+from complexity.counters.onnx_graph.operators import RECURRENT, SETTINGS, STATISTICS, WEIGHTED
 
-_INDEX_TYPES = ("int64", "bool")  # shapes, axes and masks: settings of the graph, not parameters
+# shapes, axes, indices of Gather and masks: settings of the graph, not parameters. An int64 tensor that a
+# Cast makes the weights of a convolution, product or recurrence is one.
+_INDEX_TYPES = ("int64", "bool")
+_INITIAL_STATES = (5, 6)  # inputs of LSTM, GRU and RNN
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,29 @@ class Storage:
         """Elements and bytes of the parameters that this node is the first to read."""
         params = total_bytes = 0
         for position, operand in enumerate(node.input):
-            if position in SETTINGS.get(node.op_type, ()):
+            if position in SETTINGS.get(node.op_type, ()) or self._is_start_at_rest(node, position):
                 continue
             for name in self._dataflow.origins.get(operand, frozenset()) - self._seen:
                 element, shape = self._file.type(name), self._file.shape(name)
-                if element.name in _INDEX_TYPES:
+                weights = node.op_type in WEIGHTED and len(shape) > 1
+                if element.name in _INDEX_TYPES and not (weights and name in self._dataflow.cast):
                     continue
                 self._seen.add(name)
                 self._bytes[element.name] += self._file.bytes(name)
                 total_bytes += self._file.bytes(name)
                 if position not in STATISTICS.get(node.op_type, ()):
                     params += prod(shape) * (2 if element.name.startswith("complex") else 1)
-                if node.op_type in WEIGHTED and len(shape) > 1:
+                if weights:
                     self._weights[element.bytes] += prod(shape)
         self._params += params
         return params, total_bytes
+
+    def _is_start_at_rest(self, node: Any, position: int) -> bool:
+        """Whether an operand is the state of zeros that exporters let a recurrence start from."""
+        if node.op_type not in RECURRENT or position not in _INITIAL_STATES:
+            return False
+        values = self._file.inferred.values.get(node.input[position])
+        return values is not None and not values.any()
 
     def total(self) -> Stored:
         """The sums over all nodes so far."""
