@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.errors import ModelFileError
 
-_ONNX = "export it to ONNX (torch.onnx.export) and measure the .onnx file"
+_ONNX = "export it to ONNX (torch.onnx.export) and check the .onnx file"
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "it is a PNG picture"),
     (0, b"\xff\xd8\xff", "it is a JPEG picture"),
@@ -75,7 +75,7 @@ def identify_program(path: Path) -> str | None:
     """
     names = [name.partition("/")[2] or name for name in _names_in_zip(path)]
     if "constants.pkl" in names:
-        return f"it is a TorchScript program; {_ONNX}, or save the state_dict of the network it was made from"
+        return f"it is a TorchScript program; {_ONNX}"
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
         return f"it is a program of torch.export (.pt2); {_ONNX}"
     return None
@@ -86,7 +86,10 @@ def _identify_zip(path: Path) -> str:
     if program:
         return program
     if any(name.endswith("data.pkl") for name in _names_in_zip(path)):
-        return "it is a file of torch.save; give a model.pt of this project, or the network as .onnx"
+        return (
+            "it is a file of torch.save; give a model.pt of this project, and of any other network the "
+            ".onnx file that torch.onnx.export writes"
+        )
     return "it is a zip archive; unpack it and give the model inside"
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from complexity.file_kinds import identify_program
+from complexity.file_kinds import identify, identify_program
 from runtime.entry_point import require
 from runtime.errors import ConfigError, ModelFileError
 from runtime.spec import FrontEndSpec
@@ -47,8 +47,12 @@ def load(path: Path) -> NetworkFile:
     Raises:
         ConfigError: where no loader is registered for it, or it holds a program and not a network's weights.
         MissingExtraError: where torch is not installed.
-        ModelFileError: where the file cannot be used.
+        ModelFileError: where the file cannot be used, or is a folder.
     """
+    if path.is_dir():
+        raise ModelFileError(
+            f"{path} is a folder: give a model.pt, .ckpt, .onnx or .tflite file{_found(path)}."
+        )
     program = identify_program(path)
     if program:
         raise ConfigError(f"{path} cannot be measured: {program}.")
@@ -60,7 +64,15 @@ def load(path: Path) -> NetworkFile:
         )
     if suffix not in loaders:
         known = ", ".join(f".{name}" for name in sorted({*loaders, "onnx", "tflite"}))
-        raise ConfigError(f"{path} cannot be measured: give a file that ends in one of {known}.")
+        kind = identify(path) or f"give a file that ends in one of {known}"
+        raise ConfigError(f"{path} cannot be measured: {kind}.")
     require("torch", extra="train")
     loader: Callable[[Path], NetworkFile] = loaders[suffix].load()
     return loader(path)
+
+
+def _found(folder: Path) -> str:
+    """The first model in a folder, as an example."""
+    suffixes = (".pt", ".ckpt", ".onnx", ".tflite")
+    models = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return f", such as {models[0]}" if models else ""

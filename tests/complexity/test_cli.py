@@ -175,6 +175,35 @@ def test_unusable_input_is_named_in_one_sentence(run, name, fact):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["state.pt", "lightning.ckpt", "pickled.pt", "state.pth"])
+def test_weights_of_a_foreign_network_are_sent_to_onnx(tmp_path, name):
+    network = torch.nn.Linear(3, 4)
+    values = {
+        "state.pt": network.state_dict(),
+        "lightning.ckpt": {"pytorch-lightning_version": "2.6", "state_dict": network.state_dict()},
+        "pickled.pt": network,
+        "state.pth": network.state_dict(),
+    }
+    torch.save(values[name], tmp_path / name)
+    with pytest.raises(TinysceneError, match=r"torch\.onnx\.export") as caught:
+        main(["check", str(tmp_path / name)])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["run", "run.pt", "run.onnx", "run.tflite"])
+def test_a_folder_is_named_as_one(tmp_path, name):
+    (tmp_path / name).mkdir()
+    if name.endswith(".tflite"):
+        pytest.importorskip("tflite")
+    with pytest.raises(ModelFileError, match=rf"{name} is a folder: give"):
+        main(["check", str(tmp_path / name)])
+
+
+def test_a_folder_with_a_model_names_it(folder):
+    with pytest.raises(ModelFileError, match=r"is a folder.*such as .*block\.onnx"):
+        main(["check", str(folder)])
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     """TorchScript and torch.export programs, under the suffixes that people give them."""

@@ -20,7 +20,7 @@ from runtime.spec import FrontEndSpec, Task
 from train import networks
 from train.checkpoints.fit_check import misfit
 from train.checkpoints.packed_windows import pack_windows, unpack_windows
-from train.checkpoints.torch_file import read_plain
+from train.checkpoints.torch_file import ForeignFileError, read_plain
 
 SCHEMA = 1
 _MAGIC = "tinyscene.model"
@@ -139,7 +139,7 @@ def from_values(values: Any, name: str = "The file") -> Checkpoint:
         ModelFileError: where it is of another kind or schema, or lacks a field; ``name`` is that of the file.
     """
     if not is_model(values):
-        raise ModelFileError(_describe_foreign(name, values))
+        raise ForeignFileError(_describe_foreign(name, values))
     if values.get("schema") != SCHEMA:
         raise ModelFileError(
             f"{name} has schema {values.get('schema')} and this release reads {SCHEMA}: "
@@ -188,7 +188,7 @@ def load_lightning(path: str | Path) -> Checkpoint:
     """
     values = read_plain(Path(path))
     if not isinstance(values, dict) or "tinyscene" not in values:
-        raise ModelFileError(
+        raise ForeignFileError(
             f"{path} is not a checkpoint of `python -m train fit`: give a model.pt, or turn the weights into "
             "one with `python -m train import`."
         )

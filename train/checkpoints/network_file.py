@@ -14,6 +14,7 @@ from runtime.spec import FrontEndSpec
 from train import networks
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
+from train.checkpoints.torch_file import ForeignFileError
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,10 @@ def load(path: Path) -> StudentFile:
             by `complexity.network_files.load`.
     """
     read = model_pt.load_lightning if path.suffix.lower() == ".ckpt" else model_pt.load
-    return StudentFile(read(path))
+    try:
+        return StudentFile(read(path))
+    except ForeignFileError as error:
+        raise ForeignFileError(
+            f"{error} That knows the networks of this project; export any other one to ONNX "
+            "(torch.onnx.export) and check the .onnx file."
+        ) from error

@@ -85,6 +85,10 @@ def _describe(head: bytes) -> str:
     return "no file of torch.save (neither a zip archive nor a legacy one): give the file that holds weights"
 
 
+class ForeignFileError(ModelFileError):
+    """A file of torch.save that may hold the weights of any network, and is no model.pt."""
+
+
 def read_plain(path: Path, remedy: str = "`python -m train import` takes the tensors out of it") -> Any:
     """Read a file of plain values and tensors; one with other Python objects is refused.
 
@@ -93,13 +97,14 @@ def read_plain(path: Path, remedy: str = "`python -m train import` takes the ten
         remedy: what to do about other Python objects.
 
     Raises:
-        ModelFileError: where it is of another kind, holds pickled objects, or cannot be read.
+        ForeignFileError: where it holds pickled objects.
+        ModelFileError: where it is of another kind, or cannot be read.
     """
     check_kind(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ModelFileError(
+        raise ForeignFileError(
             f"{path} holds pickled Python objects, which could run code on reading, so it was not read: "
             f"{remedy}."
         ) from error
