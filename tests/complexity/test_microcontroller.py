@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.metadata import entry_points
 
@@ -55,6 +56,12 @@ def test_limits_are_of_flash_and_of_ram():
     assert not Footprint(target, firmware, None, flash_limit=199_999).within
     over = Footprint(target, firmware, None, ram_limit=111_999)
     assert not over.within and "1 bytes over" in over.lines(1)[-1]
+
+
+def test_every_processor_of_the_exported_makefile_is_a_target():
+    makefile = (ROOT / "export" / "c" / "cortex_m" / "Makefile").read_text()
+    assert set(TARGETS) == set(re.findall(r"^CPU_(\S+) :=", makefile, re.M))
+    assert all(0.5 < target.cycles_per_instruction < 1.5 for target in TARGETS.values())
 
 
 def test_a_limit_is_printed_as_it_was_given():
