@@ -27,6 +27,7 @@ from runtime.spec import FrontEndSpec
 if TYPE_CHECKING:
     from torch import nn
 
+_FORECAST = "Forecast: the operations of one run, every parameter and activation"
 STORED_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 
 
@@ -47,8 +48,7 @@ def measure(
     Args:
         model: the float network; it is copied and stays as it is.
         input_shape: shape of its input, [batch, ...], or a list with the shape of every input; the batch
-            counts as 1. A first axis that the network computes along, such as the time of a recurrence that
-            is not ``batch_first``, is no batch and counts whole; ``Report.deployed`` says so.
+            counts as 1. A first axis that the network computes along is no batch and counts whole.
         stored_dtype: data type that the parameters will be stored in, a key of `STORED_BYTES`.
         budget: rules to compare with.
         frontend: what computes its input; the last axis of ``input_shape`` is then the frames.
@@ -79,8 +79,7 @@ def measure(
         model=type(model).__name__,
         budget=budget,
         official=f"torchinfo on the float network.{_describe_buffers(traced)}",
-        deployed=f"Forecast: the operations of one run, every parameter and activation as {stored_dtype}."
-        f" {clip.note}".rstrip(),
+        deployed=f"{_FORECAST} as {stored_dtype}.{clip.note}",
         stored_dtype=stored_dtype,
         params=params,
         param_bytes=params * STORED_BYTES[stored_dtype],
