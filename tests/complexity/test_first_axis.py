@@ -59,7 +59,7 @@ def test_a_first_axis_that_is_no_batch_counts_whole(tmp_path, kind):
     report = measure_onnx(make(tmp_path / "net.onnx", shape, **arguments))
     assert report.macs_deployed == macs
     sizes = ",".join(map(str, shape))
-    assert f"No axis is taken as a batch: all of x={sizes} counts as one clip." in report.deployed
+    assert f"No axis is taken as a batch: the whole of x={sizes} is one clip." in report.deployed
 
 
 @pytest.mark.parametrize("kind", WHOLE)

@@ -229,7 +229,8 @@ def test_a_recurrence_counts_as_in_the_float_network(tmp_path, op):
     build = Builder([1, 50, 6])
     sizes = ((1, gates * 4, 6), (1, gates * 4, 4), (1, gates * 8))
     weights = [build.constant(np.full(size, 0.5, np.float32)) for size in sizes]
-    start = [build.constant(np.zeros((1, 1, 4), np.float32))] * (2 if op == "LSTM" else 1)
+    rest = build.node("Identity", build.constant(np.zeros((1, 1, 4), np.float32)))
+    start = [rest] * (2 if op == "LSTM" else 1)
     steps_first = build.node("Transpose", "x", perm=[1, 0, 2])
     y = build.node(op, steps_first, *weights, "", *start, hidden_size=4)
     report = measure_onnx(build.save(tmp_path / "net.onnx", y))

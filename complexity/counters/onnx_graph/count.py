@@ -115,9 +115,9 @@ def _choose(whole: OnnxCount, other: OnnxCount | None, sizes: InputSizes) -> Onn
             f"The first axis of the input of {path}, {sizes.ratio:,}, may be a batch or a part of the clip: "
             f"export it with a batch of 1, or give {options} to count all of it as one clip."
         )
-    if not any(shape and shape[0] > 1 for shape in sizes.whole.values()):
-        return whole
-    note = f"No axis is taken as a batch: all of {' and '.join(shapes)} counts as one clip."
+    if min((shape[0] for shape in sizes.whole.values() if shape), default=1) == 1:
+        return whole  # a batch of 1, whatever the state of a recurrence has as its first axis
+    note = f"No axis is taken as a batch: the whole of {' and '.join(shapes)} is one clip."
     return dataclasses.replace(whole, notes=(*whole.notes, note))
 
 

@@ -49,12 +49,14 @@ class Storage:
         """Elements and bytes of the parameters that this node is the first to read."""
         params = total_bytes = 0
         for position, operand in enumerate(node.input):
-            if position in SETTINGS.get(node.op_type, ()) or self._is_start_at_rest(node, position):
+            if position in SETTINGS.get(node.op_type, ()):
                 continue
             for name in self._dataflow.origins.get(operand, frozenset()) - self._seen:
                 element, shape = self._file.type(name), self._file.shape(name)
                 weights = node.op_type in WEIGHTED and len(shape) > 1
                 if element.name in _INDEX_TYPES and not (weights and name in self._dataflow.cast):
+                    continue
+                if node.op_type in RECURRENT and position in _INITIAL_STATES and self._is_zero(name):
                     continue
                 self._seen.add(name)
                 self._bytes[element.name] += self._file.bytes(name)
@@ -66,11 +68,9 @@ class Storage:
         self._params += params
         return params, total_bytes
 
-    def _is_start_at_rest(self, node: Any, position: int) -> bool:
-        """Whether an operand is the state of zeros that exporters let a recurrence start from."""
-        if node.op_type not in RECURRENT or position not in _INITIAL_STATES:
-            return False
-        values = self._file.inferred.values.get(node.input[position])
+    def _is_zero(self, name: str) -> bool:
+        """Whether a stored tensor is small and all zeros, as the state that recurrences start from."""
+        values = self._file.inferred.values.get(name)
         return values is not None and not values.any()
 
     def total(self) -> Stored:
