@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, TinysceneError
 from tests.conftest import ROOT
 from tests.train.conftest import TINY
 from train.checkpoints import model_pt
 from train.checkpoints.resume import last_checkpoint
 from train.cli import render
 from train.cli.main import main
+from train.training.lightning_module import Classifier
 from train.training.whole_checkpoints import WholeCheckpoints
 
 
@@ -121,6 +122,65 @@ def test_a_damaged_checkpoint_is_named(run_room, tmp_path):
         "train", "fit", *TINY, "--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}", cwd=ROOT
     )
     assert done.returncode == 2 and f"{last} is damaged: remove it" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def not_checkpoints(tmp_path_factory, tiny_run):
+    """A folder of files that are no checkpoints of a training."""
+    folder = tmp_path_factory.mktemp("files")
+    torch.save({"a.weight": torch.zeros(2)}, folder / "foreign.ckpt")
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.0"}, folder / "lightning.ckpt")
+    (folder / "model.onnx").write_bytes(b"\x08\x07\x12\x07pytorch")
+    whole = last_checkpoint(tiny_run).read_bytes()
+    (folder / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.ckpt", "There is no checkpoint"),
+        (".", "is a folder"),
+        ("model.onnx", "ONNX"),
+        ("foreign.ckpt", "is not a checkpoint"),
+        ("lightning.ckpt", "is not a checkpoint"),
+        ("cut.ckpt", "is damaged"),
+        ("best", "checkpoints/best.ckpt"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(not_checkpoints, tmp_path, monkeypatch, verb, name, message):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    path = name if name == "best" else not_checkpoints / name
+    with pytest.raises(TinysceneError, match=message):
+        main([verb, *TINY, f"--ckpt_path={path}", f"--trainer.default_root_dir={tmp_path / 'run'}"])
+
+
+def test_a_score_of_weights_that_nobody_trained_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    with pytest.raises(ConfigError, match="There is no checkpoint"):
+        main(["test", *TINY, "--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}"])
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_the_checkpoint_of_another_front_end_is_refused(tiny_run, tmp_path, monkeypatch, verb):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    other = [f"--ckpt_path={last_checkpoint(tiny_run)}", "--model.frontend=cp_mel_512"]
+    with pytest.raises(ConfigError, match=r"model\.frontend.* give the recipe that trained it"):
+        main([verb, *TINY, *other, f"--trainer.default_root_dir={tmp_path}"])
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_checkpoint_for_other_labels_or_of_another_training_is_refused():
+    values = {}
+    theirs = Classifier(labels=("a", "b"))
+    theirs.on_save_checkpoint(values)
+    with pytest.raises(ConfigError, match="labels a, b, but the data has b, a"):
+        Classifier(labels=("b", "a")).on_load_checkpoint({**values, "state_dict": theirs.state_dict()})
+    of_qat = {f"qat_network.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    with pytest.raises(ConfigError, match="another kind of training"):
+        Classifier(labels=("a", "b")).on_load_checkpoint({**values, "state_dict": of_qat})
+    Classifier(labels=("a", "b")).on_load_checkpoint({**values, "state_dict": theirs.state_dict()})
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):

@@ -187,7 +187,7 @@ def load_lightning(path: str | Path) -> Checkpoint:
         ModelFileError: where the file is of another kind.
     """
     values = read_plain(Path(path))
-    if not isinstance(values, dict) or "tinyscene" not in values:
+    if not is_lightning(values):
         raise ForeignFileError(
             f"{path} is not a checkpoint of `python -m train fit`: give a model.pt, or turn the weights into "
             "one with `python -m train import`."
@@ -195,20 +195,30 @@ def load_lightning(path: str | Path) -> Checkpoint:
     return from_values(values["tinyscene"], str(path))
 
 
+def is_lightning(values: Any) -> bool:
+    """Whether the values of a file are those of a Lightning checkpoint that `python -m train fit` wrote."""
+    return isinstance(values, dict) and "tinyscene" in values
+
+
 def refuse_other_settings(model: Checkpoint, recipe: Checkpoint, path: str | Path) -> None:
-    """Make sure that a model.pt was trained with the settings of a recipe.
+    """Make sure that a model was trained with the settings of a recipe, and for its labels.
 
     A default counts as given, and arguments that give weights of the same shapes count as the same.
 
     Args:
         model: read from ``path``.
         recipe: the student that the recipe builds.
-        path: of the model.pt, for the message.
+        path: of the model, for the message.
 
     Raises:
-        ConfigError: naming the first of student, arguments, front end and window that differs.
+        ConfigError: naming the first of labels, task, student, arguments, front end and window that differs.
     """
-    for name in ("student", "arguments", "frontend", "clip_s"):
+    if model.labels != recipe.labels:
+        raise ConfigError(
+            f"{path} has the labels {', '.join(model.labels)}, but the data has {', '.join(recipe.labels)}: "
+            "give the recipe that trained it."
+        )
+    for name in ("task", "student", "arguments", "frontend", "clip_s"):
         if _setting(model, name) != _setting(recipe, name):
             raise ConfigError(
                 f"{path} was trained with another value of model.{name} than this recipe has: give the "
@@ -226,7 +236,7 @@ def _setting(checkpoint: Checkpoint, name: str) -> Any:
 
 
 def _describe_foreign(path: str, values: Any) -> str:
-    if isinstance(values, dict) and "tinyscene" in values:
+    if is_lightning(values):
         return (
             f"{path} is a checkpoint to resume training from (`--ckpt_path`): the model.pt that training "
             "wrote lies beside its checkpoints folder."

@@ -7,7 +7,6 @@ import logging
 import platform
 import sys
 import warnings
-import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +29,7 @@ from runtime.errors import ConfigError, DataError
 from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
-from train.checkpoints.resume import last_checkpoint
+from train.checkpoints.resume import check_checkpoint, last_checkpoint
 from train.cli.argument_parser import Parser
 from train.cli.lightning_errors import as_config_errors
 from train.cli.recipe import check_recipe, link_recipe, portable_values
@@ -292,27 +291,30 @@ class TrainCLI(LightningCLI):
 
     before_test = before_predict = before_validate
 
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: Lightning looks for arguments in the checkpoint, where `Classifier` writes none.
+
+        It ends with a traceback where the file is none of its own; `_check_ckpt_path` has a sentence.
+        """
+
     def _check_ckpt_path(self) -> None:
-        """Lightning ends with a traceback where ``--ckpt_path`` is no file of its own, or a damaged one."""
+        """Refuse what Lightning ends with a traceback for, or goes on from with random weights."""
         path = str(self.config[self.subcommand].get("ckpt_path") or "")
-        file = last_checkpoint(self.root) if path == "last" else Path(path)
-        if file.suffix == ".ckpt" and file.is_file() and not zipfile.is_zipfile(file):
-            raise ConfigError(f"{file} is damaged: remove it, and train anew or from another checkpoint.")
-        if path.endswith(".pt"):
+        if path == "best":
             raise ConfigError(
-                f"--ckpt_path {path} is not a checkpoint (.ckpt) of a training: `fit` starts from a model.pt "
-                "with --init, and `test` reads the model.pt in --trainer.default_root_dir."
+                "--ckpt_path=best is for the process that trained: name the file, such as "
+                f"{last_checkpoint(self.root).with_stem('best')}, or --ckpt_path=last."
             )
+        file = last_checkpoint(self.root) if path == "last" else Path(path)
+        begins = path == "last" and self.subcommand == "fit" and not file.exists()
+        elsewhere = path == "hpc" or "://" in path or path.lower().startswith("registry")
+        if path and not begins and not elsewhere:
+            check_checkpoint(file)
 
     def _load_model(self) -> None:
         if self.config[self.subcommand].get("ckpt_path"):
             return  # Lightning loads it
         model = model_pt.load(self.root / "model.pt")
-        if model.labels != self.model.labels:
-            raise ConfigError(
-                f"{self.root / 'model.pt'} has the labels {', '.join(model.labels)}, but the data has "
-                f"{', '.join(self.model.labels)}: give the recipe that trained it."
-            )
         model_pt.refuse_other_settings(model, self.model.to_checkpoint(), self.root / "model.pt")
         self.model.student.load_state_dict(model.build().state_dict())
         self.model.temperature = model.temperature  # reports have the probabilities that users will see

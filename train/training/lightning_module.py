@@ -19,6 +19,7 @@ from train.augmentation.random_draws import generator_for
 from train.augmentation.view_key import view_key
 from train.augmentation.views import View
 from train.checkpoints import model_pt
+from train.checkpoints.fit_check import misfit
 from train.data import Batch, ClipWindows
 from train.distillation.config import Distillation
 from train.distillation.ensemble import TeacherEnsemble
@@ -265,6 +266,20 @@ class Classifier(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint_values: dict[str, Any]) -> None:
         """Add the student, as model.pt holds it, to a Lightning checkpoint."""
         checkpoint_values["tinyscene"] = model_pt.to_values(self.to_checkpoint())
+
+    def on_load_checkpoint(self, checkpoint_values: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another recipe: its weights would stand beside this recipe's front end.
+
+        Raises:
+            ConfigError: naming what differs.
+        """
+        name = "The checkpoint of --ckpt_path"
+        start = model_pt.from_values(checkpoint_values.get("tinyscene"), name)
+        model_pt.refuse_other_settings(start, Classifier.to_checkpoint(self), name)
+        if reason := misfit(checkpoint_values["state_dict"], self):
+            raise ConfigError(
+                f"{name} is of another kind of training ({reason}): `fit` and `qat` resume their own."
+            )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Evaluate the student on a batch of windows."""
