@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,33 @@ def _link(source: Path, target: Path) -> bool:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         return False
     return True
+
+
+def refuse_to_replace(read: Iterable[str | Path], written: str | Path) -> None:
+    """Make sure that a result takes the place of no file that it is made from.
+
+    Args:
+        read: names of such files, or of something that is no file.
+        written: the file to write, which may be one of them by another name.
+
+    Raises:
+        ConfigError: where it is one of them.
+    """
+    if (status := _status(written)) is None:
+        return
+    for name in read:
+        found = _status(name)
+        if found is not None and os.path.samestat(status, found):
+            raise ConfigError(
+                f"The output would replace {printable(name)}, which this command reads: give another -o."
+            )
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except OSError:  # there is none, or the name is too long
+        return None
 
 
 def make_folder(path: str | Path, remedy: str = "name another folder") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
 from runtime.errors import ConfigError
+from runtime.files import refuse_to_replace
 
 if TYPE_CHECKING:
     from train.checkpoints.model_pt import Checkpoint
@@ -112,7 +113,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.calibration is not None and method != "ptq":
         raise ConfigError(f"--calibration is for ptq and this is {method}: add `--quantize ptq`.")
     checkpoint, windows = read_windows(checkpoint, options.calibration, options.verification)
-    output = options.output or options.model.with_suffix(".onnx")
+    output: Path = options.output or options.model.with_suffix(".onnx")
+    refuse_to_replace([options.model], output)
     exported = export_model(
         checkpoint, output,
         method=method,

@@ -24,7 +24,7 @@ from export.quantize_onnx.own_model import refresh_metadata
 from export.quantize_onnx.source_model import read_source
 from runtime.entry_point import require
 from runtime.errors import DataError, ModelFileError
-from runtime.files import write_beside
+from runtime.files import refuse_to_replace, write_beside
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def quantize_onnx(source: Path, calibration: Path, output: Path) -> QuantizedFil
     Raises:
         ModelFileError: where the file cannot be read or quantized.
         DataError: where the folder holds no inputs that the model takes.
+        ConfigError: where ``output`` is the source.
     """
+    refuse_to_replace([source], output)
     model = read_source(source)
     feeds = read_feeds(calibration, model_inputs(model, source))
     expected = _run(model, feeds, source)

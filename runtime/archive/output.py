@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.archive.formats import FORMATS
 from runtime.archive.shard import Shard
 from runtime.errors import ConfigError
-from runtime.files import printable
+from runtime.files import refuse_to_replace
 
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".selections.txt": "raven"}
 
@@ -84,26 +84,12 @@ class Output:
         """
         names = tuple(inputs)
         for written in (self.table, self.picture):
-            if (status := _status(written)) is None:
-                continue
-            for name in names:
-                read = _status(name)
-                if read is not None and os.path.samestat(status, read):
-                    raise ConfigError(
-                        f"-o would replace {printable(name)}, which this command reads: name another output."
-                    )
+            refuse_to_replace(names, written)
 
     def shard_journals(self) -> list[Path]:
         """Journals that runs with ``--shard`` left for this one to put together."""
         pattern = f"{glob.escape(self.path.name)}.*-of-*.journal"
         return [] if self.shard else sorted(self.path.parent.glob(pattern))
-
-
-def _status(path: str | Path) -> os.stat_result | None:
-    try:
-        return Path(path).stat()
-    except OSError:  # there is none, or the name is too long
-        return None
 
 
 def common_folder(names: Iterable[str]) -> str:

@@ -150,3 +150,14 @@ def test_command_line_prints_one_sentence_and_exits_with_2(tmp_path: Path) -> No
     assert done.returncode == 2
     assert done.stderr.startswith("error: There is no file model.pt")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_model_is_not_replaced_by_its_export(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path, link = tmp_path / "model.pt", tmp_path / "link.onnx"
+    save(checkpoint, path)
+    link.symlink_to(path)
+    before = path.read_bytes()
+    for output in (path, link):
+        with pytest.raises(TinysceneError, match="would replace"):
+            main(["onnx", str(path), "--quantize", "none", "-o", str(output)])
+    assert path.read_bytes() == before and link.is_symlink()

@@ -248,3 +248,10 @@ def test_own_file_with_float_statistics_says_so(checkpoint: Checkpoint, tmp_path
     assert main(["quantize", str(path), "--calibration", str(folder)]) == 0
     spec = load_model(path.with_suffix(".int8.onnx")).spec
     assert spec.quantization["float_statistics"] and allowed_steps(spec) == 8
+
+
+def test_the_float_file_is_not_replaced(other: Path, calibration: Path) -> None:
+    before = other.read_bytes()
+    with pytest.raises(TinysceneError, match="would replace"):
+        main(["quantize", str(other), "--calibration", str(calibration), "-o", str(other)])
+    assert other.read_bytes() == before

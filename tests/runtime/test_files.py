@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import TinysceneError
-from runtime.files import printable, write_beside
+from runtime.errors import ConfigError, TinysceneError
+from runtime.files import printable, refuse_to_replace, write_beside
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -59,3 +59,13 @@ NAMES = [(b"a.wav", "a.wav"), ("\u00e4.wav".encode(), "\u00e4.wav"), (b"\xe4.wav
 @pytest.mark.parametrize(("name", "text"), NAMES)
 def test_names_that_are_not_utf8_are_escaped(name: bytes, text: str) -> None:
     assert printable(os.fsdecode(name)) == text
+
+
+def test_a_result_does_not_replace_what_it_is_made_from(tmp_path: Path) -> None:
+    source, link = tmp_path / "source", tmp_path / "link"
+    source.write_text("weights")
+    link.symlink_to(source)
+    refuse_to_replace([source, "a.module:name"], tmp_path / "new")
+    for same in (source, tmp_path / "." / ".." / tmp_path.name / "source", link):
+        with pytest.raises(ConfigError, match=r"would replace .*source"):
+            refuse_to_replace(["elsewhere", source], same)

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from runtime import entry_point
 from runtime.errors import ConfigError, ModelFileError
+from runtime.files import refuse_to_replace
 from runtime.spec import PRESETS, FrontEndSpec, Task
 from train import networks
 from train.checkpoints import model_pt
@@ -75,6 +76,7 @@ def import_weights(
 
     Raises:
         ModelFileError: where the weights fit no student; the message names keys and shapes.
+        ConfigError: where a file to write is ``path``.
     """
     content = read_tensors(path)
     _refuse_own_file(path, content.values)
@@ -102,6 +104,7 @@ def import_weights(
             provenance=provenance | ({"device": weights.device} if weights.device else {}),
         )
         name = f"{output.stem}_{weights.device}{output.suffix}" if weights.device else output.name
+        refuse_to_replace([path], output.with_name(name))
         results.append((output.with_name(name), checkpoint))
     return results
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from runtime import entry_point
 from runtime.errors import ConfigError, DataError, ModelFileError
+from runtime.files import refuse_to_replace
 from runtime.spec import Task
 from train.checkpoints.torch_file import read_plain
 from train.data.tables import read_table
@@ -27,6 +28,7 @@ from train.labels import NAMED, parse_labels
 def main(arguments: list[str]) -> int:
     """Read, check and write; returns an exit code."""
     options = _parser().parse_args(arguments)
+    refuse_to_replace([options.logits, options.files], options.output)
     labels = parse_labels(options.labels)
     window = _window(options.clip_s, options.sample_rate)
     logits = read_logits(Path(options.logits), len(labels), options.task, options.probabilities)

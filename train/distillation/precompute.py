@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from runtime import entry_point
 from runtime.errors import ConfigError, TinysceneError
-from runtime.files import write_beside
+from runtime.files import refuse_to_replace, write_beside
 from train.augmentation.views import View
 from train.cli.argument_parser import Parser
 from train.cli.recipe import link_recipe
@@ -115,6 +115,7 @@ def main(arguments: list[str]) -> int:
     for split in options.splits:
         if split not in get_args(Split):
             raise ConfigError(f"There is no split '{split}': the splits are train, val and test.")
+    refuse_to_replace(options.teacher, options.output)
     device = _device(options.device)
     teachers = [find_teacher(name, options.checkpoint, device) for name in options.teacher]
     work = ScoringPlan(

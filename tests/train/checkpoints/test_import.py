@@ -308,3 +308,11 @@ def test_a_table_of_labels_that_is_not_utf_8_is_named(tmp_path):
     table.write_bytes("mid,display_name\n/m/1,Caf\xe9\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"labels\.csv is not a text file in UTF-8"):
         choose_labels(str(table), {0: "/m/1"})
+
+
+def test_the_weights_are_not_replaced_by_the_model(network, tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(network.state_dict(), path)
+    with pytest.raises(TinysceneError, match="would replace"):
+        main([str(path), "--labels", "a,b,c,d", "-o", str(path)])
+    assert set(torch.load(path, weights_only=True)) == set(network.state_dict())

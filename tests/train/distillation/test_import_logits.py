@@ -106,3 +106,10 @@ def test_a_legacy_file_with_changed_bytes_is_read_or_refused_in_one_sentence(tmp
         path.write_bytes(changed)
         with contextlib.suppress(DataError):
             read_logits(path, 3, "single_label")
+
+
+@pytest.mark.parametrize("name", ["ensemble.pt", "train.csv"])
+def test_what_a_store_is_made_from_is_not_replaced(convert, tmp_path, name):
+    with pytest.raises(ConfigError, match="would replace"):
+        convert(LOGITS, "-o", str(tmp_path / name))
+    assert torch.equal(torch.load(tmp_path / "ensemble.pt", weights_only=True), LOGITS)
