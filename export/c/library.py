@@ -30,6 +30,7 @@ LAYOUTS = {"plain": plain_layout, "arduino": arduino_layout}
 _SLACK = 64  # bytes that SIMD kernels may read after a tensor
 _PROBABILITY_BITS = 31  # after the point, in fixed point
 _HEAD = "/* Written by `python -m export c`. */\n"
+_CONFIG = "model_config.h"  # begins with _HEAD: a folder that holds it is of an earlier call
 
 
 def write_library(
@@ -43,7 +44,7 @@ def write_library(
 
     Args:
         model: an .onnx file of ``export onnx``.
-        folder: files of the same names in it are replaced, once all are written beside it; others stay.
+        folder: files of an earlier call in it are replaced, once all are written; other files stay.
         hop_s: seconds from one window to the next in a stream; see `StreamSizes.of` for None.
         layout: a key of `LAYOUTS`.
         fixed_point: compute the log-mel in integers, for processors without an FPU.
@@ -54,7 +55,8 @@ def write_library(
     Raises:
         ModelFileError: where the file or its front end cannot become C, or its self-test vectors do not come
             out of the integer arithmetic; it says why.
-        TinysceneError: where the folder cannot be written.
+        TinysceneError: where the folder cannot be written, or files of the same names are not of an earlier
+            call.
     """
     file = read_model(model)
     network = read_network(onnx.load_from_string(file.data))
@@ -80,7 +82,7 @@ def write_network(
     if fixed_point:
         fixed = FixedFrontEnd(spec.frontend, network.log_mel.scale, network.log_mel.zero)
     texts = _texts(spec, network, fixed)
-    texts["model_config.h"] = _config(spec, network, steps, plan, StreamSizes.of(spec, hop_s), fixed)
+    texts[_CONFIG] = _config(spec, network, steps, plan, StreamSizes.of(spec, hop_s), fixed)
     texts["model_network.c"] = network_source(network, steps, plan)
     _write(LAYOUTS[layout](texts, FRONT_ENDS[fixed_point]), folder)
     return plan
@@ -237,19 +239,33 @@ def _literal(spec: ModelSpec) -> str:
 
 
 def _write(texts: dict[str, str], folder: Path) -> None:
-    """Write beside the folder, then move every file into it."""
+    """Write into a folder inside it, which may be a mount point, then move every file to its place."""
     make_folder(folder)
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
             partial = Path(name)
             for file, text in texts.items():
                 make_folder((partial / file).parent)
                 (partial / file).write_text(text)
-            for file in texts:  # whatever is in the way is found before a file is replaced
-                make_folder((folder / file).parent)
-                if (folder / file).is_dir():
-                    raise TinysceneError(f"{folder / file} is a folder and has to be a file: remove it.")
+            _refuse_in_the_way(texts, folder)  # before a file is replaced
             for file in texts:
+                make_folder((folder / file).parent)
                 (partial / file).replace(folder / file)
     except OSError as error:
         raise TinysceneError(f"Cannot write {folder}: {error.strerror}; name another folder.") from error
+
+
+def _refuse_in_the_way(texts: dict[str, str], folder: Path) -> None:
+    """Folders in the place of files, and files of another origin than an earlier library of ours."""
+    for file in texts:
+        if (folder / file).is_dir():
+            raise TinysceneError(f"{folder / file} is a folder and has to be a file: remove it.")
+    config = next(folder / file for file in texts if Path(file).name == _CONFIG)
+    if config.is_file() and config.read_bytes().startswith(_HEAD.encode()):
+        return
+    for file, text in texts.items():
+        path = folder / file
+        if path.exists() and path.read_bytes() != text.encode():
+            raise TinysceneError(
+                f"{path} would be replaced and `export c` did not write it: name a new folder, or remove it."
+            )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -104,6 +107,42 @@ def test_a_folder_in_the_way_of_a_file_leaves_all_files_as_they_were(student, tm
         write_library(student("cp_mobile"), tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["model.h", "ts_network.h"]
     assert (tmp_path / "model.h").read_text() == "of before"
+
+
+@pytest.mark.parametrize("name", ["Makefile", "model.h", "examples/README.md"])
+def test_files_of_others_are_not_replaced(student, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("of a user")
+    with pytest.raises(TinysceneError, match=f"{name} would be replaced"):
+        write_library(student("cp_mobile"), tmp_path)
+    assert (tmp_path / name).read_text() == "of a user"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(name).name]
+
+
+def test_a_library_is_replaced_by_the_next_one_on_a_mount_point_too(student, tmp_path, monkeypatch):
+    models, move = [student(name) for name in ("cp_mobile", "bc_resnet")], Path.replace
+
+    def within(path, target):
+        if not path.is_relative_to(tmp_path / "c"):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", within)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "main.c").write_text("int main(void) { return 0; }")
+    for model in models:
+        write_library(model, tmp_path / "c")
+    assert not list((tmp_path / "c").glob(".*"))
+
+
+def test_both_build_systems_name_their_sources(student, tmp_path):
+    write_library(student("cp_mobile"), tmp_path)
+    patterns = {"Makefile": r"SOURCES :=(.*?)HEADERS", "CMakeLists.txt": r"set\(SOURCES(.*?)\)"}
+    listed = []
+    for name, pattern in patterns.items():
+        found = re.search(pattern, (tmp_path / name).read_text(), re.DOTALL)
+        listed.append(re.findall(r"\w+\.c", found[1]))
+    assert listed[0] == listed[1] and all((tmp_path / name).is_file() for name in listed[0])
 
 
 def test_the_command_writes_a_folder_that_make_accepts(student, compiler, tmp_path, capsys):
