@@ -110,8 +110,9 @@ def _run(options: argparse.Namespace) -> int:
     method = options.quantize or default_method(checkpoint)
     if options.calibration is not None and options.quantize is None and method == "none":
         method = "ptq"
-    if options.calibration is not None and method != "ptq":
-        raise ConfigError(f"--calibration is for ptq and this is {method}: add `--quantize ptq`.")
+    for name, value in (("calibration", options.calibration), ("keep-float", options.keep_float)):
+        if value and method != "ptq":
+            raise ConfigError(f"--{name} is for ptq and this is {method}: add `--quantize ptq`.")
     checkpoint, windows = read_windows(checkpoint, options.calibration, options.verification)
     output: Path = options.output or options.model.with_suffix(".onnx")
     refuse_to_replace([options.model], output)

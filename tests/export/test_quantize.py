@@ -15,12 +15,14 @@ import torch
 from export.cli.main import main
 from export.lint import lint
 from export.onnx_graph import to_onnx
+from runtime.errors import ConfigError
 from runtime.model.self_test import make_input
 from runtime.model.session import Session, run_optimized, run_unoptimized
 from train.checkpoints.model_pt import Checkpoint, save
-from train.quantization.conversion import convert
+from train.quantization.conversion import convert, prepare
 from train.quantization.graph.value_names import quantized_values
 from train.quantization.ptq import Calibration, calibrate
+from train.quantization.qat.fake_quantize import FakeActivation
 from train.quantization.quantizer import PORTABLE, Scheme
 
 Windows = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
@@ -49,6 +51,27 @@ def test_onnxruntime_leaves_a_float_layer_in_float(
     data, x = model.SerializeToString(), windows(20, 7000)[0].numpy()
     written, run = (f(data, x, ["in_c.1.0"])[0] for f in (run_unoptimized, run_optimized))
     assert np.mean(written != run) < 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "export sensitivity"),
+        ("in_c.1.1.0", r"did you mean 'in_c\.1\.0'"),
+        ("in_c.1.0.weight", "names no value"),
+        ("", "names no value"),
+    ],
+)
+def test_a_name_that_keeps_nothing_float_is_refused(checkpoint: Checkpoint, name: str, message: str) -> None:
+    scheme = Scheme(keep_float=("in_c", name))
+    with pytest.raises(ConfigError, match=message):
+        prepare(checkpoint.build(), checkpoint.input_shape, scheme, FakeActivation)
+
+
+def test_what_ptq_alone_takes_is_refused_elsewhere(model_pt: Path, tmp_path: Path) -> None:
+    options = ["--quantize", "none", "--keep-float", "in_c", "-o", str(tmp_path / "x.onnx")]
+    with pytest.raises(ConfigError, match="--keep-float is for ptq"):
+        main(["onnx", str(model_pt), *options])
 
 
 def test_values_keep_their_names_in_the_file(

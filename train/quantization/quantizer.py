@@ -13,9 +13,10 @@ of their operands.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from runtime.errors import ConfigError
 from train.quantization.graph.rewriting import replace_average_pools
 from train.quantization.graph.value_names import LAYERS, arguments_of, aten, end_of_chain, name_values
 from train.quantization.observers import ActivationObserver, WeightObserver
@@ -63,7 +65,32 @@ class Scheme:
 
     def keeps(self, name: str) -> bool:
         """Whether the value of this name stays float."""
-        return any(name == other or name.startswith((other + ".", other + ":")) for other in self.keep_float)
+        return any(_contains(other, name) for other in self.keep_float)
+
+    def check_names(self, values: Iterable[str]) -> None:
+        """Make sure that each of ``keep_float`` has an effect: with any of them, checks allow more.
+
+        Args:
+            values: names of all values that integer arithmetic can compute.
+
+        Raises:
+            ConfigError: for a name that is none of them and no module that contains one.
+        """
+        known = list(dict.fromkeys(values))
+        for name in self.keep_float:
+            if any(_contains(name, value) for value in known):
+                continue
+            close = difflib.get_close_matches(name, [*known, *(value.partition(":")[0] for value in known)])
+            meant = f"did you mean {' or '.join(map(repr, dict.fromkeys(close)))}?" if close else ""
+            raise ConfigError(
+                f"--keep-float {name} names no value that INT8 computes: "
+                f"{meant or 'choose one that `python -m export sensitivity` lists.'}"
+            )
+
+
+def _contains(module: str, value: str) -> bool:
+    """Whether a name is that of a value, or of a module around it."""
+    return value == module or value.startswith((module + ".", module + ":"))
 
 
 PORTABLE = Scheme()
@@ -130,14 +157,20 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
         return replace_average_pools(model)
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate every operation that becomes integer."""
+        """Annotate every operation that becomes integer.
+
+        Raises:
+            ConfigError: where the scheme names a value that there is not.
+        """
         self.operations = []
         self._names, self._sources, self._specs = name_values(model), {}, {}
         for node in model.graph.nodes:  # all of them: names of ranges must not depend on what stays float
             self._share_range(node)
-        for node in list(model.graph.nodes):
-            if not self.scheme.keeps(self._names.get(end_of_chain(node), "")):
-                self._annotate_node(node)
+        rules = {node: rule for node in list(model.graph.nodes) if (rule := self._rule(node)) is not None}
+        self.scheme.check_names(self._name_of(node) for node in rules)
+        for node, rule in rules.items():
+            if not self.scheme.keeps(self._name_of(node)):
+                rule(node)
         self._add_float_operations()
         return model
 
@@ -163,19 +196,23 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
             node = self._sources[node]
         return node
 
-    def _annotate_node(self, node: Node) -> None:
+    def _name_of(self, node: Node) -> str:
+        """Name of the value that the chain of a node computes."""
+        return self._names.get(end_of_chain(node), "")
+
+    def _rule(self, node: Node) -> Callable[[Node], None] | None:
+        """What annotates a node; None where it stays float."""
         if node.target in LAYERS:
-            self._annotate_layer(node)
-        elif node.target in _ADDITIONS | _PRODUCTS and _is_feature_map(node):
-            self._annotate_arithmetic(node)
-        elif node.target in _POOLS and _is_feature_map(arguments_of(node)[0]):
-            self._annotate_pool(node)
-        elif node.target is aten.mean.dim:
-            self._annotate_statistic(node)
-        elif node.target in _MOVES and node in self._sources:
-            self._annotate_moved(node, [arguments_of(node)[0]])
-        elif node.target is aten.cat.default and _is_feature_map(node):
-            self._annotate_moved(node, list(arguments_of(node)[0]))
+            return self._annotate_layer
+        if node.target in _ADDITIONS | _PRODUCTS and _is_feature_map(node):
+            return self._annotate_arithmetic
+        if node.target in _POOLS and _is_feature_map(arguments_of(node)[0]):
+            return self._annotate_pool
+        if node.target is aten.mean.dim:
+            return self._annotate_statistic
+        moved = node.target in _MOVES and node in self._sources
+        joined = node.target is aten.cat.default and _is_feature_map(node)
+        return self._annotate_moved if moved or joined else None
 
     def _annotate_layer(self, node: Node) -> None:
         x, weight = arguments_of(node)[:2]
@@ -220,7 +257,9 @@ class Int8Quantizer(Quantizer):  # type: ignore[misc]
             _annotate(statistic, {})
             self._annotate_end(statistic)
 
-    def _annotate_moved(self, node: Node, operands: list[Node]) -> None:
+    def _annotate_moved(self, node: Node) -> None:
+        joined = node.target is aten.cat.default
+        operands: list[Node] = list(arguments_of(node)[0]) if joined else [arguments_of(node)[0]]
         # a split returns a list, and only its parts are values
         _annotate(node, {x: self._spec(x) for x in operands if isinstance(x.meta["val"], Tensor)})
         if isinstance(node.meta["val"], Tensor):
