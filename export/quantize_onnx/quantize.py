@@ -33,7 +33,7 @@ class QuantizedFile:
 
     Attributes:
         file_bytes: size of the INT8 file.
-        inputs: number of calibration inputs.
+        inputs: number of calibration inputs, the rows of batches.
         agreement: share of them whose greatest output is the same in INT8.
         error: largest difference of an output.
         notes: what the user should know about the file, a sentence each.
@@ -60,22 +60,27 @@ def quantize_onnx(source: Path, calibration: Path, output: Path) -> QuantizedFil
         output: the .onnx file to write.
 
     Raises:
-        ModelFileError: where the file cannot be read or quantized.
+        ModelFileError: where the file cannot be read or quantized, or gives outputs that are not finite.
         DataError: where the folder holds no inputs that the model takes.
         ConfigError: where ``output`` is the source.
     """
     refuse_to_replace([source], output)
     model = read_source(source)
     feeds = read_feeds(calibration, model_inputs(model, source))
-    expected = _run(model, feeds, source)
+    expected = [row for output in _run(model, feeds, source) for row in output]
+    if not all(np.isfinite(row).all() for row in expected):
+        raise ModelFileError(
+            f"{source} gives NaN or infinite outputs for the inputs of {calibration}, which INT8 has not: "
+            "correct the network, or give inputs as it was trained on."
+        )
     with write_beside(output) as partial:
         _quantize(model, source, partial, feeds)
-        notes = refresh_metadata(source, partial, len(feeds))
-        actual = _run(onnx.load(partial), feeds, partial)
+        notes = refresh_metadata(source, partial, len(expected))
+        actual = [row for output in _run(onnx.load(partial), feeds, partial) for row in output]
         size = partial.stat().st_size
     same = [e.argmax() == a.argmax() for e, a in zip(expected, actual, strict=True)]
     errors = [float(np.abs(e.astype(float) - a).max()) for e, a in zip(expected, actual, strict=True)]
-    return QuantizedFile(size, len(feeds), float(np.mean(same)), max(errors), notes)
+    return QuantizedFile(size, len(expected), float(np.mean(same)), max(errors), notes)
 
 
 def _quantize(model: onnx.ModelProto, source: Path, target: Path, feeds: list[Feed]) -> None:
@@ -110,16 +115,22 @@ class _without_advice:  # noqa: N801 - used as a function
         logging.getLogger().setLevel(self._level)
 
 
-def _run(model: onnx.ModelProto, feeds: list[Feed], path: Path) -> list[Array]:
-    """The first output for every input, in ONNX Runtime without graph optimizations."""
+def _run(model: onnx.ModelProto, feeds: list[Feed], path: Path) -> list[list[Array]]:
+    """The first output for every row of every input, in ONNX Runtime without graph optimizations."""
     session = _session(model, path)
     first = session.get_outputs()[0].name
     try:
-        return [np.asarray(session.run([first], feed)[0]) for feed in feeds]
+        return [_rows(np.asarray(session.run([first], feed)[0]), feed) for feed in feeds]
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise DataError(
             f"{path} does not run on the calibration inputs ({first_line(error)}): save others."
         ) from error
+
+
+def _rows(output: Array, feed: Feed) -> list[Array]:
+    """The parts of an output that belong to one row of a batch; one part where the first axis is none."""
+    batches = {array.shape[0] if array.ndim else 1 for array in feed.values()}
+    return list(output) if output.ndim > 1 and batches == {len(output)} else [output]
 
 
 def _session(model: onnx.ModelProto, path: Path) -> Any:

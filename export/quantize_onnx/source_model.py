@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper, inliner, numpy_helper, version_converter
@@ -16,6 +17,8 @@ from runtime.errors import ModelFileError
 OLDEST_OPSET = 13  # the first whose QuantizeLinear has one scale per channel
 _ONNX_DOMAINS = ("", "ai.onnx")
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul")
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LSTM", "GRU", "RNN")
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 _BATCH_NORM_OUTPUTS = 1  # in inference; before opset 14, training has five
 
 
@@ -23,8 +26,8 @@ def read_source(path: Path) -> onnx.ModelProto:
     """Read a float model: weights inline, functions inlined, at least opset `OLDEST_OPSET`.
 
     Raises:
-        ModelFileError: where the file is missing or no ONNX model, its weights are missing, or it is in
-            training mode, quantized already, or of an opset that cannot be converted.
+        ModelFileError: where the file is missing or no ONNX model, its weights are missing or not finite, or
+            it is in training mode, quantized already, or of an opset that cannot be converted.
     """
     if not path.is_file():
         fault = f"{path} is a folder" if path.is_dir() else f"There is no file {path}"
@@ -43,6 +46,7 @@ def read_source(path: Path) -> onnx.ModelProto:
     if quantized := next((n.op_type for n in model.graph.node if n.op_type in _QUANTIZED), None):
         raise ModelFileError(f"{path} is quantized already (it holds {quantized}): name the float file.")
     _refuse_training_mode(model, path)
+    _refuse_broken_weights(model, path)
     return _convert_opset(model, path)
 
 
@@ -93,6 +97,21 @@ def _refuse_training_mode(model: onnx.ModelProto, path: Path) -> None:
             raise ModelFileError(
                 f"{path} was exported in training mode ({node.op_type} '{node.name or node.output[0]}' uses "
                 "batch statistics or drops values): call model.eval() and export it again."
+            )
+
+
+def _refuse_broken_weights(model: onnx.ModelProto, path: Path) -> None:
+    """NaN anywhere, and infinity in a layer; elsewhere it is a mask or the limit of a Clip."""
+    of_layers = {name for node in model.graph.node if node.op_type in _LAYERS for name in node.input}
+    for tensor in _tensors(model.graph):
+        if tensor.data_type not in _FLOATS:
+            continue
+        value = numpy_helper.to_array(tensor)
+        broken = ~np.isfinite(value) if tensor.name in of_layers else np.isnan(value)
+        if broken.any():
+            raise ModelFileError(
+                f"{path} holds a broken network (weight '{tensor.name or 'of a Constant'}' has "
+                f"{int(broken.sum())} of {value.size} values that are NaN or infinite): train it again."
             )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from complexity.measurement import measure_onnx
 from export.cli.main import main
+from export.quantize_onnx import quantize_onnx
 from runtime import load_model
 from runtime.errors import DataError, ModelFileError, TinysceneError
 from runtime.model.self_test import allowed_steps
@@ -255,3 +256,37 @@ def test_the_float_file_is_not_replaced(other: Path, calibration: Path) -> None:
     with pytest.raises(TinysceneError, match="would replace"):
         main(["quantize", str(other), "--calibration", str(calibration), "-o", str(other)])
     assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["w", "bias"])
+def test_broken_weights_are_named(name: str, value: float, tmp_path: Path, calibration: Path) -> None:
+    model = make_model()
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    array = numpy_helper.to_array(tensor).copy()
+    array.flat[3] = value
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+    onnx.save(model, tmp_path / "broken.onnx")
+    assert f"'{name}' has 1 of {array.size}" in refusal(tmp_path / "broken.onnx", calibration)
+
+
+def test_outputs_that_are_not_finite_are_refused(tmp_path: Path, calibration: Path) -> None:
+    model = make_model()
+    model.graph.node[-1].output[0] = "pooled"
+    model.graph.node.append(helper.make_node("Add", ["pooled", "mask"], ["y"]))
+    mask = np.zeros((1, 8, 1, 1), np.float32)
+    mask[0, 2] = -np.inf
+    model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
+    onnx.save(model, tmp_path / "masked.onnx")
+    assert "infinite outputs" in refusal(tmp_path / "masked.onnx", calibration)
+
+
+def test_every_row_of_a_batch_is_compared(other: Path, tmp_path: Path, calibration: Path) -> None:
+    rows = np.concatenate([np.load(path) for path in sorted(calibration.iterdir())])
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    np.save(batch / "all.npy", rows)
+    one = quantize_onnx(other, calibration, tmp_path / "one.onnx")
+    whole = quantize_onnx(other, batch, tmp_path / "whole.onnx")
+    assert (whole.inputs, whole.agreement) == (one.inputs, one.agreement) == (len(rows), 1.0)
+    assert whole.error == pytest.approx(one.error, rel=0.5)
