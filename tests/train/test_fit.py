@@ -210,6 +210,17 @@ def test_bad_input_is_one_message_and_exit_code_2(run_room, tmp_path, arguments,
     assert not (tmp_path / "model.pt").exists()
 
 
+def test_a_second_run_in_a_folder_keeps_the_model_of_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    run = [*TINY, "--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"]
+    seeds = {}
+    for seed in (1, 1, 2):
+        assert main(["fit", *run, f"--seed_everything={seed}"]) == 0
+        seeds = {path.name: model_pt.load(path).provenance["seed"] for path in tmp_path.glob("*.pt")}
+    assert seeds == {"model.pt": 2, "model-v1.pt": 1}
+    assert "the one that was there is model-v1.pt now" in capsys.readouterr().err
+
+
 def test_over_budget_goes_on_when_told_to(run_room, tmp_path):
     big = "--model.arguments={base_channels: 64, n_blocks: [1], expansion_rate: 12}"
     once = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1"]

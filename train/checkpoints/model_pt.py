@@ -7,6 +7,8 @@ class is ever pickled, so reading somebody else's file runs none of its code.
 from __future__ import annotations
 
 import dataclasses
+import filecmp
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +170,27 @@ def _current_name(fields: dict[str, Any]) -> Any:
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
     """Write model.pt, whole or not at all."""
     with write_beside(path) as partial:
-        torch.save(to_values(checkpoint), partial)
+        _write(checkpoint, partial)
+
+
+def save_beside_earlier(checkpoint: Checkpoint, path: str | Path) -> Path | None:
+    """Write model.pt; one of an earlier run stays, renamed as Lightning counts versions of a file.
+
+    Returns:
+        Where the earlier one is now, such as model-v1.pt; None where there was none, or the same to the byte.
+    """
+    target, earlier = Path(path), None
+    with write_beside(target) as partial:
+        _write(checkpoint, partial)
+        if target.is_file() and not filecmp.cmp(target, partial, shallow=False):
+            names = (target.with_stem(f"{target.stem}-v{version}") for version in itertools.count(1))
+            earlier = target.rename(next(name for name in names if not name.exists()))
+    return earlier
+
+
+def _write(checkpoint: Checkpoint, path: Path) -> None:
+    with path.open("wb") as file:  # by name, torch would store the name: equal models would differ
+        torch.save(to_values(checkpoint), file)
 
 
 def load(path: str | Path) -> Checkpoint:

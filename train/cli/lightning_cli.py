@@ -234,8 +234,9 @@ class TrainCLI(LightningCLI):
             self.model.task,
         )
         model = self.model.to_checkpoint(provenance=self._provenance(chosen), **confidence, **windows)
-        model_pt.save(model, self.root / "model.pt")
-        print(f"wrote {self.root / 'model.pt'} ({chosen})", file=sys.stderr)
+        earlier = model_pt.save_beside_earlier(model, self.root / "model.pt")
+        moved = f"; the one that was there is {earlier.name} now" if earlier else ""
+        print(f"wrote {self.root / 'model.pt'} ({chosen}){moved}", file=sys.stderr)
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pickle
 
@@ -42,6 +43,30 @@ def test_comes_back_as_it_was(model, tmp_path):
         assert getattr(found, field) == getattr(model, field)
     assert torch.equal(found.calibration, model.calibration)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_an_earlier_model_stays_unless_it_is_the_same(model, tmp_path):
+    path = tmp_path / "model.pt"
+    assert model_pt.save_beside_earlier(model, path) is None
+    assert model_pt.save_beside_earlier(model, path) is None
+    for seed in (4, 5):
+        earlier = model_pt.save_beside_earlier(dataclasses.replace(model, provenance={"seed": seed}), path)
+        assert earlier == tmp_path / f"model-v{seed - 3}.pt"
+    found = {each.name: model_pt.load(each).provenance["seed"] for each in tmp_path.iterdir()}
+    assert found == {"model.pt": 5, "model-v1.pt": 3, "model-v2.pt": 4}
+
+
+def test_an_earlier_model_stays_in_its_place_where_the_next_cannot_be_written(model, tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    model_pt.save(model, path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        model_pt.save_beside_earlier(dataclasses.replace(model, provenance={}), path)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.pt"]
 
 
 class Bomb:
