@@ -140,6 +140,16 @@ def test_a_missing_corpus_says_what_and_where(tmp_path, monkeypatch, corpus, var
         corpus(str(tmp_path)).splits()
 
 
+@pytest.mark.parametrize("name", ["fold1_train", "fold1_evaluate"])
+def test_lists_that_contradict_meta_csv_are_refused(tmp_path, name):
+    root = _tau(tmp_path, TRAIN, TEST)
+    members = [_row(member)[:2] for member in (TRAIN if name == "fold1_train" else TEST)]
+    members[1][1] = "park"
+    _table(root / "evaluation_setup" / f"{name}.csv", LISTED, members)
+    with pytest.raises(DataError, match=rf"{name}\.csv labels {members[1][0]} park, and meta\.csv does not"):
+        TAU2022(str(root)).splits()
+
+
 def test_damaged_tables_are_one_sentence(tmp_path):
     root = _tau(tmp_path, TRAIN, TEST)
     (root / "meta.csv").write_text((root / "meta.csv").read_text().replace("\t", ","))

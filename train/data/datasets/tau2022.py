@@ -115,15 +115,21 @@ class TAU2022(FileCorpus):
         return next((place for place in places if place.is_file()), places[0])
 
     def _listed(self, path: Path) -> list[Clip]:
-        """The clips that a list names."""
+        """The clips that a list names; its labels have to be those of meta.csv."""
         remedy = f"get it from {self.source}"
         if path.name.startswith("split"):
             remedy = "get it from https://github.com/CPJKU/dcase2024_task1_baseline/releases"
-        names = [row["filename"] for row in read_table(path, _LISTS, delimiter="\t", remedy=remedy)]
-        unknown = next((name for name in names if name not in self._meta), None)
-        if unknown:
-            raise DataError(f"{path} names {unknown}, which meta.csv does not: get both from {self.source}.")
-        return [self._meta[name] for name in names]
+        clips = []
+        for row in read_table(path, _LISTS, delimiter="\t", remedy=remedy):
+            name, scene = row["filename"], row["scene_label"]
+            if (clip := self._meta.get(name)) is None:
+                raise DataError(f"{path} names {name}, which meta.csv does not: get both from {self.source}.")
+            if self.labels[clip.target] != scene:
+                raise DataError(
+                    f"{path} labels {name} {scene}, and meta.csv does not: get both from {self.source}."
+                )
+            clips.append(clip)
+        return clips
 
     @cached_property
     def _meta(self) -> dict[str, Clip]:
