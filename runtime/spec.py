@@ -18,7 +18,7 @@ from runtime.strict_json import check_types, from_dict, json_key
 
 SCHEMA = 1  # of ModelSpec; a higher one comes from a newer release
 # A file from elsewhere must not make the runtime allocate all memory.
-MAX_RATE, _MAX_SIZE, _LONGEST_S = 768_000, 65_536, 60.0
+MAX_RATE, _MAX_SIZE, LONGEST_S = 768_000, 65_536, 60.0
 
 Task = Literal["single_label", "multi_label"]
 
@@ -316,7 +316,7 @@ class ModelSpec:
             (len(set(self.labels)) != len(self.labels), "labels differ from each other"),
             (not all(self.labels), "no label is empty"),
             (self.temperature <= 0, "temperature is positive"),
-            (not 0 < self.clip_s <= _LONGEST_S, f"clip_s lies above 0 and up to {_LONGEST_S:g}"),
+            (not 0 < self.clip_s <= LONGEST_S, f"clip_s lies above 0 and up to {LONGEST_S:g}"),
             (not set(self.thresholds) <= set(self.labels), "thresholds name known labels"),
             (not all(0 < p <= 1 for p in self.thresholds.values()), "thresholds lie above 0 and up to 1"),
             (

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,14 +59,24 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Build a network by name.
 
     Raises:
-        ConfigError: for an unknown network or argument; it names the nearest one.
+        ConfigError: for an unknown network or argument, with the nearest one, or a number out of its range.
     """
     if name not in NETWORKS:
         raise ConfigError(f"There is no student '{name}': {nearest(name, list(NETWORKS))}")
-    parameters = list(inspect.signature(NETWORKS[name]).parameters)
-    for argument in arguments:
+    parameters = inspect.signature(NETWORKS[name]).parameters
+    for argument, value in arguments.items():
         if argument not in parameters:
             raise ConfigError(
-                f"The student '{name}' has no argument '{argument}': {nearest(argument, parameters)}"
+                f"The student '{name}' has no argument '{argument}': {nearest(argument, list(parameters))}"
             )
+        _check_number(argument, value, parameters[argument].annotation)
     return NETWORKS[name](**arguments)
+
+
+def _check_number(argument: str, value: Any, annotation: Any) -> None:
+    """What every network wants of its numbers; each checks what else it wants."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if annotation == "int" and not (whole and value >= 0):
+        raise ConfigError(f"The argument {argument} is a whole number of 0 or more, not {value}.")
+    if annotation == "float" and not (whole or (isinstance(value, float) and math.isfinite(value))):
+        raise ConfigError(f"The argument {argument} is a finite number, not {value}.")

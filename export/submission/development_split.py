@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runtime.errors import ConfigError
 from train.checkpoints.model_pt import Checkpoint
+from train.data.datasets.tau2022 import LIST_COLUMNS, META_COLUMNS
 
 _VARIABLE = "TAU2022_DIR"
 _LIST = Path("evaluation_setup", "fold1_evaluate.csv")
@@ -47,7 +48,7 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
     """The list that was given, that of ``TAU2022_DIR``, or else clips that the models carry windows of.
 
     Raises:
-        ConfigError: where the given list cannot be read.
+        ConfigError: where the given list cannot be read, or is no list of a split.
     """
     folder = os.environ.get(_VARIABLE)
     if given is None and folder and (Path(folder) / _LIST).is_file():
@@ -64,11 +65,18 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
 def _read(path: Path) -> list[str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            names = [row.get("filename") or "" for row in csv.DictReader(file, delimiter="\t")]
+            reader = csv.DictReader(file, delimiter="\t")
+            names = [row.get("filename") or "" for row in reader]
+            of_meta = (META_COLUMNS - LIST_COLUMNS).intersection(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"{path} cannot be read as a table ({error}): give fold1_evaluate.csv of the development set."
         ) from error
+    if of_meta:
+        raise ConfigError(
+            f"{path} has the column '{min(of_meta)}', so it is the table of all clips and no split: give "
+            "fold1_evaluate.csv of the development set."
+        )
     if not names or not all(names):
         raise ConfigError(
             f"{path} has no column 'filename' between tabs, or no rows: give fold1_evaluate.csv of the "

@@ -375,6 +375,8 @@ def test_package_lists_the_test_split(
         assert [row["filename"] for row in rows] == listed
     with pytest.raises(TinysceneError, match=r"meta\.json"):
         build_scenes(scenes, tmp_path / "3", "--test-split", "meta.json")
+    with pytest.raises(TinysceneError, match=r"meta\.csv has the column 'identifier'.* fold1_evaluate\.csv"):
+        build_scenes(scenes, tmp_path / "3", "--test-split", str(development_set / "meta.csv"))
 
 
 def test_printed_command_installs_a_folder(

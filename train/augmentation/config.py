@@ -5,6 +5,7 @@ Every function takes the generator of its random numbers. Evaluation uses none o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,9 @@ class Augmentation:
         freq_mixstyle_p: share of batches with Freq-MixStyle.
         freq_mixstyle_alpha: its Beta distribution.
         mixup_alpha: Beta distribution of MixUp.
+
+    Raises:
+        ConfigError: where a value makes no sense.
     """
 
     scene: Scene | None = None
@@ -63,6 +67,12 @@ class Augmentation:
     mixup_alpha: float | None = 0.3
 
     def __post_init__(self) -> None:
+        for name in ("impulse_p", "freq_mixstyle_p"):
+            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
+                raise ConfigError(f"model.augmentation.{name} lies in [0, 1], not {share}.")
+        for name in ("gain_db", "roll_s", "jitter_hz", "freq_mixstyle_alpha", "mixup_alpha"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"model.augmentation.{name} is a number of 0 or more, not {value}.")
         if self.scene is not None and self.scene.mix_p and self.mixup_alpha is not None:
             raise ConfigError(
                 "scene mixes waveforms and mixup_alpha mixes log-mels, and a label can follow only one: set "

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from runtime.errors import ConfigError, ModelFileError
 from runtime.files import write_beside
-from runtime.spec import FrontEndSpec, Task
+from runtime.spec import LONGEST_S, FrontEndSpec, Task
 from train import networks
 from train.checkpoints.fit_check import misfit
 from train.checkpoints.packed_windows import pack_windows, unpack_windows
@@ -113,6 +113,12 @@ class Checkpoint:
             )
         network.load_state_dict(self.state_dict)
         return network.eval()
+
+
+def check_clip_s(name: str, clip_s: float) -> None:
+    """Raise ConfigError where the runtime has no windows of so many seconds; ``name`` is of the option."""
+    if not 0 < clip_s <= LONGEST_S:  # NaN fails too
+        raise ConfigError(f"{name} is a number of seconds above 0 and up to {LONGEST_S:g}, not {clip_s:g}.")
 
 
 def is_model(values: Any) -> bool:

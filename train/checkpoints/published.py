@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -202,8 +201,7 @@ def _parser() -> argparse.ArgumentParser:
 def seconds(text: str) -> float:
     """The value of --clip_s. Raises ConfigError where it is no length."""
     value = float(text)
-    if not 0 < value < math.inf:
-        raise ConfigError(f"--clip_s is a number of seconds above 0, not {text}.")
+    model_pt.check_clip_s("--clip_s", value)
     return value
 
 

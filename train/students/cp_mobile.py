@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from runtime.errors import ConfigError
 from train.students.shapes import Shapes, first_fitting
+from train.suggestions import nearest
 
 
 def make_divisible(width: float, divisor: int = 8) -> int:
@@ -92,12 +94,15 @@ class CPMobile(nn.Module):
 
     Args:
         n_classes: number of labels.
-        base_channels: width after the stem.
+        base_channels: width after the stem; widths are rounded to multiples of 8.
         channels_multiplier: growth of the width from stage to stage.
         expansion_rate: growth of the width inside a block.
         n_blocks: blocks per stage.
         strides: block name (``b1``, ``b2``, ... through all stages) to its (mel, frame) stride.
         grn: global response normalization after every block; the DCASE 2024 baseline has none.
+
+    Raises:
+        ConfigError: where a value makes no sense.
     """
 
     frontend: ClassVar[str] = "cp_mel"
@@ -115,6 +120,7 @@ class CPMobile(nn.Module):
         grn: bool = True,
     ) -> None:
         super().__init__()
+        _check(base_channels, channels_multiplier, expansion_rate, n_blocks, strides)
         strides = {"b2": (2, 2), "b4": (2, 1)} if strides is None else strides
         base = make_divisible(base_channels)
         widths = [base] + [make_divisible(base * channels_multiplier**i) for i in range(len(n_blocks))]
@@ -191,6 +197,38 @@ def _numbered(n_blocks: Sequence[int]) -> list[tuple[int, int]]:
     """Stage (from 0) and number (from 1, through all stages) of every block."""
     stages = [stage for stage, count in enumerate(n_blocks) for _ in range(count)]
     return [(stage, number) for number, stage in enumerate(stages, start=1)]
+
+
+def _check(
+    base_channels: int,
+    channels_multiplier: float,
+    expansion_rate: float,
+    n_blocks: Sequence[int],
+    strides: Mapping[str, Sequence[int]] | None,
+) -> None:
+    if base_channels < 1 or channels_multiplier <= 0 or expansion_rate <= 0:
+        raise ConfigError(
+            "CP-Mobile has at least one of base_channels, and channels_multiplier and expansion_rate above "
+            f"0, not {base_channels}, {channels_multiplier} and {expansion_rate}."
+        )
+    if not _are_counts(n_blocks):
+        raise ConfigError(f"n_blocks lists the blocks of each stage, such as [3, 2, 1], not {n_blocks}.")
+    if strides is None:
+        return
+    if not isinstance(strides, Mapping):
+        raise ConfigError(f"strides is a table of blocks, such as {{b2: [2, 2]}}, not {strides}.")
+    names = [f"b{number}" for _, number in _numbered(n_blocks)]
+    for name, stride in strides.items():
+        if name not in names:
+            raise ConfigError(f"strides names a block '{name}': {nearest(name, names)}")
+        if not _are_counts(stride) or len(stride) != 2:
+            raise ConfigError(f"strides.{name} is two strides of 1 or more, mels and frames, not {stride}.")
+
+
+def _are_counts(values: Any) -> bool:
+    """Whether a value is a list of whole numbers of 1 or more."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
+    return listed and all(type(value) is int and value >= 1 for value in values)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -357,5 +357,4 @@ def _check_numbers(lr: float, weight_decay: float, clip_s: float) -> None:
         raise ConfigError(
             f"model.lr and model.weight_decay are numbers of 0 or more, not {lr} and {weight_decay}."
         )
-    if not 0 < clip_s < math.inf:
-        raise ConfigError(f"model.clip_s is a number of seconds above 0, not {clip_s}.")
+    model_pt.check_clip_s("model.clip_s", clip_s)

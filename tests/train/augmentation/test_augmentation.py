@@ -161,3 +161,19 @@ def test_filter_bank_jitter_moves_the_edges_within_the_band():
     assert Augmentation().frontend(spec, generator_for(0)) is spec
     wave = torch.randn(1, 32_000, generator=generator_for(0))
     assert not torch.equal(LogMel(moved[0])(wave), LogMel(spec)(wave))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "range_"),
+    [
+        ("mixup_alpha", -1.0, "0 or more"),
+        ("mixup_alpha", float("nan"), "0 or more"),
+        ("gain_db", -3.0, "0 or more"),
+        ("roll_s", float("inf"), "0 or more"),
+        ("freq_mixstyle_p", 3.0, r"in \[0, 1\]"),
+        ("impulse_p", -0.1, r"in \[0, 1\]"),
+    ],
+)
+def test_strengths_that_make_no_sense_are_refused(name, value, range_):
+    with pytest.raises(ConfigError, match=rf"{name} .*{range_}, not {value}"):
+        Augmentation(**{name: value})

@@ -49,6 +49,27 @@ def test_a_typo_names_the_nearest(name, arguments, nearest):
         networks.build(name, arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base_channels": -8}, "base_channels is a whole number of 0 or more, not -8"),
+        ({"base_channels": 7.5}, "base_channels is a whole number of 0 or more, not 7.5"),
+        ({"base_channels": 0}, "at least one of base_channels"),
+        ({"expansion_rate": float("nan")}, "expansion_rate is a finite number"),
+        ({"channels_multiplier": -1.0}, "channels_multiplier and expansion_rate above 0"),
+        ({"n_blocks": 3}, r"n_blocks lists .* \[3, 2, 1\], not 3"),
+        ({"n_blocks": [3, 0]}, "n_blocks lists"),
+        ({"strides": 3}, "strides is a table of blocks"),
+        ({"strides": {"b9": [2, 2]}}, "a block 'b9': .*b1"),
+        ({"strides": {"b1": 2}}, r"strides\.b1 is .*, not 2"),
+        ({"strides": {"b1": [0, 1]}}, r"strides\.b1 is .* of 1 or more"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        networks.build("cp_mobile", arguments)
+
+
 def test_the_2024_baseline_has_its_published_size():
     network = networks.build("baseline_2024", {})
     report = complexity.measure(network, (1, 1, 256, 65))

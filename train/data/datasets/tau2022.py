@@ -20,8 +20,8 @@ SCENES = (
     "airport", "bus", "metro", "metro_station", "park",
     "public_square", "shopping_mall", "street_pedestrian", "street_traffic", "tram",
 )  # fmt: skip
-_META = {"filename", "scene_label", "identifier", "source_label"}
-_LISTS = {"filename", "scene_label"}
+META_COLUMNS = {"filename", "scene_label", "identifier", "source_label"}
+LIST_COLUMNS = {"filename", "scene_label"}
 
 
 class TAU2022(FileCorpus):
@@ -120,7 +120,7 @@ class TAU2022(FileCorpus):
         if path.name.startswith("split"):
             remedy = "get it from https://github.com/CPJKU/dcase2024_task1_baseline/releases"
         clips = []
-        for row in read_table(path, _LISTS, delimiter="\t", remedy=remedy):
+        for row in read_table(path, LIST_COLUMNS, delimiter="\t", remedy=remedy):
             name, scene = row["filename"], row["scene_label"]
             if (clip := self._meta.get(name)) is None:
                 raise DataError(f"{path} names {name}, which meta.csv does not: get both from {self.source}.")
@@ -135,7 +135,7 @@ class TAU2022(FileCorpus):
     def _meta(self) -> dict[str, Clip]:
         """Every clip of the corpus by file name."""
         path = self.root / "meta.csv"
-        rows = read_table(path, _META, delimiter="\t", remedy=f"get it from {self.source}")
+        rows = read_table(path, META_COLUMNS, delimiter="\t", remedy=f"get it from {self.source}")
         return {row["filename"]: self._clip(row) for row in rows}
 
     def _clip(self, row: Mapping[str, str]) -> Clip:
