@@ -102,10 +102,15 @@ def import_weights(
             clip_s=clip_s or (10.0 if audioset else 1.0),
             provenance=provenance | ({"device": weights.device} if weights.device else {}),
         )
-        name = f"{output.stem}_{weights.device}{output.suffix}" if weights.device else output.name
-        refuse_to_replace([path], output.with_name(name))
-        results.append((output.with_name(name), checkpoint))
+        results.append((_place(path, output, weights.device), checkpoint))
     return results
+
+
+def _place(path: Path, output: Path, device: str) -> Path:
+    """Where to write the weights of a device; ConfigError where that is the file that they are read from."""
+    place = output.with_stem(f"{output.stem}_{device}") if device else output
+    refuse_to_replace([path], place)
+    return place
 
 
 def _candidates(weights: Weights, keys: dict[str, str]) -> list[str]:

@@ -19,7 +19,6 @@ from train.augmentation.random_draws import generator_for
 from train.augmentation.view_key import view_key
 from train.augmentation.views import View
 from train.checkpoints import model_pt
-from train.checkpoints.fit_check import misfit
 from train.data import Batch, ClipWindows
 from train.distillation.config import Distillation
 from train.distillation.ensemble import TeacherEnsemble
@@ -276,9 +275,10 @@ class Classifier(lightning.LightningModule):
         name = "The checkpoint of --ckpt_path"
         start = model_pt.from_values(checkpoint_values.get("tinyscene"), name)
         model_pt.refuse_other_settings(start, Classifier.to_checkpoint(self), name)
-        if reason := misfit(checkpoint_values["state_dict"], self):
+        if differing := self.state_dict().keys() ^ checkpoint_values["state_dict"].keys():
             raise ConfigError(
-                f"{name} is of another kind of training ({reason}): `fit` and `qat` resume their own."
+                f"{name} is of another kind of training (one has '{min(differing)}'): `fit` and `qat` resume "
+                "their own."
             )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -123,3 +123,23 @@ def test_a_default_of_the_student_counts_as_given(tmp_path):
     recipe = {"student": "cp_mobile", "labels": ("a", "b")}
     model_pt.save(Classifier(**recipe).to_checkpoint(), tmp_path / "model.pt")
     QuantizedClassifier(str(tmp_path / "model.pt"), arguments={"base_channels": 32}, **recipe)
+
+
+def test_fit_and_qat_resume_their_own_checkpoints_only(tmp_path):
+    recipe = {"student": "cp_mobile", "arguments": SMALL, "labels": ("a", "b")}
+    trained = Classifier(**recipe)
+    windows = {
+        "calibration": torch.randn(4, *trained.input_shape[1:]).half(),
+        "calibration_ids": tuple("abcd"),
+    }
+    model_pt.save(trained.to_checkpoint(**windows), tmp_path / "model.pt")
+    both = [trained, QuantizedClassifier(str(tmp_path / "model.pt"), **recipe)]
+    for theirs in both:
+        values = {"state_dict": theirs.state_dict()}
+        theirs.on_save_checkpoint(values)
+        for ours in both:
+            if ours is theirs:
+                ours.on_load_checkpoint(values)
+            else:
+                with pytest.raises(ConfigError, match="another kind of training"):
+                    ours.on_load_checkpoint(values)
