@@ -199,7 +199,7 @@ int32_t ts_integer_of(float x, int bits)
     memcpy(&word, &x, sizeof word);
     int32_t shift = 150 - (int32_t)(word >> 23 & 255) - bits; /* x = mantissa / 2^(shift + bits) */
     mantissa = (word & 0x7fffff) | 0x800000;
-    if ((word & 0x7fffffff) > 0x7f800000)
+    if ((word & 0x7fffffff) >= 0x7f800000) /* NaN or infinite */
         return 0;
     if (shift < -7)
         return word >> 31 ? INT32_MIN : INT32_MAX;

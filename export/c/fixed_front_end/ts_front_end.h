@@ -46,8 +46,8 @@ static inline int32_t ts_emphasize(int16_t sample, int16_t next)
 #endif
 }
 
-/* The nearest integer to 2^bits * x, halves away from zero; the greatest and least int32 beyond it, 0 for what
-   is no number. */
+/* The nearest integer to 2^bits * x, halves away from zero; the greatest and least int32 beyond it, 0 for NaN
+   and infinities. */
 int32_t ts_integer_of(float x, int bits);
 
 static inline int16_t ts_sample_of(float x)

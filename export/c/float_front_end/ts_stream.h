@@ -55,7 +55,10 @@ static void take_sample(float sample)
 
 static float convert_float(const void *samples, size_t index)
 {
-    return ((const float *)samples)[index];
+    float sample = ((const float *)samples)[index];
+    if (!(sample - sample == 0.0f)) /* NaN or infinite */
+        return 0.0f;
+    return sample > MODEL_MAX_PEAK ? MODEL_MAX_PEAK : sample < -MODEL_MAX_PEAK ? -MODEL_MAX_PEAK : sample;
 }
 
 static float convert_int16(const void *samples, size_t index)

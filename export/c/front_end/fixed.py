@@ -256,10 +256,9 @@ class FixedFrontEnd:
 
 def quantize_samples(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Float samples in [-1, 1] as the C code takes them in: rounded to 1 / 32768, halves away from zero."""
-    steps = np.floor(np.abs(waveform.astype(np.float64)) * 2**_SAMPLE + 0.5) * np.sign(waveform)
-    samples: npt.NDArray[np.int16] = np.clip(np.nan_to_num(steps), -(2**_SAMPLE), 2**_SAMPLE - 1).astype(
-        np.int16
-    )
+    finite = np.where(np.isfinite(waveform), waveform, 0).astype(np.float64)
+    steps = np.floor(np.abs(finite) * 2**_SAMPLE + 0.5) * np.sign(finite)
+    samples: npt.NDArray[np.int16] = np.clip(steps, -(2**_SAMPLE), 2**_SAMPLE - 1).astype(np.int16)
     return samples
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.c.c_text import real
+from runtime.audio.samples import MAX_PEAK
 from runtime.errors import ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
 from runtime.spec import ModelSpec
@@ -95,7 +96,7 @@ def config_values(spec: ModelSpec, sizes: StreamSizes) -> dict[str, str]:
     }  # fmt: skip
     reals = {
         "PREEMPHASIS_FACTOR": front_end.preemphasis, "LOG_OFFSET": front_end.log_offset,
-        "MEAN": front_end.mean, "STD": front_end.std,
+        "MEAN": front_end.mean, "STD": front_end.std, "MAX_PEAK": MAX_PEAK,
     }  # fmt: skip
     return {
         **{key: str(value) for key, value in integers.items()},

@@ -31,13 +31,15 @@ const char *model_kernels(void);
 void model_run(const float *log_mel, float *logits, void *workspace);
 
 /* The front end alone: `count` frames of MODEL_WIN_LENGTH samples each, `step` samples apart, to columns of
-   log_mel, whose bands lie `row` floats apart. */
+   log_mel, whose bands lie `row` floats apart. The samples are to be finite, MODEL_MAX_PEAK at most. */
 void model_columns(const float *samples, long step, long count, float *log_mel, long row, void *workspace);
 
 /* Windows of MODEL_SAMPLES samples, one every MODEL_HOP_SAMPLES, of one stream at MODEL_SAMPLE_RATE Hz. */
 void model_reset(void);
 
-/* Take in samples, any number at a time; returns how many windows ended in them. */
+/* Take in samples, any number at a time; returns how many windows ended in them. Float samples have full scale
+   at 1: NaN and infinities are taken for 0, and others are limited to MODEL_MAX_PEAK (in fixed point to
+   the range of int16). The runtime refuses such audio. */
 int model_push(const float *samples, size_t count);
 int model_push_int16(const int16_t *samples, size_t count);
 

@@ -67,6 +67,33 @@ def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library
     np.testing.assert_allclose(scores[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("sample", "taken_as"), [(np.nan, 0), (-np.nan, 0), (np.inf, 0), (-np.inf, 0), (1e20, 8), (-1e20, -8)]
+)
+def test_all_kernels_take_a_sample_that_is_no_audio_for_the_same(library, sample, taken_as):
+    session = NativeSession(library("cp_mobile"))
+    waveform = np.random.default_rng(4).normal(scale=0.1, size=8000).astype(np.float32)
+    expected, found = waveform.copy(), waveform.copy()
+    expected[4000], found[4000] = taken_as, sample
+    for kind in kinds_of(session):
+        session._library.model_use(kind.encode())
+        scores = [push(session, samples, lambda: 1000) for samples in (found, expected)]
+        np.testing.assert_array_equal(*scores, err_msg=kind)
+
+
+def test_all_kernels_give_the_same_log_mel_of_samples_that_are_no_audio(library):
+    session = NativeSession(library("cp_mobile"))
+    for sample in (np.nan, -np.nan, np.inf, 1e20):
+        waveform = np.full(8000, 0.1, np.float32)
+        waveform[4000] = sample
+        log_mels = []
+        for kind in kinds_of(session):
+            session._library.model_use(kind.encode())
+            log_mels.append(session.front_end(waveform).view(np.uint32))
+        for log_mel in log_mels[1:]:
+            np.testing.assert_array_equal(log_mel, log_mels[0])
+
+
 def test_the_self_test_vectors_of_a_library_are_those_of_its_arithmetic(student, compiler, tmp_path):
     write_library(student("bc_resnet"), tmp_path)
     assert load_model(compile_library(tmp_path)).session.self_test_error == 0
