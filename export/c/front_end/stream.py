@@ -33,6 +33,8 @@ class StreamSizes:
         inner_needs, first_needs: samples after a frame's, or a window's, nominal start that must be there.
         ring: samples to store, a power of two.
         open_windows: windows that have begun and not ended.
+        inner_frames: frames to store: those of a window, and those computed before it ends that lie after its
+            last one.
     """
 
     hop_samples: int
@@ -42,6 +44,7 @@ class StreamSizes:
     first_needs: int
     ring: int
     open_windows: int
+    inner_frames: int
 
     @classmethod
     def of(cls, spec: ModelSpec, hop_s: float | None = None) -> StreamSizes:
@@ -72,9 +75,11 @@ class StreamSizes:
         first_needs = max([0, *ends[:first], *(1 - start for start in starts[:first])])
         tail = min([filtered, *starts[last:], *(2 * (filtered - 1) - end for end in ends[last:])])
         spans = [front_end.win_length, first_needs, filtered - tail]
+        inner_needs = lead + front_end.win_length + late
+        computed = (samples - inner_needs) // front_end.hop_length + 1  # when the first window ends
         return cls(
-            hop, first, last, lead + front_end.win_length + late, first_needs + late,
-            1 << math.ceil(math.log2(max(spans) + 2)), -(-samples // hop) + 1,
+            hop, first, last, inner_needs, first_needs + late, 1 << math.ceil(math.log2(max(spans) + 2)),
+            -(-samples // hop) + 1, max(len(starts), computed),
         )  # fmt: skip
 
 
@@ -92,7 +97,7 @@ def config_values(spec: ModelSpec, sizes: StreamSizes) -> dict[str, str]:
         "LOG_FLOOR": int(front_end.log_mode == "floor"), "MULTI_LABEL": int(spec.task == "multi_label"),
         "HOP_SAMPLES": sizes.hop_samples, "FIRST_INNER": sizes.first_inner, "LAST_INNER": sizes.last_inner,
         "INNER_NEEDS": sizes.inner_needs, "FIRST_NEEDS": sizes.first_needs, "RING": sizes.ring,
-        "OPEN_WINDOWS": sizes.open_windows,
+        "OPEN_WINDOWS": sizes.open_windows, "INNER_FRAMES": sizes.inner_frames,
     }  # fmt: skip
     reals = {
         "PREEMPHASIS_FACTOR": front_end.preemphasis, "LOG_OFFSET": front_end.log_offset,

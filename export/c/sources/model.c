@@ -67,7 +67,7 @@ static struct {
     uint64_t frame;         /* the next frame to compute */
     uint64_t begun, window; /* the windows whose first frames, and whose end, come next */
     ts_sample samples[MODEL_RING]; /* the newest ones */
-    uint8_t inner[MODEL_FRAMES][MODEL_N_MELS];
+    uint8_t inner[MODEL_INNER_FRAMES][MODEL_N_MELS];
     uint8_t first[MODEL_OPEN_WINDOWS][MODEL_FIRST_INNER + 1][MODEL_N_MELS];
     ts_score scores[MODEL_CLASSES];
     uint8_t logits[MODEL_CLASSES];
@@ -116,8 +116,9 @@ static void classify(uint64_t window)
         compute(start, t, 1, last[t - MODEL_LAST_INNER]);
     uint8_t *input = workspace.arena + MODEL_INPUT_OFFSET;
     for (int32_t t = 0; t < MODEL_FRAMES; t++) {
-        const uint8_t *bands = t < MODEL_FIRST_INNER ? stream.first[window % MODEL_OPEN_WINDOWS][t]
-                               : t < MODEL_LAST_INNER ? stream.inner[(frames + (uint64_t)t) % MODEL_FRAMES]
+        uint64_t place = (frames + (uint64_t)t) % MODEL_INNER_FRAMES;
+        const uint8_t *bands = t < MODEL_FIRST_INNER  ? stream.first[window % MODEL_OPEN_WINDOWS][t]
+                               : t < MODEL_LAST_INNER ? stream.inner[place]
                                                       : last[t - MODEL_LAST_INNER];
         for (int band = 0; band < MODEL_N_MELS; band++)
             input[band * MODEL_FRAMES + t] = bands[band];
@@ -136,7 +137,7 @@ static uint64_t advance(int *windows)
         first = stream.begun * MODEL_HOP_SAMPLES + MODEL_FIRST_NEEDS;
         end = stream.window * MODEL_HOP_SAMPLES + MODEL_SAMPLES;
         if (stream.received >= inner) {
-            compute(0, (int64_t)stream.frame, 0, stream.inner[stream.frame % MODEL_FRAMES]);
+            compute(0, (int64_t)stream.frame, 0, stream.inner[stream.frame % MODEL_INNER_FRAMES]);
             stream.frame++;
         } else if (stream.received >= first) {
             for (int32_t t = 0; t < MODEL_FIRST_INNER; t++)

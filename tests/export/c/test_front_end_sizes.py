@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from export.c.front_end.stream import StreamSizes
+from runtime import load_model
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
 from runtime.model.native_session import NativeSession
 from runtime.spec import FrontEndSpec, ModelSpec
-from tests.export.c.conftest import compile_library, kinds_of
+from tests.export.c.conftest import compile_library, kinds_of, push
 from tests.export.c.test_operators import write_random_network
 from tests.small_students import FRONTEND
 
@@ -40,6 +41,19 @@ def test_other_lengths_give_the_log_mel_of_numpy(compiler, tmp_path, n_fft, win_
         found.append(session.front_end(waveform))
         np.testing.assert_array_equal(found[-1], found[0], err_msg=kind)
     np.testing.assert_allclose(found[0], expected, atol=1e-3)
+
+
+def test_a_stream_keeps_the_frames_of_a_window_whose_last_frame_ends_long_before_it(compiler, tmp_path):
+    """Then the next window's last frame is there before this window ends."""
+    front_end = replace(FRONTEND, win_length=256, hop_length=237, center=False, pad_mode="constant")
+    write_random_network(3, 64, tmp_path, front_end, hop_s=237 / 8000)
+    model = load_model(compile_library(tmp_path))
+    waveform = np.random.default_rng(1).normal(scale=0.3, size=8000 + 40 * 237).astype(np.float32)
+    waveform *= np.abs(np.sin(np.arange(len(waveform), dtype=np.float32) / 1500))
+    predictions = model.stream(hop_s=237 / 8000).push(waveform)
+    expected = [list(prediction.scores.values()) for prediction in predictions]
+    assert len(expected) == 41
+    np.testing.assert_allclose(push(model.session, waveform, lambda: 79), expected, atol=1e-6)
 
 
 def test_a_stream_takes_the_hop_nearest_to_a_quarter_of_a_second_that_frames_allow():

@@ -120,7 +120,11 @@ def test_a_kernel_that_the_c_code_cannot_store_is_refused(tmp_path):
 
 
 def write_random_network(
-    seed: int, weight_range: int, folder: Path, front_end: FrontEndSpec = FRONTEND
+    seed: int,
+    weight_range: int,
+    folder: Path,
+    front_end: FrontEndSpec = FRONTEND,
+    hop_s: float | None = None,
 ) -> Network:
     """Write the C of a network of random operators, with one self-test vector."""
     network = random_network(seed, weight_range)
@@ -130,5 +134,5 @@ def write_random_network(
         self_test_vectors=(SelfTestVector("patches", 1, tuple(logits.tolist())),),
         quantization={"scheme": "int8", "output_scale": 0.1, "output_zero_point": network.logits.zero},
     )  # fmt: skip
-    write_network(network, spec, folder)
+    write_network(network, spec, folder, hop_s)
     return network
