@@ -22,6 +22,8 @@ void loop()
         sample = nextSample();
     if (!model_push_int16(buffer, MODEL_HOP_LENGTH))
         return;
+    if (!model_has_signal())
+        return; // silence
     const float *scores = model_scores();
     int best = 0;
     for (int i = 1; i < MODEL_CLASSES; i++)

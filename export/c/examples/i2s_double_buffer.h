@@ -8,7 +8,7 @@
 /* The board's: start the microphone, MODEL_SAMPLE_RATE Hz, mono, 16 bits, by DMA into `samples` over and over. */
 void i2s_start(int16_t *samples, size_t count);
 
-/* The board's: called with the scores of every window. */
+/* The board's: called with the scores of every window; they mean nothing where model_has_signal() is 0. */
 void on_scores(const float *scores);
 
 /* For the microphone's interrupts: call it once for each half of the samples that is full. */

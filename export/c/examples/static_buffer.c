@@ -1,7 +1,7 @@
 /* Firmware that classifies sound from a buffer in memory. */
 #include "model.h"
 
-volatile int best_class; /* for a debugger, or for what your firmware does with it */
+volatile int best_class; /* -1 for silence; for a debugger, or for what your firmware does with it */
 
 static int16_t buffer[MODEL_HOP_LENGTH];
 
@@ -26,6 +26,6 @@ int main(void)
         int best = 0;
         for (int i = 1; i < MODEL_CLASSES; i++)
             best = logits[i] > logits[best] ? i : best;
-        best_class = best;
+        best_class = model_has_signal() ? best : -1;
     }
 }

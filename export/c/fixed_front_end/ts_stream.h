@@ -56,6 +56,12 @@ static int16_t convert_int16(const void *samples, size_t index)
     return ((const int16_t *)samples)[index];
 }
 
+/* A sample in steps of 2^-MODEL_LEVEL_BITS. */
+static int32_t level_of(int16_t sample)
+{
+    return sample * (1 << (MODEL_LEVEL_BITS - 15));
+}
+
 /* Probabilities, 31 bits after the point. */
 static void softmax(const uint8_t *logits, uint32_t *scores)
 {

@@ -66,6 +66,12 @@ static float convert_int16(const void *samples, size_t index)
     return (float)((const int16_t *)samples)[index] / 32768.0f;
 }
 
+/* A sample in steps of 2^-MODEL_LEVEL_BITS, rounded. */
+static int32_t level_of(float sample)
+{
+    return (int32_t)(sample * (float)(1 << MODEL_LEVEL_BITS) + (sample < 0.0f ? -0.5f : 0.5f));
+}
+
 static void softmax(const uint8_t *logits, float *scores)
 {
 #if MODEL_MULTI_LABEL

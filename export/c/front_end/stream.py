@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from export.c.c_text import real
+from runtime.audio.level import NO_SIGNAL_DBFS
 from runtime.audio.samples import MAX_PEAK
 from runtime.errors import ModelFileError
 from runtime.live.overload import DEFAULT_HOP_S
 from runtime.spec import ModelSpec
+
+_LEVEL_BITS = 18  # after the point, of a sample whose level is measured: sums of squares fit 64 bits
 
 
 def probability_table(spec: ModelSpec, scale: float, zero: int) -> npt.NDArray[np.float64]:
@@ -98,12 +101,15 @@ def config_values(spec: ModelSpec, sizes: StreamSizes) -> dict[str, str]:
         "HOP_SAMPLES": sizes.hop_samples, "FIRST_INNER": sizes.first_inner, "LAST_INNER": sizes.last_inner,
         "INNER_NEEDS": sizes.inner_needs, "FIRST_NEEDS": sizes.first_needs, "RING": sizes.ring,
         "OPEN_WINDOWS": sizes.open_windows, "INNER_FRAMES": sizes.inner_frames,
+        "LEVEL_BITS": _LEVEL_BITS,
     }  # fmt: skip
+    least_power = 10 ** (NO_SIGNAL_DBFS / 10) * 4.0**_LEVEL_BITS
     reals = {
         "PREEMPHASIS_FACTOR": front_end.preemphasis, "LOG_OFFSET": front_end.log_offset,
         "MEAN": front_end.mean, "STD": front_end.std, "MAX_PEAK": MAX_PEAK,
     }  # fmt: skip
     return {
         **{key: str(value) for key, value in integers.items()},
+        "LEAST_SIGNAL": f"INT64_C({round(least_power * spec.clip_samples)})",
         **{key: real(value) for key, value in reals.items()},
     }

@@ -59,18 +59,26 @@ void model_run(const float *log_mel, float *logits, void *workspace)
 
 #if MODEL_STREAM
 
+/* Sums over the samples since the start of the stream, in steps of 2^-MODEL_LEVEL_BITS; modulo 2^64, which their
+   differences over a window do not reach. */
+typedef struct {
+    uint64_t sum, squares;
+} ts_level;
+
 /* Frames whose samples lie inside the stream are computed once, and shared by the windows that overlap there.
    The first and the last frames of a window read its mirrored edges: the first ones are computed when the
    window has begun, the last ones when it ends. */
 static struct {
     uint64_t received;      /* samples since the start of the stream */
     uint64_t frame;         /* the next frame to compute */
-    uint64_t begun, window; /* the windows whose first frames, and whose end, come next */
+    uint64_t opened, begun, window; /* the windows whose first sample, first frames, and end come next */
     ts_sample samples[MODEL_RING]; /* the newest ones */
     uint8_t inner[MODEL_INNER_FRAMES][MODEL_N_MELS];
     uint8_t first[MODEL_OPEN_WINDOWS][MODEL_FIRST_INNER + 1][MODEL_N_MELS];
+    ts_level level, level_before[MODEL_OPEN_WINDOWS]; /* now, and before the first sample of each window */
     ts_score scores[MODEL_CLASSES];
     uint8_t logits[MODEL_CLASSES];
+    int has_signal;
 } stream;
 
 static union {
@@ -108,6 +116,24 @@ static void compute(uint64_t start, int64_t index, int edges, uint8_t *bands)
     log_mel_column(bands);
 }
 
+static void measure(int32_t level)
+{
+    stream.level.sum += (uint64_t)(int64_t)level;
+    stream.level.squares += (uint64_t)((int64_t)level * level);
+}
+
+/* Whether the variance of the samples of the window that ends now reaches what counts as a signal. */
+static int has_signal(uint64_t window)
+{
+    const ts_level *before = &stream.level_before[window % MODEL_OPEN_WINDOWS];
+    uint64_t sum = stream.level.sum - before->sum, squares = stream.level.squares - before->squares;
+    sum = sum >> 63 ? 0 - sum : sum;
+    /* sum * sum / MODEL_SAMPLES in parts that fit 64 bits */
+    uint64_t mean = sum / MODEL_SAMPLES, rest = sum % MODEL_SAMPLES;
+    uint64_t of_mean = (mean * MODEL_SAMPLES + 2 * rest) * mean + rest * rest / MODEL_SAMPLES;
+    return squares - of_mean >= (uint64_t)MODEL_LEAST_SIGNAL;
+}
+
 static void classify(uint64_t window)
 {
     uint64_t start = window * MODEL_HOP_SAMPLES, frames = start / MODEL_HOP_LENGTH;
@@ -126,17 +152,21 @@ static void classify(uint64_t window)
     ts_run(&model_network, kernels, workspace.arena);
     memcpy(stream.logits, workspace.arena + MODEL_OUTPUT_OFFSET, MODEL_CLASSES);
     softmax(stream.logits, stream.scores);
+    stream.has_signal = has_signal(window);
 }
 
 /* Do what the samples so far allow; returns how many more samples the next thing to do needs. */
 static uint64_t advance(int *windows)
 {
-    uint64_t inner, first, end;
+    uint64_t inner, first, start, end;
     for (;;) {
+        start = stream.opened * MODEL_HOP_SAMPLES;
         inner = stream.frame * MODEL_HOP_LENGTH + MODEL_INNER_NEEDS;
         first = stream.begun * MODEL_HOP_SAMPLES + MODEL_FIRST_NEEDS;
         end = stream.window * MODEL_HOP_SAMPLES + MODEL_SAMPLES;
-        if (stream.received >= inner) {
+        if (stream.received >= start) {
+            stream.level_before[stream.opened++ % MODEL_OPEN_WINDOWS] = stream.level;
+        } else if (stream.received >= inner) {
             compute(0, (int64_t)stream.frame, 0, stream.inner[stream.frame % MODEL_INNER_FRAMES]);
             stream.frame++;
         } else if (stream.received >= first) {
@@ -152,6 +182,7 @@ static uint64_t advance(int *windows)
         }
     }
     end = end < first ? end : first;
+    inner = inner < start ? inner : start;
     return (inner < end ? inner : end) - stream.received;
 }
 
@@ -161,7 +192,9 @@ static int push(const void *samples, size_t count, ts_sample (*convert)(const vo
     for (size_t index = 0; index < count;) {
         uint64_t due = advance(&windows);
         for (; due && index < count; due--, index++) {
-            take_sample(convert(samples, index));
+            ts_sample sample = convert(samples, index);
+            measure(level_of(sample));
+            take_sample(sample);
             stream.received++;
         }
     }
@@ -177,6 +210,11 @@ int model_push(const float *samples, size_t count)
 int model_push_int16(const int16_t *samples, size_t count)
 {
     return push(samples, count, convert_int16);
+}
+
+int model_has_signal(void)
+{
+    return stream.has_signal;
 }
 
 const uint8_t *model_logits(void)

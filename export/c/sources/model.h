@@ -47,6 +47,11 @@ int model_push_int16(const int16_t *samples, size_t count);
 const float *model_scores(void);
 const uint8_t *model_logits(void);
 
+/* Whether that window holds something to classify: 0 where the RMS of its samples without their mean lies below
+   -70 dB of full scale. It has scores all the same, which mean nothing then: the runtime gives such a window no
+   label and calls it no_signal. */
+int model_has_signal(void);
+
 #if MODEL_FIXED_POINT
 /* The probabilities as integers, 31 bits after the point. */
 const uint32_t *model_scores_q31(void);

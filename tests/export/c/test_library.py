@@ -17,6 +17,7 @@ from export.c.read_graph import read_network
 from export.cli.main import main
 from runtime import load_model
 from runtime.audio.log_mel import LogMel
+from runtime.audio.samples import to_int16
 from runtime.errors import TinysceneError
 from runtime.model.native_session import NativeSession
 from runtime.model.self_test import make_input
@@ -65,6 +66,26 @@ def test_a_stream_in_c_has_the_scores_of_the_runtime_whatever_the_chunks(library
         np.testing.assert_array_equal(each, scores[0])
     assert len(scores[0]) == len(expected)
     np.testing.assert_allclose(scores[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("fixed_point", [False, True])
+def test_a_stream_in_c_knows_the_windows_without_a_signal(student, compiler, tmp_path, fixed_point):
+    write_library(student("cp_mobile"), tmp_path, fixed_point=fixed_point)
+    model, generator = load_model(compile_library(tmp_path)), np.random.default_rng(5)
+    levels = np.repeat(10 ** (np.float32([-20, -69.5, -70.5, -100, -72, -68, -30]) / 20), 8000)
+    waveform = (0.04 + levels * generator.normal(size=len(levels))).astype(np.float32)
+    if fixed_point:
+        waveform = to_int16(waveform) / np.float32(32768)
+    expected = [p.state == "ok" for p in model.stream(hop_s=0.25).push(waveform)]
+    assert 5 < sum(expected) < len(expected) - 5
+    native = model.session._library
+    push(model.session, np.zeros(1, np.float32), lambda: 1)
+    native.model_reset()
+    found = []
+    for part in np.split(waveform, range(250, len(waveform), 250)):
+        if native.model_push(part.ctypes.data, len(part)):
+            found.append(bool(native.model_has_signal()))
+    assert found == expected
 
 
 @pytest.mark.parametrize(
