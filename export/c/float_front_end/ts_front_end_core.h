@@ -316,7 +316,8 @@ TS_NARROW_TARGET static void TS_NAME(logarithm)(float *bands, int count)
 #if MODEL_LOG_FLOOR
         x.real = bands[band] > MODEL_LOG_OFFSET ? bands[band] : MODEL_LOG_OFFSET;
 #else
-        x.real = (bands[band] > 0.0f ? bands[band] : 0.0f) + MODEL_LOG_OFFSET; /* NaN, whose sign varies: 0 */
+        x.real = bands[band] + MODEL_LOG_OFFSET;
+        x.bits &= 0x7fffffffu; /* it is positive; of NaN, kernels differ in the sign */
 #endif
         int32_t exponent = (int32_t)(x.bits - 0x3f2aaaabu) >> 23; /* the mantissa lies in 2/3 .. 4/3 */
         x.bits -= (uint32_t)exponent << 23;
