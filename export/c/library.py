@@ -160,6 +160,13 @@ _CONFIG_TAIL = """
 #define MODEL_STREAM 1
 #endif
 
+/* What a shared library exports. */
+#if defined __ELF__ || defined __APPLE__
+#define MODEL_API __attribute__((visibility("default")))
+#else
+#define MODEL_API
+#endif
+
 /* SIMD kernels for x86 are chosen at run time, those for 64-bit ARM when this is compiled; TS_NO_SIMD leaves
    them out. */
 #if (defined __x86_64__ || defined __i386__) && !defined TS_NO_SIMD

@@ -34,7 +34,7 @@ void ts_rotations_of(int32_t index, float *w)
 #define TS_TARGET
 #define TS_NAME(name) ts_##name##_portable
 #define TS_NARROW_TARGET
-#if defined __GNUC__ && !defined __clang__ /* unrolled, the loops around these become vectors of Helium */
+#if defined __GNUC__ && !defined __clang__ && defined __OPTIMIZE__ /* unrolled, the loops around these become vectors of Helium */
 #define TS_UNROLL _Pragma("GCC unroll 8")
 #else
 #define TS_UNROLL

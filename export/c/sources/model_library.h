@@ -6,17 +6,25 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Grows where a function here or in model.h changes its meaning. */
-int model_interface(void);
+MODEL_API int model_interface(void);
 
 /* Bytes of a workspace. */
-size_t model_workspace_bytes(void);
+MODEL_API size_t model_workspace_bytes(void);
 
 /* `count` windows, one after the other; the rest as model_run. */
-void model_run_batch(const float *log_mels, long count, float *logits, void *workspace);
+MODEL_API void model_run_batch(const float *log_mels, long count, float *logits, void *workspace);
 
 /* `count` samples after pre-emphasis, as model_columns takes them; in fixed point rounded to 16 bits before it,
    with 23 bits after the point. It reads one sample more where the front end has a pre-emphasis. */
-void model_emphasize(const float *samples, long count, float *out);
+MODEL_API void model_emphasize(const float *samples, long count, float *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef MODEL_SPEC_H
 #define MODEL_SPEC_H
 
-extern const char model_spec[];
+#include "model_config.h"
+
+extern MODEL_API const char model_spec[];
 
 #endif

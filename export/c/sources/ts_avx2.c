@@ -36,7 +36,8 @@
 #define V_INPUT(p) V_LOAD(p)
 #define V_OR(a, b) _mm256_or_si256(a, b)
 #define V_SHIFT_LEFT(v, bits) _mm256_slli_epi32(v, bits)
-#define V_SELECT(mask, a, b) _mm256_blendv_epi8(b, a, mask)
+/* all bits of a byte of a mask are equal; GCC miscompiles _mm256_blendv_epi8 with -funsigned-char */
+#define V_SELECT(mask, a, b) _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b))
 #define V_FROM_BYTES(v) (v)
 #define V_SET_BYTES(x) _mm256_set1_epi8((char)(x))
 #define V_MIN_BYTES(a, b) _mm256_min_epu8(a, b)

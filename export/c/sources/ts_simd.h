@@ -54,7 +54,9 @@ static inline int32_t ts_four_bytes(const uint8_t *bytes)
     return word;
 }
 
-#ifdef __clang__
+#ifndef __OPTIMIZE__ /* GCC warns of loops that it does not unroll */
+#define TS_UNROLL
+#elif defined __clang__
 /* it warns of a loop whose count is constant in some of the places that it is inlined into, not in all */
 #pragma clang diagnostic ignored "-Wpass-failed"
 #define TS_UNROLL _Pragma("unroll")

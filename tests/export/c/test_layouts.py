@@ -47,6 +47,7 @@ def _compile(*command: str | Path) -> None:
 def test_cmake_builds_it_and_runs_the_self_test(tmp_path, compiler):
     need("cmake")
     write_random_network(1, 64, tmp_path)
+    (tmp_path / "main.c").write_text("#error not a part of the library\n")
     build = tmp_path / "build"
     _compile("cmake", "-S", tmp_path, "-B", build, "-DCMAKE_BUILD_TYPE=Debug")
     _compile("cmake", "--build", build)
