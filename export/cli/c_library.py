@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     from runtime.classifier import packaged_model
 
     if options.install:
-        return _install(options.model, options.fixed_point)
+        return _install(options)
     plan = write_library(
         options.model or packaged_model(),
         options.output,
@@ -67,16 +67,21 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _install(model: Path | None, fixed_point: bool) -> int:
+def _install(options: argparse.Namespace) -> int:
     from export.c.install import install_library
     from runtime.classifier import packaged_model
 
-    if model is not None:
+    if options.model is not None:
         raise TinysceneError(
             "--install is for the packaged model: compile another one with -o DIR and make, and give the "
             "library's path to the runtime."
         )
-    if fixed_point:
+    if options.hop is not None or options.layout != "plain":
+        raise TinysceneError(
+            "--hop and --layout are for code of your own, and load_model() uses neither: leave them out with "
+            "--install, or give -o DIR."
+        )
+    if options.fixed_point:
         raise TinysceneError(
             "--install is for this machine, which has an FPU: leave out --fixed-point, or give -o DIR."
         )

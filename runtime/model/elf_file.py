@@ -1,4 +1,7 @@
-"""Whether a shared library is whole: the loader of Linux ends the process where an ELF file is cut off."""
+"""What the headers of a shared library say: whether it is whole, and for which processor it was compiled.
+
+The loader of Linux ends the process where an ELF file is cut off.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,22 @@ _MAGIC = b"\x7fELF"
 _ORDERS = {1: "<", 2: ">"}  # by the byte EI_DATA
 # by the byte EI_CLASS, 32 and 64 bits: the file's header; offset and size of a segment in a program header
 _LAYOUTS = {1: ("24xIIIIHHHHHH", "4xI8xI"), 2: ("24xQQQIHHHHHH", "8xQ16xQ")}
+
+_PROCESSORS = {3: "x86", 40: "ARM", 62: "x86-64", 183: "aarch64", 243: "RISC-V"}  # by e_machine
+
+
+def processor(path: Path) -> str:
+    """The processor that an ELF file was compiled for, such as ``x86-64``; empty for another file.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    with path.open("rb") as file:
+        begin = file.read(20)
+    if len(begin) < 20 or not begin.startswith(_MAGIC) or (order := _ORDERS.get(begin[5])) is None:
+        return ""
+    (machine,) = struct.unpack_from(f"{order}H", begin, 18)
+    return _PROCESSORS.get(machine, f"processor {machine} of the ELF format")
 
 
 def needed_bytes(path: Path) -> int:

@@ -7,6 +7,9 @@ integers are those of ``export/c/ARITHMETIC.md`` on every CPU.
 from __future__ import annotations
 
 import ctypes
+import shutil
+import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import numpy.typing as npt
 
 from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
-from runtime.model.elf_file import needed_bytes
+from runtime.model.elf_file import needed_bytes, processor
 from runtime.model.network_input import check_input, input_shape
 from runtime.model.self_test import OUTPUT_STEPS, make_input
 from runtime.spec import FrontEndSpec, ModelSpec
@@ -153,7 +156,13 @@ def _load(path: Path) -> Any:
                 f"{path} is cut off, it has {length} of {needed} bytes: copy it again, or make it again "
                 "(`python -m export c --install` where that made it, `make` where that did)."
             )
-        library = ctypes.CDLL(str(path.resolve()))
+        its_own, needed_here = processor(path), processor(Path(sys.executable))
+        if its_own and needed_here and its_own != needed_here:
+            raise ModelFileError(
+                f"{path} is compiled for {its_own}, and this Python for {needed_here}: run `make clean` and "
+                "`make` in the folder of `python -m export c` here."
+            )
+        library = _open(path)
         functions = {name: getattr(library, name) for name in _FUNCTIONS}
     except (OSError, AttributeError) as error:
         raise ModelFileError(
@@ -177,10 +186,33 @@ def _load(path: Path) -> Any:
     return library
 
 
+_opened: dict[Path, tuple[int, int, int]] = {}  # from a path to what lay there when it was opened first
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    """Load a library, once more where another one lies there now.
+
+    The system's loader gives what it loaded from a path before, whatever lies there now, so the other one is
+    loaded from a copy.
+    """
+    place = path.resolve()
+    status = place.stat()
+    version = (status.st_ino, status.st_size, status.st_mtime_ns)
+    if _opened.setdefault(place, version) == version:
+        return ctypes.CDLL(str(place))
+    with tempfile.TemporaryDirectory(prefix="tinyscene-") as name:
+        return ctypes.CDLL(str(shutil.copyfile(place, Path(name) / place.name)))
+
+
 def _spec(library: Any, path: Path) -> ModelSpec:
     """The description in the library."""
     try:
         text = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, "model_spec")))
     except ValueError as error:
         raise ModelFileError(f"{path} holds no description of its model: export it again.") from error
-    return ModelSpec.from_json(text.decode())
+    try:
+        return ModelSpec.from_json(text.decode())
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            f"The description in {path} is damaged (it is no UTF-8): run `make clean` and `make` again."
+        ) from error

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runtime import load_model
 from runtime.errors import ConfigError, ModelFileError
+from runtime.model.elf_file import processor
 from tests.conftest import ROOT
+from tests.export.c.conftest import compile_library
+from tests.export.c.test_operators import write_random_network
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +78,50 @@ def test_it_takes_no_threads(library):
         load_model(library("cp_mobile"), threads=2)
 
 
+def _patched(library: Path, folder: Path, old: bytes, new: bytes) -> Path:
+    """A copy with other bytes in the description."""
+    data = library.read_bytes()
+    assert old in data and len(old) == len(new)
+    path = folder / "libmodel.so"
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
 def test_a_wrong_answer_is_refused_at_load(library, tmp_path):
-    damaged, key = bytearray(library("cp_mobile").read_bytes()), b'"logits": ['
-    place = damaged.index(key) + len(key)  # of the first logit of the first self-test vector
-    damaged[place : place + 2] = b"99"
-    path = tmp_path / "libmodel.so"
-    path.write_bytes(damaged)
+    damaged, key = library("cp_mobile").read_bytes(), b'"logits": ['
+    place = damaged.index(key)  # of those of the first self-test vector
+    old = damaged[place : place + len(key) + 2]
+    path = _patched(library("cp_mobile"), tmp_path, old, key + b"99")
     with pytest.raises(ModelFileError, match="wrong answers"):
         load_model(path)
+
+
+def test_a_damaged_description_is_refused(library, tmp_path):
+    path = _patched(library("cp_mobile"), tmp_path, b'"middle"', b'"mid\xffle"')
+    with pytest.raises(ModelFileError, match=r"description in .* is damaged"):
+        load_model(path)
+
+
+@pytest.mark.skipif(not processor(Path(sys.executable)), reason="programs here are not ELF files")
+def test_a_library_for_another_processor_is_refused_by_its_name(library, tmp_path):
+    path = tmp_path / "libmodel.so"
+    data = bytearray(library("cp_mobile").read_bytes())
+    data[18:20] = b"\x16\x16"  # one that nobody has, in either order of bytes
+    path.write_bytes(data)
+    with pytest.raises(
+        ModelFileError, match=r"is compiled for processor 5654 of .*, and this Python for \S+: "
+    ):
+        load_model(path)
+
+
+def test_a_library_that_was_made_again_is_loaded_again(compiler, tmp_path):
+    path, specs = tmp_path / "libmodel.so", []
+    for seed in (3, 11):
+        folder = tmp_path / str(seed)
+        write_random_network(seed, 64, folder)
+        made = compile_library(folder, "CFLAGS=-O0")
+        path.unlink(missing_ok=True)
+        shutil.copyfile(made, path)
+        specs.append(load_model(path).spec)
+        assert specs[-1] == load_model(path).spec == load_model(made).spec
+    assert specs[0] != specs[1]

@@ -54,6 +54,12 @@ def test_without_a_compiler_a_sentence_says_what_is_missing(student, cache, monk
     assert installed_library(student("cp_mobile")) is None
 
 
+@pytest.mark.parametrize("option", [["--hop", "0.5"], ["--layout", "arduino"], ["--fixed-point"]])
+def test_options_that_an_installed_library_cannot_have_are_refused(option):
+    with pytest.raises(TinysceneError, match=rf"{option[0]}.*or give -o DIR"):
+        main(["c", "--install", *option])
+
+
 def test_only_the_packaged_model_is_installed(student):
     with pytest.raises(TinysceneError, match="packaged model"):
         main(["c", str(student("cp_mobile")), "--install"])
