@@ -55,7 +55,7 @@ def test_without_a_compiler_a_sentence_says_what_is_missing(student, cache, monk
 
 
 @pytest.mark.parametrize("option", [["--hop", "0.5"], ["--layout", "arduino"], ["--fixed-point"]])
-def test_options_that_an_installed_library_cannot_have_are_refused(option):
+def test_options_that_an_installed_library_cannot_have_are_refused(cache, option):
     with pytest.raises(TinysceneError, match=rf"{option[0]}.*or give -o DIR"):
         main(["c", "--install", *option])
 
