@@ -11,8 +11,9 @@ import onnx
 
 from export.c.c_text import array, exported_array, real, string
 from export.c.front_end.fixed import FixedFrontEnd
-from export.c.front_end.fixed_source import fixed_self_test, fixed_source, fixed_values
+from export.c.front_end.fixed_source import fixed_source, fixed_values
 from export.c.front_end.float_tables import check_front_end, float_source
+from export.c.front_end.self_test import front_end_self_test
 from export.c.front_end.stream import StreamSizes, config_values, probability_table
 from export.c.layout import FRONT_ENDS, arduino_layout, plain_layout
 from export.c.network_source import network_source, packed_bytes, wide_scratch_bytes
@@ -222,7 +223,7 @@ def _tables(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> s
 
 
 def _self_test(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -> str:
-    """Inputs and logits of the self-test vectors."""
+    """Inputs and logits of the self-test vectors, and what the front end gives for noise."""
     vectors = spec.self_test_vectors
     parts = [f'{_HEAD}#include "model_self_test.h"\n']
     for index, vector in enumerate(vectors):
@@ -233,8 +234,7 @@ def _self_test(spec: ModelSpec, network: Network, fixed: FixedFrontEnd | None) -
     entries = ", ".join(f"{{input{index}, expected{index}}}" for index in range(len(vectors)))
     parts.append(f"const model_self_test_vector model_self_test_vectors[] = {{{entries}}};")
     parts.append(f"const int model_self_test_count = {len(vectors)};\n")
-    if fixed is not None:
-        parts.append(fixed_self_test(fixed, spec, network))
+    parts.append(front_end_self_test(spec, network, fixed))
     return "\n".join(parts)
 
 

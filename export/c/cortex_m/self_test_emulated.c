@@ -4,12 +4,9 @@
 #include "model.h"
 #include "model_self_test.h"
 #include "semihosting.h"
+#include "ts_self_test.h"
 
 #include <string.h>
-
-#if MODEL_FIXED_POINT
-#include "ts_self_test.h"
-#endif
 
 extern uint32_t stack_bottom[];
 
@@ -183,9 +180,7 @@ int main(void)
         right &= run_vector(i);
     run_column();
     run_stream();
-#if MODEL_FIXED_POINT
-    right &= ts_column_is_right((ts_bin *)(void *)workspace.bytes) && ts_window_is_right();
-#endif
+    right &= ts_column_is_right(workspace.bytes) && ts_window_is_right();
     print(right ? "PASS\n" : "FAIL\n");
     leave(right ? 0 : 1);
     return 0;

@@ -7,13 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.c import reference
 from export.c.c_text import exported_array
 from export.c.front_end.fixed import FixedFrontEnd
-from export.c.operators import Network
-from runtime.spec import ModelSpec
-
-_QUARTERS = 4  # of a window, each quieter than the one before
 
 
 def fixed_source(front_end: FixedFrontEnd) -> str:
@@ -41,23 +36,3 @@ def fixed_values(front_end: FixedFrontEnd) -> dict[str, str]:
         "LOG_SHIFT": str(int(front_end.factor.shift[0])),
         "LOG_CONSTANT": f"INT64_C({front_end.constant})",
     }
-
-
-def fixed_self_test(front_end: FixedFrontEnd, spec: ModelSpec, network: Network) -> str:
-    """What numpy gives for noise, for ``ts_self_test.h``: a column of the log-mel, and a window's logits."""
-    raised = front_end.emphasize(fading_noise(spec.clip_samples))
-    column = front_end.columns(raised[None, : spec.frontend.win_length])[0]
-    window = front_end(fading_noise(spec.clip_samples)).astype(np.int64)[None, :, :, None]
-    logits = reference.run(network, window)[network.logits.name].ravel().astype(np.uint8)
-    column_text = exported_array("model_self_test_column", column)
-    return column_text + "\n" + exported_array("model_self_test_window", logits)
-
-
-def fading_noise(count: int) -> npt.NDArray[np.int16]:
-    """The noise of ``ts_self_test.h``: 16 bits, and 6, 12 and 18 dB less in the next quarters of a window."""
-    state, words = 1, np.empty(count, np.int64)
-    for i in range(count):
-        state = (1664525 * state + 1013904223) % 2**32
-        words[i] = state >> 16
-    shift = np.arange(count) * _QUARTERS // count
-    return words.astype(np.uint16).view(np.int16) >> shift.astype(np.int16)

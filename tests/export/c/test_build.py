@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from export.c.library import write_library
 from tests.conftest import ROOT
 from tests.export.c.conftest import compile_library, need
 from tests.export.c.test_operators import write_random_network
@@ -24,6 +25,25 @@ def test_other_flags_give_the_same_numbers(folder, flags):
     program = compile_library(folder, f"CFLAGS={flags}", target="self_test")
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "PASS" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "failing"),
+    [
+        ("ts_front_end_core.h", "(log - MODEL_MEAN)", "(log)", "log-mel"),
+        ("model.c", "band * MODEL_FRAMES + t", "(band + 1) * MODEL_FRAMES - 1 - t", "window of samples"),
+    ],
+    ids=["mean", "frames in reverse"],
+)
+def test_the_self_test_finds_a_front_end_that_is_wrong(compiler, tmp_path, file, old, new, failing):
+    write_library(ROOT / "runtime" / "models" / "esc10.onnx", tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new))
+    program = compile_library(tmp_path, "CFLAGS=-O0 -DTS_NO_SIMD", target="self_test")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f"portable C, {failing}: FAIL" in done.stdout
+    assert "vector 3: PASS" in done.stdout
 
 
 def test_other_flags_compile_everything_anew(folder):

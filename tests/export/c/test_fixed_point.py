@@ -14,8 +14,9 @@ import soundfile
 
 from export.c import reference
 from export.c.front_end.fixed import FixedFrontEnd, quantize_samples
-from export.c.front_end.fixed_source import fading_noise, fixed_source, fixed_values
+from export.c.front_end.fixed_source import fixed_source, fixed_values
 from export.c.front_end.float_tables import check_front_end
+from export.c.front_end.self_test import fading_noise
 from export.c.front_end.stream import StreamSizes, config_values
 from export.c.library import write_library
 from export.c.read_graph import read_network
