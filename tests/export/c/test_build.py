@@ -48,7 +48,7 @@ def test_the_self_test_finds_a_front_end_that_is_wrong(compiler, tmp_path, file,
 
 def test_other_flags_compile_everything_anew(folder):
     times = []
-    for flags in ("-O0", "-O0", "-O0 -DNDEBUG"):
+    for flags in ("-O0", "-O0", "-O0 -DNAME='\"x y\"'"):
         compile_library(folder, f"CFLAGS={flags}", target="libmodel.a")
         times.append([(folder / name).stat().st_mtime_ns for name in ("model.o", "libmodel.a")])
     assert times[0] == times[1]
