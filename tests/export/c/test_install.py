@@ -60,6 +60,18 @@ def test_options_that_an_installed_library_cannot_have_are_refused(cache, option
         main(["c", "--install", *option])
 
 
+def test_the_library_is_compiled_with_the_flags_of_its_makefile(student, cache, monkeypatch):
+    compiler, arguments = cache / "cc", cache / "arguments"
+    compiler.write_text(f'#!/bin/sh\necho "$@" > {arguments}\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("CFLAGS", "-O0 -ffast-math")
+    with pytest.raises(TinysceneError, match="cannot compile the model"):
+        install_library(student("cp_mobile"))
+    flags = arguments.read_text().split()
+    assert "-O3" in flags and "-O0" not in flags and "-ffast-math" not in flags
+
+
 def test_only_the_packaged_model_is_installed(student):
     with pytest.raises(TinysceneError, match="packaged model"):
         main(["c", str(student("cp_mobile")), "--install"])
