@@ -185,7 +185,7 @@ def test_a_library_is_replaced_by_the_next_one_on_a_mount_point_too(student, tmp
 
 def test_both_build_systems_name_their_sources(student, tmp_path):
     write_library(student("cp_mobile"), tmp_path)
-    patterns = {"Makefile": r"SOURCES :=(.*?)HEADERS", "CMakeLists.txt": r"set\(SOURCES(.*?)\)"}
+    patterns = {"common.mk": r"SOURCES :=(.*?)\n\n", "CMakeLists.txt": r"set\(SOURCES(.*?)\)"}
     listed = []
     for name, pattern in patterns.items():
         found = re.search(pattern, (tmp_path / name).read_text(), re.DOTALL)
