@@ -54,7 +54,7 @@ static void ts_transpose_portable(const float *restrict from, float *restrict to
 {
     for (int row = 0; row < 16; row++)
         for (int column = 0; column < 16; column++)
-            to[16 * column + row] = from[16 * row + column];
+            to[16 * column + row] = from[TS_PITCH * row + column];
 }
 
 /* Bands of bins; four sums, added at the end, so that vectors can hold them. */

@@ -18,6 +18,13 @@
 #define TS_BINS (TS_POINTS + 16)        /* of a spectrum, with padding for the last group of a band */
 #define TS_WORK_FLOATS (4 * TS_POINTS + 16 + 1024)
 
+/* Of vectors, 16 neighbouring rows lie as far apart as the bins that their transforms give; single floats are
+   fetched faster from rows side by side. */
+#define TS_IN_PLACE (TS_LANES > 1 && TS_ROWS >= 64)
+#define TS_PITCH (TS_IN_PLACE ? TS_ROWS : 16) /* floats from a row to its neighbour */
+#define TS_PLACE(row)                                                                                      \
+    (TS_IN_PLACE ? (int)((unsigned)(row) % 16 * (TS_ROWS / 16) + (unsigned)(row) / 16) : (row))
+
 extern const float model_window[MODEL_WIN_LENGTH] TS_ALIGNED; /* half of the window */
 extern const float model_twiddle[2 * (TS_POINTS / 4)];    /* exp(-2 pi i k / points): cosines, then sines */
 extern const float model_split[2 * (TS_POINTS / 2)] TS_ALIGNED; /* exp(-2 pi i k / n_fft): cosines, then sines */

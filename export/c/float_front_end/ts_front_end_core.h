@@ -4,7 +4,9 @@
    beside TS_NAME, transpose() of 16 x 16 floats and mel().
 
    The complex FFT of TS_POINTS = ROWS * 16 points: 16 transforms of ROWS points side by side, a rotation, and
-   ROWS transforms of 16 points; between them 16 x 16 points are transposed, so that vectors hold neighbours. */
+   ROWS transforms of 16 points; between them 16 x 16 points are transposed, so that vectors hold neighbours.
+   Many rows lie at TS_PLACE, so that the transforms of 16 points need no second array: with it, the arrays and
+   tables of a frame would be too much for the first cache. */
 
 #define TS_LAST_QUARTER_IS_ZERO (4 * MODEL_WIN_LENGTH <= 3 * MODEL_N_FFT)
 #define TS_EACH for (int i = 0; i < 16; i += TS_LANES)
@@ -59,19 +61,20 @@ TS_NAME(butterfly)(TS_REAL *re, TS_REAL *im, const float *w, const int turned, c
     }
 }
 
-/* Rows `row`, row + step, ... from `i` on, to and from vectors. */
-#define TS_GET(xr, xi, row, step, i, re, im, count)                                                        \
+/* Rows `row`, row + step, ... from `i` on, to and from vectors; place: where a row lies. */
+#define TS_GET(xr, xi, place, row, step, i, re, im, count)                                                 \
     TS_UNROLL                                                                                              \
     for (int k = 0; k < (count); k++) {                                                                    \
-        (re)[k] = F_LOAD((xr) + 16 * ((row) + k * (step)) + (i));                                          \
-        (im)[k] = F_LOAD((xi) + 16 * ((row) + k * (step)) + (i));                                          \
+        (re)[k] = F_LOAD((xr) + 16 * place((row) + k * (step)) + (i));                                     \
+        (im)[k] = F_LOAD((xi) + 16 * place((row) + k * (step)) + (i));                                     \
     }
-#define TS_SET(yr, yi, row, step, i, re, im, count)                                                        \
+#define TS_SET(yr, yi, place, row, step, i, re, im, count)                                                 \
     TS_UNROLL                                                                                              \
     for (int k = 0; k < (count); k++) {                                                                    \
-        F_STORE((yr) + 16 * ((row) + k * (step)) + (i), (re)[k]);                                          \
-        F_STORE((yi) + 16 * ((row) + k * (step)) + (i), (im)[k]);                                          \
+        F_STORE((yr) + 16 * place((row) + k * (step)) + (i), (re)[k]);                                     \
+        F_STORE((yi) + 16 * place((row) + k * (step)) + (i), (im)[k]);                                     \
     }
+#define TS_AS_IS(row) (row)
 
 /* A stage of the transforms of ROWS points, in Stockham's order. */
 TS_TARGET static inline __attribute__((always_inline)) void
@@ -85,12 +88,12 @@ TS_NAME(stage)(const float *restrict xr, const float *restrict xi, float *restri
             TS_EACH
             {
                 TS_REAL re[4], im[4];
-                TS_GET(xr, xi, p * stride + q, quarter, i, re, im, 4)
+                TS_GET(xr, xi, TS_PLACE, p * stride + q, quarter, i, re, im, 4)
                 if (p)
                     TS_NAME(butterfly)(re, im, w, 1, 0);
                 else
                     TS_NAME(butterfly)(re, im, w, 0, 0);
-                TS_SET(yr, yi, 4 * p * stride + q, stride, i, re, im, 4)
+                TS_SET(yr, yi, TS_PLACE, 4 * p * stride + q, stride, i, re, im, 4)
             }
     }
 }
@@ -123,7 +126,7 @@ TS_NAME(first_stage)(const float *samples, int p, float *restrict yr, float *res
             TS_NAME(butterfly)(re, im, w, 1, TS_LAST_QUARTER_IS_ZERO);
         else
             TS_NAME(butterfly)(re, im, w, 0, TS_LAST_QUARTER_IS_ZERO);
-        TS_SET(yr, yi, 0, 1, i, re, im, 4)
+        TS_SET(yr, yi, TS_AS_IS, 0, 1, i, re, im, 4)
     }
 }
 
@@ -147,12 +150,12 @@ TS_TARGET static int TS_NAME(first_stages)(const float *samples, float *restrict
             TS_EACH
             {
                 TS_REAL re[4], im[4];
-                TS_GET(re_of, im_of, q, 4, i, re, im, 4)
+                TS_GET(re_of, im_of, TS_AS_IS, q, 4, i, re, im, 4)
                 if (p)
                     TS_NAME(butterfly)(re, im, w, 1, 0);
                 else
                     TS_NAME(butterfly)(re, im, w, 0, 0);
-                TS_SET(yr, yi, 16 * p + q, 4, i, re, im, 4)
+                TS_SET(yr, yi, TS_PLACE, 16 * p + q, 4, i, re, im, 4)
             }
     }
     return 16;
@@ -168,10 +171,10 @@ TS_TARGET static void TS_NAME(last_stage)(float *restrict xr, float *restrict xi
         TS_EACH
         {
             TS_REAL re[4], im[4];
-            TS_GET(xr, xi, q, quarter, i, re, im, 4)
+            TS_GET(xr, xi, TS_PLACE, q, quarter, i, re, im, 4)
             TS_NAME(butterfly)(re, im, NULL, 0, 0);
             TS_TURN(q, quarter, i, re, im, 4)
-            TS_SET(xr, xi, q, quarter, i, re, im, 4)
+            TS_SET(xr, xi, TS_PLACE, q, quarter, i, re, im, 4)
         }
 }
 
@@ -185,8 +188,8 @@ TS_TARGET static void TS_NAME(last_stage)(float *restrict xr, float *restrict xi
         TS_EACH
         {
             TS_REAL re[4], im[4], other_re[4], other_im[4];
-            TS_GET(xr, xi, q, 2 * stride, i, re, im, 4)
-            TS_GET(xr, xi, stride + q, 2 * stride, i, other_re, other_im, 4)
+            TS_GET(xr, xi, TS_PLACE, q, 2 * stride, i, re, im, 4)
+            TS_GET(xr, xi, TS_PLACE, stride + q, 2 * stride, i, other_re, other_im, 4)
             TS_NAME(butterfly)(re, im, w, 0, 0);
             TS_NAME(butterfly)(other_re, other_im, w, 1, 0);
             TS_UNROLL
@@ -197,8 +200,8 @@ TS_TARGET static void TS_NAME(last_stage)(float *restrict xr, float *restrict xi
             }
             TS_TURN(q, stride, i, re, im, 4)
             TS_TURN(4 * stride + q, stride, i, other_re, other_im, 4)
-            TS_SET(xr, xi, q, stride, i, re, im, 4)
-            TS_SET(xr, xi, 4 * stride + q, stride, i, other_re, other_im, 4)
+            TS_SET(xr, xi, TS_PLACE, q, stride, i, re, im, 4)
+            TS_SET(xr, xi, TS_PLACE, 4 * stride + q, stride, i, other_re, other_im, 4)
         }
 }
 #endif
@@ -212,7 +215,7 @@ TS_TARGET static void TS_NAME(sixteen)(const float *restrict xr, const float *re
         TS_REAL re[4][4], im[4][4];
         TS_UNROLL
         for (int p = 0; p < 4; p++) {
-            TS_GET(xr, xi, p, 4, i, re[p], im[p], 4)
+            TS_GET(xr, xi, TS_AS_IS, p, 4, i, re[p], im[p], 4)
             if (p)
                 TS_NAME(butterfly)(re[p], im[p], ts_sixteenths[p - 1], 1, 0);
             else
@@ -232,14 +235,14 @@ TS_TARGET static void TS_NAME(sixteen)(const float *restrict xr, const float *re
     }
 }
 
-/* Transpose, and transform by 16 points: [ROWS][16] to the spectrum in its natural order. */
-TS_TARGET static void TS_NAME(across)(const float *restrict xr, const float *restrict xi, float *restrict yr,
-                                      float *restrict yi, float *restrict block)
+/* Transpose, and transform by 16 points: [ROWS][16] to the spectrum in its natural order, which may take the
+   place of the rows where TS_IN_PLACE. */
+TS_TARGET static void TS_NAME(across)(const float *xr, const float *xi, float *yr, float *yi, float *block)
 {
     const int count = TS_ROWS < 16 ? TS_ROWS : 16;
     for (int row = 0; row < TS_ROWS; row += count) {
-        TS_NAME(transpose)(xr + 16 * row, block);
-        TS_NAME(transpose)(xi + 16 * row, block + 256);
+        TS_NAME(transpose)(xr + 16 * TS_PLACE(row), block);
+        TS_NAME(transpose)(xi + 16 * TS_PLACE(row), block + 256);
         TS_NAME(sixteen)(block, block + 256, yr + row, yi + row, count);
     }
 }
@@ -254,7 +257,7 @@ TS_TARGET static void TS_NAME(few_rows)(const float *samples, float *xr, float *
         TS_EACH
         {
             TS_NAME(framed)(samples, 16 * row + i, re, im);
-            TS_SET(xr, xi, row, 1, i, re, im, 1)
+            TS_SET(xr, xi, TS_PLACE, row, 1, i, re, im, 1)
         }
     if (TS_ROWS >= 4)
         TS_NAME(stage)(xr, xi, yr, yi, 1);
@@ -263,14 +266,14 @@ TS_TARGET static void TS_NAME(few_rows)(const float *samples, float *xr, float *
     for (int row = 0; row < apart; row++)
         TS_EACH
         {
-            TS_GET(yr, yi, row, apart, i, re, im, TS_ROWS / apart)
+            TS_GET(yr, yi, TS_PLACE, row, apart, i, re, im, TS_ROWS / apart)
             if (apart < TS_ROWS) {
                 TS_REAL a_re = re[0], a_im = im[0];
                 re[0] = a_re + re[1], im[0] = a_im + im[1];
                 re[1] = a_re - re[1], im[1] = a_im - im[1];
             }
             TS_TURN(row, apart, i, re, im, TS_ROWS / apart)
-            TS_SET(yr, yi, row, apart, i, re, im, TS_ROWS / apart)
+            TS_SET(yr, yi, TS_PLACE, row, apart, i, re, im, TS_ROWS / apart)
         }
 }
 #endif
@@ -333,7 +336,7 @@ TS_TARGET static void TS_NAME(spectrum)(const float *samples, float *power, floa
     /* Were they whole pages apart, a processor would take a store to one for a store to what it reads next. */
     enum { APART = TS_POINTS + 80 };
     float *xr = work, *xi = xr + APART, *yr = xi + APART, *yi = yr + APART;
-    float *block = yi + TS_POINTS + 16; /* a vector of bin 0 reads past the end of y */
+    float *block = yi + TS_POINTS + 16; /* a vector of bin 0 reads past the end of an array */
 #if TS_ROWS >= 16
     for (int stride = TS_NAME(first_stages)(samples, xr, xi, block); 8 * stride < TS_ROWS; stride *= 4) {
         TS_NAME(stage)(xr, xi, yr, yi, stride);
@@ -345,6 +348,8 @@ TS_TARGET static void TS_NAME(spectrum)(const float *samples, float *power, floa
 #else
     TS_NAME(few_rows)(samples, yr, yi, xr, xi);
 #endif
+    if (TS_IN_PLACE)
+        yr = xr, yi = xi;
     TS_NAME(across)(xr, xi, yr, yi, block);
     TS_NAME(power)(yr, yi, power);
 }
@@ -372,4 +377,5 @@ const ts_front_end TS_NAME(front_end) = {TS_NAME(spectrum), TS_NAME(log_mel), TS
 #undef TS_LAST_QUARTER_IS_ZERO
 #undef TS_GET
 #undef TS_SET
+#undef TS_AS_IS
 #undef TS_TURN

@@ -86,7 +86,7 @@ TS_TARGET static void ts_transpose_avx2(const float *restrict from, float *restr
             __m256 a[8], b[8];
             TS_UNROLL
             for (int i = 0; i < 8; i++)
-                a[i] = F_LOAD(from + 16 * (row + i) + column);
+                a[i] = F_LOAD(from + TS_PITCH * (row + i) + column);
             TS_UNROLL
             for (int i = 0; i < 8; i += 2) {
                 b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);

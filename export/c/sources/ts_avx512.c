@@ -79,16 +79,17 @@ TS_TARGET static inline __m128i ts_transposed(void)
 TS_TARGET static inline __attribute__((always_inline)) __m512 ts_pieces_avx512(const float *from)
 {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(from));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 64), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 128), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(from + 192), 3);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 4 * TS_PITCH), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 8 * TS_PITCH), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(from + 12 * TS_PITCH), 3);
 }
 
 TS_TARGET static void ts_transpose_avx512(const float *restrict from, float *restrict to)
 {
     for (int column = 0; column < 16; column += 4) {
-        __m512 a = ts_pieces_avx512(from + column), b = ts_pieces_avx512(from + 16 + column);
-        __m512 c = ts_pieces_avx512(from + 32 + column), d = ts_pieces_avx512(from + 48 + column);
+        const float *first = from + column, *third = first + 2 * TS_PITCH;
+        __m512 a = ts_pieces_avx512(first), b = ts_pieces_avx512(first + TS_PITCH);
+        __m512 c = ts_pieces_avx512(third), d = ts_pieces_avx512(third + TS_PITCH);
         __m512 low_ab = _mm512_unpacklo_ps(a, b), high_ab = _mm512_unpackhi_ps(a, b);
         __m512 low_cd = _mm512_unpacklo_ps(c, d), high_cd = _mm512_unpackhi_ps(c, d);
         F_STORE(to + 16 * column, _mm512_shuffle_ps(low_ab, low_cd, 0x44));

@@ -116,8 +116,8 @@ static void ts_transpose_neon(const float *restrict from, float *restrict to)
 {
     for (int row = 0; row < 16; row += 4)
         for (int column = 0; column < 16; column += 4) {
-            float32x4x4_t rows = {{F_LOAD(from + 16 * row + column), F_LOAD(from + 16 * row + 16 + column),
-                                   F_LOAD(from + 16 * row + 32 + column), F_LOAD(from + 16 * row + 48 + column)}};
+            const float *a = from + TS_PITCH * row + column, *c = a + 2 * TS_PITCH;
+            float32x4x4_t rows = {{F_LOAD(a), F_LOAD(a + TS_PITCH), F_LOAD(c), F_LOAD(c + TS_PITCH)}};
             float block[16];
             vst4q_f32(block, rows);
             for (int i = 0; i < 4; i++)
