@@ -221,6 +221,20 @@ def test_a_second_run_in_a_folder_keeps_the_model_of_the_first(tmp_path, monkeyp
     assert "the one that was there is model-v1.pt now" in capsys.readouterr().err
 
 
+def test_a_new_run_keeps_the_checkpoint_of_an_interrupted_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    last = last_checkpoint(tmp_path)
+    last.parent.mkdir()
+    last.write_bytes(b"hours of training")
+    for _ in range(2):  # the second run finds that of a whole one
+        run = [*TINY, "--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}"]
+        assert main(["fit", *run]) == 0
+    found = {path.name for path in last.parent.glob("last*")}
+    assert found == {"last.ckpt", "last-v1.ckpt"}
+    assert last.with_name("last-v1.ckpt").read_bytes() == b"hours of training"
+    assert capsys.readouterr().err.count(f"--ckpt_path={last.with_name('last-v1.ckpt')}") == 1
+
+
 def test_over_budget_goes_on_when_told_to(run_room, tmp_path):
     big = "--model.arguments={base_channels: 64, n_blocks: [1], expansion_rate: 12}"
     once = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1"]

@@ -180,7 +180,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 
 
 def save_beside_earlier(checkpoint: Checkpoint, path: str | Path) -> Path | None:
-    """Write model.pt; one of an earlier run stays, renamed as Lightning counts versions of a file.
+    """Write model.pt; one of an earlier run stays, renamed.
 
     Returns:
         Where the earlier one is now, such as model-v1.pt; None where there was none, or the same to the byte.
@@ -189,9 +189,14 @@ def save_beside_earlier(checkpoint: Checkpoint, path: str | Path) -> Path | None
     with write_beside(target) as partial:
         _write(checkpoint, partial)
         if target.is_file() and not filecmp.cmp(target, partial, shallow=False):
-            names = (target.with_stem(f"{target.stem}-v{version}") for version in itertools.count(1))
-            earlier = target.rename(next(name for name in names if not name.exists()))
+            earlier = set_aside(target)
     return earlier
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file as Lightning counts versions of a file; returns its new name, such as model-v1.pt."""
+    names = (path.with_stem(f"{path.stem}-v{version}") for version in itertools.count(1))
+    return path.rename(next(name for name in names if not name.exists()))
 
 
 def _write(checkpoint: Checkpoint, path: Path) -> None:

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from runtime.errors import ConfigError
-from train.checkpoints.model_pt import is_lightning
+from train.checkpoints.model_pt import is_lightning, set_aside
 from train.checkpoints.torch_file import read_plain
 
 
@@ -18,6 +18,18 @@ def last_checkpoint(root: Path) -> Path:
 def resume_options(root: Path) -> list[str]:
     """The options of ``python -m train fit`` that go on with the training in ``root``, if there is one."""
     return ["--ckpt_path=last"] if last_checkpoint(root).is_file() else []
+
+
+def keep_interrupted(root: Path) -> Path | None:
+    """Rename the last checkpoint of a training that was interrupted, before another one writes its own.
+
+    Returns:
+        Where it is now; None where there is none, or the training that wrote it ended with a model.pt.
+    """
+    last, model = last_checkpoint(root), root / "model.pt"
+    if not last.is_file() or (model.is_file() and model.stat().st_mtime >= last.stat().st_mtime):
+        return None
+    return set_aside(last)
 
 
 def check_checkpoint(path: Path) -> None:

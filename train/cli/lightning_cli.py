@@ -29,7 +29,7 @@ from runtime.errors import ConfigError, DataError
 from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
-from train.checkpoints.resume import check_checkpoint, last_checkpoint
+from train.checkpoints.resume import check_checkpoint, keep_interrupted, last_checkpoint
 from train.cli.argument_parser import Parser
 from train.cli.lightning_errors import as_config_errors
 from train.cli.recipe import check_recipe, link_recipe, portable_values
@@ -188,6 +188,8 @@ class TrainCLI(LightningCLI):
                 "--allow-over-budget."
             )
         self.datamodule.setup("fit")
+        if not self.config[self.subcommand].get("ckpt_path"):
+            self._keep_interrupted()
         if (chosen_by := self._chosen_by()) and self.config[self.subcommand]["chosen_epoch"] == "best":
             self._checkpoints.monitor, self._checkpoints.save_top_k = f"val/{chosen_by}", 1
 
@@ -206,6 +208,15 @@ class TrainCLI(LightningCLI):
     def _make_root(self) -> None:
         """Make the run's folder now: hours later it would be too late to name another."""
         make_folder(self.root, "name another trainer.default_root_dir")
+
+    @rank_zero_only
+    def _keep_interrupted(self) -> None:
+        if found := keep_interrupted(self.root):
+            print(
+                "The folder has a training that was interrupted: this is a new one. To go on with the "
+                f"other, stop it and give --ckpt_path={found}.",
+                file=sys.stderr,
+            )
 
     def _chosen_by(self) -> str | None:
         """What the best epoch is chosen by: labels, or label agreement where the split is not labelled."""
