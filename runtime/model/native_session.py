@@ -21,7 +21,7 @@ from runtime.audio.log_mel import LogMel
 from runtime.errors import ModelFileError
 from runtime.model.elf_file import needed_bytes, processor
 from runtime.model.network_input import check_input, input_shape
-from runtime.model.self_test import OUTPUT_STEPS, make_input
+from runtime.model.self_test import int8_tolerance, make_input
 from runtime.spec import FrontEndSpec, ModelSpec
 
 Array = npt.NDArray[np.float32]
@@ -76,15 +76,13 @@ class NativeSession:
         return logits
 
     def _self_test(self) -> None:
-        step = self.spec.quantization.get("output_scale")
-        if not isinstance(step, float) or not self.spec.self_test_vectors:
-            raise ModelFileError(f"{self.path} has no self-test vectors: export it again.")
+        tolerance = int8_tolerance(self.spec, self.path)
         self.self_test_error = 0.0
         for vector in self.spec.self_test_vectors:
             logits = self.logits(make_input(vector.formula, vector.seed, self._input_shape))[0]
             error = float(np.abs(logits - np.array(vector.logits)).max())
             self.self_test_error = max(self.self_test_error, error)
-            if not error <= (OUTPUT_STEPS + 0.5) * step:
+            if not error <= tolerance:
                 raise ModelFileError(
                     f"{self.path} gives wrong answers on this machine (a logit is off by {error:.2g}): "
                     "compile it again with another compiler, or use the .onnx file."

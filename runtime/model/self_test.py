@@ -10,6 +10,7 @@ float32, so every CPU gives the network the same bits, and logits can differ onl
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from runtime.spec import ModelSpec
 Array = npt.NDArray[np.float32]
 Shape = tuple[int, int, int, int]
 
-OUTPUT_STEPS = 2  # fused requantization rounds otherwise: so many were measured
+_OUTPUT_STEPS = 2  # fused requantization rounds otherwise: so many were measured
 # The result of float arithmetic may lie near a tie, where two implementations round to different sides, which
 # later layers amplify.
 _OUTPUT_STEPS_WITH_FLOAT = 8
@@ -30,7 +31,28 @@ _STEP = np.float32(1 / 64)  # a power of two: multiples of it up to +-2 are exac
 def allowed_steps(spec: ModelSpec) -> int:
     """Output steps by which a logit of an INT8 model may differ from one implementation to another."""
     has_float = spec.quantization.get("keep_float") or spec.quantization.get("float_statistics")
-    return _OUTPUT_STEPS_WITH_FLOAT if has_float else OUTPUT_STEPS
+    return _OUTPUT_STEPS_WITH_FLOAT if has_float else _OUTPUT_STEPS
+
+
+def int8_tolerance(spec: ModelSpec, path: Path) -> float:
+    """How far a logit of an INT8 model may be from that of a self-test vector, whatever runs the model.
+
+    It is half a step beyond the allowed steps, because logits in float32 are no exact multiples of a step.
+
+    Args:
+        spec: of the model.
+        path: of its file, for the message.
+
+    Raises:
+        ModelFileError: where the spec has no self-test vectors, or no finite output step above 0.
+    """
+    step = spec.quantization.get("output_scale")
+    if not isinstance(step, float) or not 0 < step < float("inf") or not spec.self_test_vectors:
+        raise ModelFileError(
+            f"{path} is an INT8 model without self-test vectors (goldens), which show whether this CPU "
+            "computes it right: export it again."
+        )
+    return (allowed_steps(spec) + 0.5) * step
 
 
 def make_input(formula: str, seed: int, shape: Shape) -> Array:

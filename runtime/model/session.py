@@ -21,7 +21,7 @@ from runtime.audio.log_mel import LogMel
 from runtime.errors import ConfigError, ModelFileError, TinysceneError
 from runtime.model.model_file import ModelFile, read_model
 from runtime.model.network_input import check_input, input_shape
-from runtime.model.self_test import allowed_steps, make_input
+from runtime.model.self_test import int8_tolerance, make_input
 
 Array = npt.NDArray[np.float32]
 Provider = str | tuple[str, dict[str, Any]]  # of ONNX Runtime: its name, or its name and options
@@ -150,16 +150,9 @@ class Session:
 
 def _tolerance(file: ModelFile) -> float:
     """How far a logit may be from that of a self-test vector, by the model's number format."""
-    quantization = file.spec.quantization
-    if quantization.get("scheme") in ("float32", "fp16"):  # fp16 weights, float32 arithmetic
+    if file.spec.quantization.get("scheme") in ("float32", "fp16"):  # fp16 weights, float32 arithmetic
         return FLOAT_TOLERANCE
-    step = quantization.get("output_scale")
-    if not isinstance(step, float) or not 0 < step < float("inf") or not file.spec.self_test_vectors:
-        raise ModelFileError(
-            f"{file.path} is an INT8 model without self-test vectors (goldens), which show whether this CPU "
-            "computes it right: export it again."
-        )
-    return (allowed_steps(file.spec) + 0.5) * step
+    return int8_tolerance(file.spec, file.path)
 
 
 def run_unoptimized(
