@@ -113,7 +113,8 @@ def verification_windows(found: AudioClips, checkpoint: Checkpoint) -> Verificat
         targets = torch.zeros(len(rows), len(checkpoint.labels), dtype=torch.bool)
         for row, (clip, _, _) in enumerate(rows):
             targets[row, list(found.targets[clip])] = True
-    return VerificationWindows(log_mels, targets, found.source)
+    clips = tuple(found.clips[clip].id for clip, _, _ in rows)
+    return VerificationWindows(log_mels, targets, found.source, clips)
 
 
 def with_calibration(checkpoint: Checkpoint, found: AudioClips) -> Checkpoint:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from runtime.spec import FrontEndSpec, Task
-from train.quantization.quality import Share, decide, is_right
+from train.quantization.quality import Share, decide, is_right, share_of
 from train.quantization.verification_windows import VerificationWindows
 
 LEVELS_DB = (-20, -30)  # a laptop and a Raspberry Pi are so much quieter than published recordings
@@ -71,7 +71,7 @@ def quiet_accuracy(
     found = []
     for level in LEVELS_DB:
         right = is_right(decide(run(quieter(windows.log_mels, level, spec)), task), windows.targets, task)
-        accuracy = Share(int(right.sum()), right.numel())
+        accuracy = share_of(right, windows.clips)
         found.append(QuietAccuracy(level, accuracy, clean.value - accuracy.value))
     return tuple(found)
 

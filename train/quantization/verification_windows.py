@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,11 +19,13 @@ class VerificationWindows:
         log_mels: float32 [n, 1, n_mels, frames].
         targets: which labels each window has, bool [n, classes]; None where there are no labels.
         source: where they come from, for reports and for the provenance of the file.
+        clips: the clip of each window; empty where that is not known.
     """
 
     log_mels: Tensor
     targets: Tensor | None
     source: str
+    clips: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.log_mels)
@@ -38,11 +41,13 @@ def split_windows(checkpoint: Checkpoint) -> tuple[Checkpoint, VerificationWindo
         labels = checkpoint.verification_targets
         targets = labels.bool() if len(labels) else None
         found = checkpoint.verification.float()
-        return checkpoint, VerificationWindows(found, targets, "verification windows of the model.pt")
+        clips = clips_of(checkpoint.verification_ids, len(found))
+        return checkpoint, VerificationWindows(found, targets, "verification windows of the model.pt", clips)
     if not len(checkpoint.calibration):
         none = torch.empty(0, *checkpoint.input_shape[1:])
         return checkpoint, VerificationWindows(none, None, "no windows")
-    held_out = _of_every_second_clip(checkpoint)
+    clips = clips_of(checkpoint.calibration_ids, len(checkpoint.calibration))
+    held_out = _of_every_second_clip(clips or range(len(checkpoint.calibration)))
     keep, labels = ~held_out, checkpoint.calibration_targets[held_out]
     labelled = len(labels) > 0 and int(labels.min()) >= 0  # -1 is no label
     targets = nn.functional.one_hot(labels, len(checkpoint.labels)).bool() if labelled else None
@@ -55,14 +60,17 @@ def split_windows(checkpoint: Checkpoint) -> tuple[Checkpoint, VerificationWindo
             i for i, retained in zip(checkpoint.calibration_ids, keep, strict=False) if retained
         ),
     )
-    return rest, VerificationWindows(log_mels, targets, "windows held out from calibration")
+    apart = tuple(clip for clip, held in zip(clips, held_out, strict=False) if held)
+    return rest, VerificationWindows(log_mels, targets, "windows held out from calibration", apart)
 
 
-def _of_every_second_clip(checkpoint: Checkpoint) -> Tensor:
-    """Which calibration windows are of every second clip, bool [n]; the file lists them class by class."""
-    count = len(checkpoint.calibration)
-    # "clip@first sample"; a file without ids may hold several windows of a clip
-    clips = [identifier.rpartition("@")[0] or identifier for identifier in checkpoint.calibration_ids]
-    order = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
-    numbers = [order[clip] for clip in clips] if len(clips) == count else range(count)
-    return torch.tensor([number % 2 == 1 for number in numbers], dtype=torch.bool)
+def clips_of(identifiers: Sequence[str], count: int) -> tuple[str, ...]:
+    """The clip of each window by "clip@first sample"; empty where not each of ``count`` windows has one."""
+    clips = tuple(identifier.rpartition("@")[0] or identifier for identifier in identifiers)
+    return clips if len(clips) == count else ()
+
+
+def _of_every_second_clip(clips: Sequence[Hashable]) -> Tensor:
+    """Which windows are of every second clip, bool [n]; a model.pt lists calibration class by class."""
+    number = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    return torch.tensor([number[clip] % 2 == 1 for clip in clips], dtype=torch.bool)

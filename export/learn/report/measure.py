@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from export.evenly_spread import evenly_spread
@@ -20,7 +21,7 @@ from runtime import load_model
 from runtime.classifier import Model
 from runtime.streaming.events import EventRules
 from train.data import ClipData
-from train.quantization.quality import Share
+from train.quantization.quality import Share, share_of
 from train.training.evaluation import clip_means
 
 _CONDITIONS = (
@@ -91,7 +92,8 @@ def measure(
     expected = np.array([model.labels.index(label) for label in data.labels])[best]
     scores = _held_out_scores(model, data, "held-out windows")
     dataset = data.datasets["val"]
-    present, index, of_clips = clip_means(scores, np.array([window.clip for window in dataset.windows]))
+    clips = np.array([window.clip for window in dataset.windows])
+    present, index, of_clips = clip_means(scores, clips)
     truth = np.zeros(len(present), int)
     truth[index] = expected
     predicted = of_clips.argmax(axis=1)
@@ -100,7 +102,7 @@ def measure(
     return Measured(
         labels=model.labels,
         clips=_share(predicted == truth),
-        windows=_share(scores.argmax(axis=1) == expected),
+        windows=_share(scores.argmax(axis=1) == expected, clips.tolist()),
         per_class={
             label: _share(predicted[truth == i] == i) for i, label in enumerate(model.labels) if i in truth
         },
@@ -144,8 +146,9 @@ def _scores(model: Model, waveform: Array) -> Array:
     return scores
 
 
-def _share(right: npt.NDArray[np.bool_]) -> Share:
-    return Share(int(right.sum()), len(right))
+def _share(right: npt.NDArray[np.bool_], clips: Sequence[int] = ()) -> Share:
+    """The share that is right; of windows, with the clip of each where it is known."""
+    return share_of(torch.from_numpy(right)[:, None], clips)
 
 
 def _wrong(
@@ -168,7 +171,9 @@ def _under_conditions(
 ) -> dict[str, Share]:
     """The clean windows and `_CONDITIONS`, on the windows that still have a signal."""
     chosen = evenly_spread(range(len(expected)), _MOST_WINDOWS)
-    waveform, expected = data.datasets["val"].at_rest(chosen).waveform, expected[chosen]
+    dataset = data.datasets["val"]
+    waveform, expected = dataset.at_rest(chosen).waveform, expected[chosen]
+    clips = np.array([dataset.windows[place].clip for place in chosen])
     rate = model.spec.frontend.sample_rate
     every = conditions(responses, tuple(learned))
     above = {f"{hz / 1000:g} kHz device" for hz in RATES_HZ if hz >= rate}  # they would lose nothing
@@ -179,7 +184,7 @@ def _under_conditions(
         audible = has_signal(changed)
         if audible.any():
             right = scores_of(model, changed[audible]).argmax(axis=1) == expected[audible]
-            found[name] = _share(right)
+            found[name] = _share(right, clips[audible].tolist())
     return found
 
 

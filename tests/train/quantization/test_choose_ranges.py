@@ -66,9 +66,17 @@ def test_windows_of_a_clip_are_all_on_one_side(checkpoint: Checkpoint) -> None:
     ids = tuple(f"{index // 3}.wav@{index % 3}" for index in range(len(checkpoint.calibration)))
     rest, held_out = split_windows(replace(checkpoint, calibration_ids=ids))
     assert len(held_out) == len(rest.calibration) == len(ids) / 2
+    assert set(held_out.clips) == {f"{clip}.wav" for clip in range(1, 16, 2)}
     assert {identifier.partition("@")[0] for identifier in rest.calibration_ids} == {
         f"{clip}.wav" for clip in range(0, 16, 2)
     }
+
+
+def test_verification_windows_know_their_clips_where_the_model_does(verified: Checkpoint) -> None:
+    ids = tuple(f"{index // 3}.wav@{index % 3}" for index in range(60))
+    assert split_windows(verified)[1].clips == ()
+    _, windows = split_windows(replace(verified, verification_ids=ids))
+    assert windows.clips == tuple(f"{index // 3}.wav" for index in range(60))
 
 
 def test_a_model_without_windows_is_refused_by_what_to_do(checkpoint: Checkpoint) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.quantization.quality import Quality, Share, measure_quality
+from train.quantization.quality import Quality, Share, effective_count, measure_quality, share_of
 from train.quantization.verification_windows import VerificationWindows
 
 
@@ -13,9 +13,11 @@ def logits_of(labels: list[int]) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(labels), 3).float()
 
 
-def measure(file: list[int], reference: list[int], targets: list[int] | None) -> Quality:
+def measure(
+    file: list[int], reference: list[int], targets: list[int] | None, clips: tuple[str, ...] = ()
+) -> Quality:
     labels = None if targets is None else logits_of(targets).bool()
-    windows = VerificationWindows(torch.zeros(len(file), 1, 4, 4), labels, "a test")
+    windows = VerificationWindows(torch.zeros(len(file), 1, 4, 4), labels, "a test", clips)
     quality = measure_quality(logits_of(file), logits_of(reference), windows, "single_label")
     assert quality is not None
     return quality
@@ -76,3 +78,40 @@ def test_several_labels_count_each() -> None:
 def test_no_windows_no_quality() -> None:
     none = VerificationWindows(torch.zeros(0, 1, 4, 4), None, "a test")
     assert measure_quality(torch.zeros(0, 3), torch.zeros(0, 3), none, "single_label") is None
+
+
+def test_windows_of_a_clip_count_once_where_they_agree() -> None:
+    """Four windows a clip that are all right or all wrong show no more than one of them."""
+    clips = [f"{index // 4}" for index in range(400)]
+    right = torch.tensor([index // 4 % 5 > 0 for index in range(400)])[:, None]
+    low, high = share_of(right, clips).interval
+    of_clips = share_of(right[::4], clips[::4]).interval
+    assert (low, high) == pytest.approx(of_clips, abs=1e-3) and high - low > 0.15
+    assert share_of(right, ()).interval == Share(320, 400).interval
+
+
+def test_windows_count_one_by_one_where_clips_explain_nothing() -> None:
+    right = torch.rand(400, 1, generator=torch.Generator().manual_seed(0)) > 0.2
+    clips = [str(index // 4) for index in range(400)]
+    assert effective_count(right, clips) == pytest.approx(400, rel=0.3)
+
+
+def test_equal_decisions_of_a_clip_are_one_decision() -> None:
+    assert effective_count(torch.ones(12, 2), ["a"] * 4 + ["b"] * 4 + ["c"] * 4) == pytest.approx(3)
+    assert effective_count(torch.eye(4), ["a"] * 4) == 1  # a single clip shows nothing about others
+
+
+def test_intervals_of_few_clips_are_wider_than_those_of_many() -> None:
+    values = torch.tensor([0, 1] * 20)[:, None]
+    few, many = (effective_count(values, [index // size for index in range(40)]) for size in (20, 1))
+    assert few is not None and many is not None and few < 3 < 35 < many <= 40
+
+
+def test_the_loss_has_an_interval_over_clips_where_they_are_known() -> None:
+    file, right = [0, 0, 0, 0, 1, 1, 1, 1] + [0] * 92, [0] * 100
+    clips = tuple(str(index // 4) for index in range(100))
+    known, unknown = measure(file, right, right, clips), measure(file, right, right)
+    assert known.loss == unknown.loss == 0.04
+    assert known.loss_interval[1] > unknown.loss_interval[1] + 0.03
+    assert "over 25 clips" in str(known) and "as if windows were independent" in str(unknown)
+    assert (known.to_json()["clips"], unknown.to_json()["clips"]) == (25, 0)
