@@ -15,6 +15,7 @@ from runtime.spec import PRESETS
 from train.checkpoints import model_pt
 from train.checkpoints.identity import CHECKSUM, describe_file
 
+Record = dict[str, Any]  # of an output: its run, the loss that it was allowed, and the checksum of its file
 LATEST, TABLE, MODEL = "latest.json", "sounds.csv", "model.pt"
 
 
@@ -59,7 +60,7 @@ def find_earlier(options: Options) -> Earlier | None:
             f"--from {start}: there is no such file; give the .onnx file of an earlier `learn`."
         )
     runs = options.run or start.with_name(f"{start.stem}_run")
-    folder = start.parent if start.suffix == ".pt" else runs / str(_latest(runs).get("run", "none"))
+    folder = start.parent if start.suffix == ".pt" else runs / str(_of_start(runs, start).get("run", "none"))
     if not (folder / TABLE).is_file() or not (folder / MODEL).is_file():
         raise ConfigError(
             f"--from {start}: the folder of its run is not beside it ({start.stem}_run, with {TABLE} and "
@@ -74,35 +75,50 @@ def find_earlier(options: Options) -> Earlier | None:
 
 def latest_run(options: Options) -> str | None:
     """Name of the folder of the run that the output is of; None where that is not known."""
-    latest = _latest(options.all_runs)
-    return str(latest.get("run")) if latest.get("output") == options.output.name else None
+    run = _of_output(options).get("run")
+    return None if run is None else str(run)
 
 
 def latest_loss(options: Options) -> float:
     """The loss of accuracy that the output was allowed, 0 to 1; 1 where that is not known."""
-    allowed = _latest(options.all_runs).get("allowed_loss")
+    allowed = _of_output(options).get("allowed_loss")
     return allowed if isinstance(allowed, float) else 1.0
 
 
 def is_as_written(options: Options) -> bool:
     """Whether the output holds the bytes that `learn` wrote there, as far as that is known."""
-    written = _latest(options.all_runs).get(CHECKSUM)
+    written = _of_output(options).get(CHECKSUM)
     return written is None or written == describe_file(options.output)[CHECKSUM]
 
 
-def _latest(runs: Path) -> dict[str, Any]:
+def _of_output(options: Options) -> Record:
+    return _outputs(options.all_runs).get(options.output.name, {})
+
+
+def _of_start(runs: Path, start: Path) -> Record:
+    """What is recorded of a file by its name; where it was renamed, of the only output there is."""
+    outputs = _outputs(runs)
+    only = next(iter(outputs.values())) if len(outputs) == 1 else {}
+    return outputs.get(start.name, only)
+
+
+def _outputs(runs: Path) -> dict[str, Record]:
+    """Name of each output to what is recorded of it; `--run` may give several outputs one folder."""
     try:
         found = json.loads((runs / LATEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    outputs = found.get("outputs", {str(found.get("output")): found})  # the latest alone: an older release
+    return outputs if isinstance(outputs, dict) and all(isinstance(o, dict) for o in outputs.values()) else {}
 
 
 def remember(options: Options, folder: Path, onnx: Path) -> None:
     """Record which run an output is of, what loss it was allowed, and the checksum of its file."""
-    latest = {
-        "run": folder.name, "output": options.output.name, "allowed_loss": options.allowed_loss,
-        CHECKSUM: describe_file(onnx)[CHECKSUM],
+    record = {
+        "run": folder.name, "allowed_loss": options.allowed_loss, CHECKSUM: describe_file(onnx)[CHECKSUM],
     }  # fmt: skip
+    outputs = {**_outputs(options.all_runs), options.output.name: record}
     with write_beside(options.all_runs / LATEST) as partial:
-        partial.write_text(json.dumps(latest) + "\n")
+        partial.write_text(json.dumps({"outputs": outputs}) + "\n")
