@@ -6,10 +6,12 @@ import argparse
 import importlib
 import sys
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 from runtime.archive.formats import FORMATS as TABLE_FORMATS
 from runtime.cli.arguments import add_event_rules, add_events, add_json, add_model
+from runtime.cli.standard_output import json_alone
 from runtime.live.overload import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
@@ -39,7 +41,8 @@ def main(arguments: list[str]) -> int:
     warnings.showwarning = _print_warning
     parsed = _parser().parse_args(arguments)
     command = getattr(importlib.import_module(_MODULES[parsed.command]), parsed.command)
-    code: int = command(parsed)
+    with json_alone() if getattr(parsed, "json", False) else nullcontext():
+        code: int = command(parsed)
     return code
 
 

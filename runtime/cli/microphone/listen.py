@@ -14,6 +14,7 @@ from runtime.classifier import load_model
 from runtime.cli.arguments import event_rules
 from runtime.cli.formatting import LabelFormatter, name_on_one_line
 from runtime.cli.microphone.live_view import choose_view
+from runtime.cli.standard_output import is_one_log
 from runtime.devices.file_source import FileSource
 from runtime.devices.microphone import Microphone
 from runtime.devices.source import Source
@@ -34,7 +35,7 @@ def listen(arguments: Namespace) -> int:
     captures = CaptureFolder(arguments.capture, arguments.capture_mb * 1e6) if arguments.capture else None
     sources = _open_all(arguments, model.spec, rules, captures)
     listener = Listener(model, sources, hop_s=arguments.hop, rules=rules, channel=arguments.channel)
-    if not (arguments.json and _is_one_log()):
+    if not (arguments.json and is_one_log()):
         for source in sources:
             rates = f"{source.sample_rate} -> {model.spec.frontend.sample_rate} Hz"
             print(f"listening to {source.name} ({rates}), every {arguments.hop:g} s", file=sys.stderr)
@@ -146,15 +147,6 @@ def _looks_like_file(name: str) -> bool:
     from runtime.audio.decode import AUDIO_SUFFIXES  # only here: a microphone does without libsndfile
 
     return suffix in AUDIO_SUFFIXES
-
-
-def _is_one_log() -> bool:
-    """Whether stdout and stderr are one file or pipe (`2>&1`): only JSON belongs between lines of JSON."""
-    try:
-        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
-    except (AttributeError, OSError, ValueError):  # closed, or replaced by something that has no descriptor
-        return False
-    return out.st_ino != 0 and os.path.samestat(out, err) and not sys.stderr.isatty()
 
 
 def _privacy(arguments: Namespace) -> str:

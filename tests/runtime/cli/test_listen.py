@@ -68,6 +68,35 @@ def test_a_log_of_json_lines_holds_nothing_else(wav: Path, model_path: Path) -> 
     assert text.stdout.startswith(b"listening to ")
 
 
+NOISY_LIBRARY = """
+import ctypes, os
+os.write(1, b"driver at import\\n")
+class PortAudioError(Exception):
+    pass
+def query_devices():
+    os.write(1, b"driver while it lists\\n")
+    ctypes.CDLL(None).printf(b"driver through the buffer of C\\n")
+    return [{"name": "USB mic", "max_input_channels": 1, "default_samplerate": 48000.0}]
+class default:
+    device = [0, 0]
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its printf is of another library")
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_a_library_prints_on_stdout_is_not_between_lines_of_json(tmp_path: Path, merged: bool) -> None:
+    (tmp_path / "sounddevice.py").write_text(NOISY_LIBRARY)
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime", "devices", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT if merged else subprocess.PIPE, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line["name"] for line in lines(done.stdout)] == ["USB mic"]
+    if not merged:
+        assert done.stderr.count(b"driver") >= 2 and b"buffer of C" in done.stderr
+
+
 def test_a_file_and_its_live_stream_agree_on_events(
     wav: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
