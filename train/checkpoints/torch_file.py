@@ -33,14 +33,20 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def check_kind(path: Path) -> None:
+def check_kind(path: Path, *, hint: str) -> None:
     """Make sure that a file is one of ``torch.save``, zip or legacy.
+
+    Args:
+        path: the file.
+        hint: what helps where it does not exist.
 
     Raises:
         ModelFileError: naming what it is instead.
     """
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder: give the file in it.")
     if not path.is_file():
-        raise ModelFileError(f"There is no file {path}: `python -m train fit` makes a model.pt.")
+        raise ModelFileError(f"There is no file {path}: {hint}.")
     with path.open("rb") as file:
         head = file.read(32)
     if head.startswith(b"PK"):
@@ -100,7 +106,7 @@ def read_plain(path: Path, remedy: str = "`python -m train import` takes the ten
         ForeignFileError: where it holds pickled objects.
         ModelFileError: where it is of another kind, or cannot be read.
     """
-    check_kind(path)
+    check_kind(path, hint="`python -m train fit` makes a model.pt")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -133,7 +139,7 @@ def read_tensors(path: Path) -> TensorFile:
     Raises:
         ModelFileError: where the file is of another kind or cannot be read.
     """
-    check_kind(path)
+    check_kind(path, hint="name the file of weights, as it was downloaded or saved")
     unread: set[str] = set()
 
     class Unpickler(_TensorUnpickler):

@@ -228,6 +228,14 @@ def test_files_of_another_kind_are_named(tmp_path):
                 read(tmp_path / name)
 
 
+def test_a_missing_file_of_weights_is_not_sent_to_fit(tmp_path):
+    with pytest.raises(TinysceneError, match=r"There is no file .*: name the file of weights") as caught:
+        import_weights(tmp_path / "missing.pt", tmp_path / "out.pt", ("a", "b"))
+    assert "train fit" not in str(caught.value)
+    with pytest.raises(TinysceneError, match="is a folder: give the file in it"):
+        import_weights(tmp_path, tmp_path / "out.pt", ("a", "b"))
+
+
 def test_a_file_that_is_cut_short_is_one_sentence(network, tmp_path):
     for zipped in (True, False):
         torch.save(network.state_dict(), tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)

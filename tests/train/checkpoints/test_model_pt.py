@@ -102,7 +102,7 @@ def test_says_what_a_foreign_file_is(tmp_path):
         torch.save(value, tmp_path / name)
         with pytest.raises(ModelFileError, match=message):
             model_pt.load(tmp_path / name)
-    with pytest.raises(ModelFileError, match="There is no file"):
+    with pytest.raises(ModelFileError, match=r"There is no file .* fit` makes a model\.pt"):
         model_pt.load(tmp_path / "nothing")
 
 
