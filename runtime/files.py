@@ -65,21 +65,29 @@ def write_beside(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
         yield partial
         # mkstemp makes files private; a result is as readable as any other file of the user
         partial.chmod(0o666 & ~_umask())
-        if replace or not _link(partial, target):
+        if replace or not link_new(partial, target):
+            if not replace and target.exists():  # two writers in the same moment are not noticed here
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Give a file a second name, unless it is taken: FileExistsError; False without links."""
+def link_new(source: Path, target: Path) -> bool:
+    """Give a file a second name, in one step that replaces nothing.
+
+    Returns:
+        False without links: on a file system that has none, or where ``target`` is on another one.
+
+    Raises:
+        FileExistsError: where the name is taken.
+        FileNotFoundError: where the file is gone.
+    """
     try:
         os.link(source, target)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
-    except OSError:  # a file system without links: there two writers in the same moment are not noticed
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+    except OSError:
         return False
     return True
 

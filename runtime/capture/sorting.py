@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import filecmp
 import itertools
-import os
 import shutil
 from pathlib import Path
 
 from runtime.capture.capture_name import CaptureName
 from runtime.errors import ConfigError, TinysceneError
-from runtime.files import make_folder, write_beside
+from runtime.files import link_new, make_folder, write_beside
 from runtime.live.takes import checked_label
 
 NOT_A_CLASS = "not_a_class"  # folder of sounds that belong to no class, which `learn` takes as negatives
@@ -131,15 +130,9 @@ def _move_new(source: Path, target: Path) -> bool:
 def _link(source: Path, target: Path) -> bool:
     """Make a file appear at a second place, whole; False where another one appeared there first."""
     try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except FileNotFoundError:
-        raise
-    except OSError:  # another disk, or a file system without links
-        try:
+        if not link_new(source, target):
             with write_beside(target, replace=False) as partial:
                 shutil.copyfile(source, partial)
-        except FileExistsError:
-            return False
+    except FileExistsError:
+        return False
     return True

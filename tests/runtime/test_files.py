@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError, TinysceneError
-from runtime.files import printable, refuse_to_replace, write_beside
+from runtime.files import link_new, printable, refuse_to_replace, write_beside
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -39,6 +39,16 @@ def test_a_file_that_must_not_be_replaced(
     with pytest.raises(FileExistsError), write_beside(path, replace=False) as partial:
         partial.write_text("second")
     assert path.read_text() == "first" and [p.name for p in tmp_path.iterdir()] == ["take.wav"]
+
+
+def test_a_second_name_replaces_nothing(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("first")
+    assert link_new(first, second) and second.read_text() == "first"
+    with pytest.raises(FileExistsError):
+        link_new(first, second)
+    with pytest.raises(FileNotFoundError):
+        link_new(tmp_path / "gone", tmp_path / "third")
 
 
 def _umask() -> int:
