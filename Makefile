@@ -17,7 +17,7 @@ help:
 	@echo "make test-pythons  the tests of runtime and complexity on other versions of Python"
 	@echo "make lint          ruff and mypy --strict"
 	@echo "make docs          the API reference from the docstrings, in docs/"
-	@echo "make model         the model in the box and MODEL_CARD.md, from ESC10_DIR, MIC_IR_DIR, TEACHER=, NEGATIVES=, UNHEARD= (hours)"
+	@echo "make model         the packaged model and MODEL_CARD.md, from ESC10_DIR, MIC_IR_DIR, TEACHER=, NEGATIVES=, UNHEARD= (hours)"
 	@echo "make picture       the pictures of the README"
 
 # A marker file, so that a half-made environment is made again and a changed pyproject.toml is noticed.

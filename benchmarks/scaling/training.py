@@ -101,7 +101,7 @@ def measure(folder: Path, clips: int, steps: int, rounds: int) -> dict[str, Any]
 
 
 def write_teacher(path: Path) -> Path:
-    """The network of the box model's teacher, with random weights, for the classes of `write_clips`."""
+    """The network of the packaged model's teacher, with random weights, for the classes of `write_clips`."""
     recipe = yaml.safe_load((RECIPES / "esc10_teacher_mn04.yaml").read_text(encoding="utf-8"))["model"]
     labels = sorted(str(number) for number in range(CLASSES))
     made = Classifier(recipe["student"], recipe["arguments"], frontend=recipe["frontend"], labels=labels)

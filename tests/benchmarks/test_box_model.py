@@ -1,4 +1,4 @@
-"""The summary of the model in the box: pooled folds, thresholds, events of negatives, and the card."""
+"""The summary of the packaged model: pooled folds, thresholds, events of negatives, and the card."""
 
 from __future__ import annotations
 

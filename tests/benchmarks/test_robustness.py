@@ -21,7 +21,7 @@ MODEL = str(ROOT / "runtime" / "models" / "esc10.onnx")
 
 @pytest.fixture(scope="module")
 def box_corpus(tmp_path_factory):
-    """Noise in the class folders of the model in the box, at two levels; all of it is the test split."""
+    """Noise in the class folders of the packaged model, at two levels; all of it is the test split."""
     folder, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
     for label in load_model().labels:
         (folder / label).mkdir()

@@ -166,7 +166,7 @@ def test_a_microphone_that_is_too_fast_is_noticed(exported):
 
 
 def test_sizes_and_counts(exported):
-    """RAM and flash of the model in the box on a Cortex-M4, and a stack that is deep enough."""
+    """RAM and flash of the packaged model on a Cortex-M4, and a stack that is deep enough."""
     folder, target = exported("box").folder, TARGETS["cortex-m4"]
     firmware, counts = compile_firmware(folder, target), count_instructions(folder, target)
     assert firmware.code_bytes + firmware.constant_bytes <= 220_000

@@ -1,4 +1,4 @@
-"""The model in the box on CPUs that QEMU emulates: self-test, log-mel and stream, to the bit."""
+"""The packaged model on CPUs that QEMU emulates: self-test, log-mel and stream, to the bit."""
 
 from __future__ import annotations
 

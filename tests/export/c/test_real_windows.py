@@ -1,4 +1,4 @@
-"""The model in the box on 1,000 seconds of ESC-10: log-mel and logits of all kinds of kernels, to the bit."""
+"""The packaged model on 1,000 seconds of ESC-10: log-mel and logits of all kinds of kernels, to the bit."""
 
 from __future__ import annotations
 

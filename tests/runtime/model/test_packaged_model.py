@@ -1,4 +1,4 @@
-"""The model in the box: INT8, full size, and as exact in a stream as the tiny one."""
+"""The packaged model: INT8, full size, and as exact in a stream as the tiny one."""
 
 from __future__ import annotations
 
