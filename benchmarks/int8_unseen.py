@@ -110,7 +110,7 @@ def measure(checkpoint: Checkpoint, root: str, splits: list[str]) -> dict[str, A
 
 
 def chosen(lines: list[dict[str, Any]], weights: str) -> dict[str, Any]:
-    """What the exporter chooses: the least error of the logits on verification windows."""
+    """The choice by the exporter's rule, the least error of the logits, on all verification windows."""
     return max(
         (line for line in lines if line["weights"] == weights), key=lambda line: line["verification_sqnr_db"]
     )

@@ -85,7 +85,8 @@ def export_model(
             the windows of the checkpoint, ``qat`` takes what quantization-aware training learned.
         scheme: weight range and float values, for ``ptq``.
         tolerance: greatest loss of accuracy that passes, 0 to 1; 1 always passes.
-        windows: to choose among observers and to measure the loss on; those of the checkpoint where None.
+        windows: to choose among observers and, of other clips, to measure the loss on; those of the
+            checkpoint where None.
 
     Raises:
         ModelFileError: where the checkpoint cannot be built or lacks what the method needs.
@@ -95,7 +96,10 @@ def export_model(
     network = checkpoint.build()
     if windows is None:
         checkpoint, windows = split_windows(checkpoint)
-    graph = _graph(checkpoint, network, method, scheme, windows)
+    choosing = windows
+    if method == "ptq":
+        choosing, windows = windows.divide()
+    graph = _graph(checkpoint, network, method, scheme, choosing)
     provenance = describe_calibration(checkpoint) if method == "ptq" else {}
     spec = make_spec(graph.model.SerializeToString(), checkpoint, network, graph.quantization, provenance)
     verification = Verification(())

@@ -62,7 +62,10 @@ def train_checkpoint() -> Checkpoint:
 
 
 def random_weights(checkpoint: Checkpoint) -> Checkpoint:
-    """An untrained student with a few large weights, so that INT8 flips labels."""
+    """An untrained student with a few large weights, so that INT8 flips labels.
+
+    The labels of its verification windows are its own, so that each label that flips is accuracy lost.
+    """
     torch.manual_seed(1)
     network = CPMobile(**checkpoint.arguments)
     with torch.no_grad():
@@ -70,7 +73,14 @@ def random_weights(checkpoint: Checkpoint) -> Checkpoint:
             if parameter.dim() > 1:
                 parameter *= 1 + 3 * torch.randn(parameter.shape)
         network.train()(checkpoint.calibration.float())
-    return replace(checkpoint, state_dict=network.state_dict())
+        x, _ = make_windows(96, 2000)
+        own = network.eval()(x).argmax(1)
+    return replace(
+        checkpoint,
+        state_dict=network.state_dict(),
+        verification=x.half(),
+        verification_targets=torch.nn.functional.one_hot(own, len(checkpoint.labels)).to(torch.uint8),
+    )
 
 
 class ShuffleNet(nn.Module):

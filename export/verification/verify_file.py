@@ -115,7 +115,8 @@ def verify(
             measured.
         exported: the network whose graph the file holds, in torch: the INT8 model, or the float network.
             Where None it is made from the checkpoint; that of post-training quantization cannot be.
-        windows: to measure quality on; those of the checkpoint where None.
+        windows: to measure quality on; those of the checkpoint where None. Of a source that the observer of
+            the file was chosen on, the clips that chose it are left out.
         tolerance: the greatest loss of quality that passes; where None, the one that the file records, or
             else `TOLERANCE`.
 
@@ -129,6 +130,7 @@ def verify(
         _refuse_other_shape(checkpoint, spec, path)
         if windows is None:
             checkpoint, windows = split_windows(checkpoint)
+        windows = _apart_from_choice(windows, spec)
         exported = _exported(checkpoint, spec) if exported is None else exported
     outputs = _run(session, data, checkpoint, exported, windows)
     checks = tuple(_check(session, data, checkpoint, outputs))
@@ -153,6 +155,12 @@ def verify(
             quality.accuracy if quality else None,
         ),
     )
+
+
+def _apart_from_choice(windows: VerificationWindows, spec: ModelSpec) -> VerificationWindows:
+    """The windows that chose no observer, where the file records that it was measured on such windows."""
+    _, apart = windows.divide()
+    return apart if spec.provenance.get("quality", {}).get("source") == apart.source else windows
 
 
 def _noise(

@@ -23,7 +23,7 @@ from train.quantization.weights.equalization import equalize
 
 @dataclass(frozen=True)
 class Candidate:
-    """The ranges of one observer, measured on the verification windows.
+    """The ranges of one observer, measured on the windows that choose one.
 
     Attributes:
         observer: a key of `train.quantization.observers.OBSERVERS`.
@@ -65,12 +65,13 @@ def choose_ranges(
     """Quantize the student of a model.pt after training, with the ranges of the best observer.
 
     Channels are equalized first. Each observer's ranges then give an INT8 model, with weights rounded by GPTQ
-    and corrected biases; the least error of the logits on the verification windows decides.
+    and corrected biases; the least error of the logits on ``windows`` decides, so that none of them measures
+    the result, see `VerificationWindows.divide`.
 
     Args:
         checkpoint: gives the network, and calibration windows of other clips than ``windows``; see
             `train.quantization.verification_windows.split_windows`.
-        windows: to verify on.
+        windows: to choose on.
         scheme: what varies.
 
     Raises:

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 
 from train.checkpoints.model_pt import Checkpoint
 
+_CHOOSING = 4  # one in so many clips chooses the observer: errors of logits show the best one on few
+_APART = ", apart from those that chose the observer"
+_NOT_APART = ", which chose the observer, too"
+
 
 @dataclass(frozen=True)
 class VerificationWindows:
@@ -29,6 +33,25 @@ class VerificationWindows:
 
     def __len__(self) -> int:
         return len(self.log_mels)
+
+    def divide(self) -> tuple[VerificationWindows, VerificationWindows]:
+        """The windows that choose an observer, and those that the INT8 model is measured on.
+
+        They share no clip. Both are all windows where there is a single clip, and ``source`` says so.
+        """
+        number = _number(self.clips or range(len(self)))
+        chooses = torch.tensor([index % _CHOOSING == 0 for index in number], dtype=torch.bool)
+        if chooses.all():
+            return self, replace(self, source=self.source + _NOT_APART)
+        return self._part(chooses, ""), self._part(~chooses, _APART)
+
+    def _part(self, chosen: Tensor, which: str) -> VerificationWindows:
+        return VerificationWindows(
+            self.log_mels[chosen],
+            None if self.targets is None else self.targets[chosen],
+            self.source + which,
+            tuple(clip for clip, taken in zip(self.clips, chosen, strict=False) if taken),
+        )
 
 
 def split_windows(checkpoint: Checkpoint) -> tuple[Checkpoint, VerificationWindows]:
@@ -72,5 +95,10 @@ def clips_of(identifiers: Sequence[str], count: int) -> tuple[str, ...]:
 
 def _of_every_second_clip(clips: Sequence[Hashable]) -> Tensor:
     """Which windows are of every second clip, bool [n]; a model.pt lists calibration class by class."""
-    number = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
-    return torch.tensor([number[clip] % 2 == 1 for clip in clips], dtype=torch.bool)
+    return torch.tensor([index % 2 == 1 for index in _number(clips)], dtype=torch.bool)
+
+
+def _number(clips: Sequence[Hashable]) -> list[int]:
+    """The place of each window's clip among the clips, in the order in which they come."""
+    order = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    return [order[clip] for clip in clips]

@@ -79,6 +79,27 @@ def test_verification_windows_know_their_clips_where_the_model_does(verified: Ch
     assert windows.clips == tuple(f"{index // 3}.wav" for index in range(60))
 
 
+def test_no_clip_chooses_an_observer_and_measures_it(verified: Checkpoint) -> None:
+    ids = tuple(f"{index % 20}.wav@{index // 20}" for index in range(60))
+    _, windows = split_windows(replace(verified, verification_ids=ids))
+    choosing, measured = windows.divide()
+    assert set(choosing.clips) == {f"{index}.wav" for index in range(0, 20, 4)}
+    assert not set(choosing.clips) & set(measured.clips)
+    assert (len(choosing), len(choosing.clips), len(measured), len(measured.clips)) == (15, 15, 45, 45)
+    assert choosing.targets is not None and measured.targets is not None
+    assert torch.equal(
+        torch.cat([choosing.log_mels, measured.log_mels]).sort(0)[0], windows.log_mels.sort(0)[0]
+    )
+    assert (len(choosing.targets), len(measured.targets)) == (15, 45)
+    assert "apart from those that chose the observer" in measured.source
+
+
+def test_a_single_clip_chooses_and_measures_and_the_report_says_so(windows: Windows) -> None:
+    only = VerificationWindows(windows(3, 9500)[0], None, "a test", ("a", "a", "a"))
+    choosing, measured = only.divide()
+    assert len(choosing) == len(measured) == 3 and "chose the observer, too" in measured.source
+
+
 def test_a_model_without_windows_is_refused_by_what_to_do(checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelFileError, match="--quantize none"):
         choose_ranges(*split_windows(replace(checkpoint, calibration=torch.empty(0))))
