@@ -37,10 +37,15 @@ class VerificationWindows:
     def divide(self) -> tuple[VerificationWindows, VerificationWindows]:
         """The windows that choose an observer, and those that the INT8 model is measured on.
 
-        They share no clip. Both are all windows where there is a single clip, and ``source`` says so.
+        They share no clip, and every class has its share of both. Both are all windows where there is a
+        single clip, and ``source`` says so.
         """
-        number = _number(self.clips or range(len(self)))
-        chooses = torch.tensor([index % _CHOOSING == 0 for index in number], dtype=torch.bool)
+        clips: Sequence[Hashable] = self.clips or range(len(self))
+        classes = [0] * len(self) if self.targets is None else self.targets.float().argmax(1).tolist()
+        class_of = dict(zip(reversed(clips), reversed(classes), strict=True))  # that of its first window
+        in_order = sorted(dict.fromkeys(clips), key=class_of.__getitem__)  # classes may come in turns
+        choosing = set(in_order[::_CHOOSING])
+        chooses = torch.tensor([clip in choosing for clip in clips], dtype=torch.bool)
         if chooses.all():
             return self, replace(self, source=self.source + _NOT_APART)
         return self._part(chooses, ""), self._part(~chooses, _APART)
@@ -95,10 +100,5 @@ def clips_of(identifiers: Sequence[str], count: int) -> tuple[str, ...]:
 
 def _of_every_second_clip(clips: Sequence[Hashable]) -> Tensor:
     """Which windows are of every second clip, bool [n]; a model.pt lists calibration class by class."""
-    return torch.tensor([index % 2 == 1 for index in _number(clips)], dtype=torch.bool)
-
-
-def _number(clips: Sequence[Hashable]) -> list[int]:
-    """The place of each window's clip among the clips, in the order in which they come."""
-    order = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
-    return [order[clip] for clip in clips]
+    number = {clip: index for index, clip in enumerate(dict.fromkeys(clips))}
+    return torch.tensor([number[clip] % 2 == 1 for clip in clips], dtype=torch.bool)
