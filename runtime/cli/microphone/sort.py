@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,23 @@ def _sort_named(sorting: Sorting, arguments: Namespace) -> None:
     for label, *names in arguments.as_class or ():
         if not names:
             raise ConfigError(f"--as {label} names no file: write --as {label} FILE.")
+        _refuse_misspelt(label, sorting)
         moves += [(sorting.find(name), label) for name in names]
     for names in arguments.not_a_class or ():
         moves += [(sorting.find(name), NOT_A_CLASS) for name in names]
     for path, label in moves:
         print(name_on_one_line(sorting.move(path, label)))
+
+
+def _refuse_misspelt(label: str, sorting: Sorting) -> None:
+    """Raise ConfigError for a new class that is nearly an old one; the dialog asks for it twice instead."""
+    classes = sorting.classes()
+    close = () if label in (*classes, NOT_A_CLASS) else get_close_matches(label, classes, n=1, cutoff=0.8)
+    if close:
+        raise ConfigError(
+            f"There is no class '{label}': did you mean '{close[0]}'? If it is a new one, make the folder "
+            f"{sorting.sounds / label} first."
+        )
 
 
 @dataclass

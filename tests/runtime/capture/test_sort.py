@@ -127,7 +127,7 @@ def test_files_are_sorted_by_options(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [(["--as", "dog", DOG, "missing.wav"], "There is no missing.wav"), (["--as", "dog"], "names no file"),
-     (["--as", "a/b", DOG], "no name of a folder")],
+     (["--as", "a/b", DOG], "no name of a folder"), (["--as", "dogg", DOG], "did you mean 'dog'")],
 )  # fmt: skip
 def test_options_that_make_no_sense_move_nothing(
     options: list[str], sentence: str, captures: Path, tmp_path: Path
