@@ -167,7 +167,8 @@ def _not_verified(prepared: Prepared, exported: Exported, tolerance: float) -> s
     least = exported.verification.quality.least_tolerance if exported.verification.quality else 1.0
     return (
         f"INT8 loses more accuracy than {tolerance:g}: accept it with --tolerance {least:.4f}, or train INT8 "
-        f"with `python -m train qat --config {recipe} --checkpoint {model}`."
+        f"with `python -m train qat --config {quote(str(recipe))} "
+        f"--checkpoint {quote(str(model))}`."
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 
 from runtime.errors import ModelFileError
 from runtime.spec import ModelSpec
@@ -25,6 +26,7 @@ _SHA256 = next(import_module(name).sha256 for name in ("_sha2", "_sha256", "hash
 # A student is half a megabyte, and the largest teachers (AST, BEATs, PaSST) are 365 MB in float32.
 MAX_BYTES = 512 * 2**20
 SPEC_KEY = "model_spec"
+_TORCH_HEAD = b"PK\x03\x04"  # of the zip archive that torch.save writes
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _MAX_DEPTH = 32  # of nested messages: ONNX graphs inside attributes of nodes
@@ -79,6 +81,11 @@ def read_model(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     data = _read_bytes(path)
+    if data.startswith(_TORCH_HEAD):
+        raise ModelFileError(
+            f"{path} is a zip archive, as torch.save writes a model.pt: "
+            f"`python -m export onnx {quote(str(path))}` makes an .onnx file of one."
+        )
     try:
         metadata = _metadata(data)
         _check_message(memoryview(data), "model")
@@ -125,6 +132,10 @@ def _read_bytes(path: Path) -> bytes:
             f"There is no model {path}: `python -m export onnx` makes one from a model.pt."
         ) from error
     except OSError as error:
+        if path.is_dir():
+            raise ModelFileError(
+                f"{path} is a folder: name the .onnx file in it, or the library that `make` compiled there."
+            ) from error
         raise ModelFileError(f"Cannot read the model {path}: {error.strerror}.") from error
     if max(size, len(data)) > MAX_BYTES:
         raise ModelFileError(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +102,7 @@ def _too_few(sounds: Sounds, recordings: int) -> str:
         f"{one}A class '{LABEL}' of the quiet parts of recordings needs {_LEAST} recordings that have any "
         f"(a second {QUIET_DB:.0f} dB below the loudest), and {recordings or 'none'} of them "
         f"{'has' if recordings <= 1 else 'have'}: record some with `tinyscene record {LABEL} --into "
-        f"{sounds.root}`, or name a folder with --background DIR."
+        f"{quote(str(sounds.root))}`, or name a folder with --background DIR."
     )
 
 

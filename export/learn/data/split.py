@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from export.learn.data.recordings import Recordings, find_recordings, of_table, too_few
 from export.learn.data.sounds import Sounds
@@ -119,7 +120,8 @@ def _refusal(sounds: Sounds, recordings: Recordings, files: Mapping[str, str], l
     clips = f"{len(own)} file{'s' * (len(own) != 1)}"
     return (
         f"The class '{label}' has {clips} of {count} recording{'s' * (count != 1)}, and {least} are the "
-        f"least, to train on and to test on: record more with `tinyscene record {label} --into {sounds.root}`"
+        f"least, to train on and to test on: record more with `tinyscene record {quote(label)} --into "
+        f"{quote(str(sounds.root))}`"
         + (_FROM_ONE if count == 1 == len(own) else "." if count == len(own) else _GROUP_FILE)
     )
 

@@ -14,6 +14,8 @@ from runtime.model.prediction import ClipMean, Prediction
 from runtime.server.engine import Engine
 from runtime.streaming.events import Event, EventDetector
 
+_FORM = b"Content-Disposition: form-data"  # of each part of multipart/form-data
+
 
 def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any]:
     """Classify an audio file.
@@ -31,6 +33,8 @@ def classify_bytes(engine: Engine, data: bytes, limit_s: float) -> dict[str, Any
     Raises:
         AudioError: where it cannot be used, or is longer.
     """
+    if data.startswith(b"--") and _FORM in data[:1024]:
+        raise AudioError("The body is a form: send the file alone, as `curl --data-binary @FILE` does.")
     notes: list[str] = []
     file = AudioBytes(data, "The file", notes.append)
     mean, detector = ClipMean(), EventDetector(engine.rules)

@@ -61,11 +61,13 @@ def test_the_splits_and_groups_of_a_table_count(tmp_path):
 
 
 def test_too_few_recordings_are_refused_with_the_command_that_records_more(tmp_path):
-    write_sounds(tmp_path, 5, ("bell",))
-    write_sounds(tmp_path, 2, ("dog",))
+    root = tmp_path / "my sounds"
+    write_sounds(root, 5, ("bell",))
+    write_sounds(root, 2, ("dog",))
+    (root / "dog").rename(root / "big dog")
     with pytest.raises(DataError) as refused:
-        divide(read_sounds(tmp_path), None, None, {}, seed=0)
-    for fact in ("'dog'", "2 files", "tinyscene record dog"):
+        divide(read_sounds(root), None, None, {}, seed=0)
+    for fact in ("'big dog'", "2 files", f"`tinyscene record 'big dog' --into '{root}'`"):
         assert fact in str(refused.value)
 
 

@@ -37,6 +37,12 @@ def test_missing(tmp_path: Path) -> None:
         Session(tmp_path / "no.onnx")
 
 
+def test_a_folder_and_a_model_pt_have_remedies_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"is a folder: name the \.onnx file in it"):
+        Session(tmp_path)
+    refused(tmp_path / "my model.pt", b"PK\x03\x04" + bytes(100), r"export onnx '.*/my model\.pt'")
+
+
 @pytest.mark.parametrize("data", [b"", b"not a model", bytes(1000), b"\xff" * 1000, b"\x3a\x7f"])
 def test_garbage(tmp_path: Path, data: bytes) -> None:
     refused(tmp_path / "m.onnx", data, "not an ONNX model")

@@ -176,6 +176,12 @@ def test_what_is_not_audio_is_one_sentence(playing: Server, tmp_path: Path) -> N
         assert status == 422 and json.loads(body)["error"].startswith("The file ")
 
 
+def test_a_form_is_told_to_send_the_file_alone(playing: Server) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n--x--\r\n'
+    status, _, body = playing.request("/api/classify", "POST", form)
+    assert status == 422 and "curl --data-binary @FILE" in json.loads(body)["error"]
+
+
 def test_a_small_file_of_hours_is_refused_while_it_is_decoded(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "silence.flac"
     soundfile.write(path, np.zeros(8000 * 600, np.int16), 8000)

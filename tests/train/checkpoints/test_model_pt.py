@@ -104,6 +104,8 @@ def test_says_what_a_foreign_file_is(tmp_path):
             model_pt.load(tmp_path / name)
     with pytest.raises(ModelFileError, match=r"There is no file .* fit` makes a model\.pt"):
         model_pt.load(tmp_path / "nothing")
+    with pytest.raises(ModelFileError, match=r"is a folder: give the file in it"):
+        model_pt.load(tmp_path)
 
 
 def test_a_truncated_file_is_one_sentence(model, tmp_path):
