@@ -19,6 +19,8 @@ _NO_OPTION = re.compile(r"class_path '(?P<owner>[\w.]+)':\s+Option '(?P<word>\w+
 _NO_CLASS = re.compile(r"module '(?P<owner>[\w.]+)' has no attribute '(?P<word>\w+)'")
 _NO_KEY = re.compile(r"unrecognized arguments: --(?P<word>[\w.]+)")
 _NO_KEY_IN_FILE = re.compile(r"does not accept option '(?P<word>[\w.]+)'")
+_MISSING = re.compile(r"arguments are required: (?P<keys>[\w., ]+)$")
+_VERB = re.compile(r"\b(fit|validate|test|predict)\.")  # stands before a key; of `qat`, too, which is a fit
 
 
 class Parser(LightningArgumentParser):
@@ -71,6 +73,14 @@ def _sentence(message: str, parser: argparse.ArgumentParser) -> str:
         return f"{found['owner']} has no class '{found['word']}': {nearest(found['word'], known)}"
     if found := _NO_KEY.search(message) or _NO_KEY_IN_FILE.search(message):
         return f"There is no key '{found['word']}': {_nearest_key(found['word'], sorted(set(_keys(parser))))}"
+    if found := _MISSING.search(message):
+        keys = _VERB.sub("", found["keys"]).split(", ")
+        if "data.corpus" in keys:
+            return (
+                "Nothing says which sounds to take: give --sounds DIR, a folder with a folder of recordings for "
+                "each class, or --config RECIPE."
+            )
+        return f"Something is missing: give {' and '.join(f'--{key}' for key in keys)}."
     return " ".join(message.split())
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 from runtime import entry_point
 from runtime.cli import tinyscene
@@ -92,9 +94,15 @@ def _run(arguments: list[str]) -> None:
     from train.cli.lightning_errors import as_config_errors
     from train.cli.qat_cli import QatCLI
 
+    warnings.formatwarning = _sentence  # after Lightning's import, which sets its own
     sys.argv = [sys.argv[0], *arguments]  # what LightningCLI reads and starts further processes with
     with as_config_errors("Lightning cannot run with these options"):
         if arguments[0] == "qat":
             QatCLI(["fit", *arguments[1:]])
         else:
             TrainCLI()
+
+
+def _sentence(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning without the place in the code."""
+    return f"warning: {message}\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import pytest
 
 from runtime.errors import ConfigError
 from train.cli.lightning_cli import TrainCLI
+from train.cli.main import main
 from train.cli.recipe import portable_values
 
 RECIPE = """
@@ -53,6 +55,29 @@ def test_on_the_command_line(monkeypatch, argument, message):
     monkeypatch.setattr(sys, "argv", ["train", "fit", "--data.corpus=train.data.Synthetic", argument])
     with pytest.raises(ConfigError, match=message):
         TrainCLI()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit"], r"give --sounds DIR,.* or --config RECIPE"),
+        (["qat"], r"give --sounds DIR,.* or --config RECIPE"),
+        (["qat", "--data.corpus=train.data.Synthetic"], "give --checkpoint"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(ConfigError, match=message):
+        main(arguments)
+
+
+def test_a_warning_is_a_sentence_without_its_place_in_the_code(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(ConfigError):
+        main(["fit"])
+    assert warnings.formatwarning("Look.", UserWarning, "folder.py", 168) == "warning: Look.\n"
 
 
 def test_what_a_model_keeps_of_its_recipe_names_no_folder(tmp_path):
