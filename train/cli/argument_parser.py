@@ -77,8 +77,8 @@ def _sentence(message: str, parser: argparse.ArgumentParser) -> str:
         keys = _VERB.sub("", found["keys"]).split(", ")
         if "data.corpus" in keys:
             return (
-                "Nothing says which sounds to take: give --sounds DIR, a folder with a folder of recordings for "
-                "each class, or --config RECIPE."
+                "Nothing says which sounds to take: give --sounds DIR, a folder with a folder of recordings "
+                "for each class, or --config RECIPE."
             )
         return f"Something is missing: give {' and '.join(f'--{key}' for key in keys)}."
     return " ".join(message.split())
