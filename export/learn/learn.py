@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
 from complexity.measurement import measure_onnx
 from export.learn.choices import describe
@@ -193,7 +193,8 @@ def _page(
 ) -> Page:
     output = prepared.options.output if better else prepared.folder / "model.onnx"
     trained, held_out = prepared.division.count("train"), prepared.division.count("val")
-    sounds, file = quote(str(prepared.options.sounds)), quote(str(output))
+    file = quote(str(output))
+    again = ["tinyscene", "learn", str(prepared.options.sounds), "-o", str(output), "--from", str(output)]
     return Page(
         output=str(output),
         measured=measured,
@@ -205,7 +206,7 @@ def _page(
         comparison=comparison,
         next=(
             (f"tinyscene listen --model {file}", "try it with the microphone"),
-            (f"tinyscene learn {sounds} -o {file} --from {file}", "after recording more"),
+            (join([*again, *prepared.options.of_the_data()]), "after recording more"),
         ),
     )
 

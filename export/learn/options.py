@@ -74,6 +74,23 @@ class Options:
         """Those of ``background`` that are folders."""
         return tuple(Path(given) for given in self.background if given != QUIET)
 
+    def of_the_data(self) -> list[str]:
+        """The words of the command line without which an earlier model has other recordings before it.
+
+        Its network and its front end come with ``--from``.
+        """
+        given: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("test", (self.test,)),
+            ("group", (self.group,)),
+            ("negatives", self.negatives),
+            ("background", self.background),
+            ("also", self.also),
+            ("teacher", (self.teacher,)),
+            ("run", (self.run,)),
+        )
+        pairs = [(key, str(value)) for key, values in given for value in values if value is not None]
+        return [word for key, value in pairs for word in (f"--{key}", value)]
+
     def values(self) -> dict[str, Any]:
         """What a model depends on, as JSON values; files by their checksums."""
         values = {key: value for key, value in asdict(self).items() if key not in _NOT_OF_A_MODEL}

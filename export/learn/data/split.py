@@ -165,7 +165,8 @@ def _refuse_missing(division: Division, sounds: Sounds) -> None:
         for label in sounds.labels:
             if label not in present:
                 raise DataError(
-                    f"The class '{label}' has no recording {what}: record more of it, or give another --seed."
+                    f"The class '{label}' has no recording {what}: record more of it, give another --seed, "
+                    "or with --from the --group that the earlier model was given."
                 )
 
 

@@ -294,3 +294,15 @@ def test_a_run_that_was_killed_goes_on(sounds, tmp_path):
     assert load_model(tmp_path / "my.onnx").labels == ("bell", "dog")
     versions = list(tmp_path.glob("my_run/*/student/csv/version_*"))
     assert len(versions) == 2  # the second continues the first
+
+
+def test_the_command_for_more_recordings_repeats_the_options_of_the_data():
+    options = Options(
+        Path("sounds"),
+        Path("my.onnx"),
+        group="file",
+        negatives=(Path("a b"), Path("c")),
+        budget="tiny",
+        steps=5,
+    )
+    assert options.of_the_data() == ["--group", "file", "--negatives", "a b", "--negatives", "c"]

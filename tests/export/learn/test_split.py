@@ -71,6 +71,14 @@ def test_too_few_recordings_are_refused_with_the_command_that_records_more(tmp_p
         assert fact in str(refused.value)
 
 
+def test_a_class_that_was_wholly_trained_on_before_is_refused_with_the_group_of_then(tmp_path):
+    write_sounds(tmp_path, 4)
+    sounds = read_sounds(tmp_path)
+    before = {clip.id: "train" for clip in divide(sounds, None, "file", {}, seed=0).clips}
+    with pytest.raises(DataError, match="--group that the earlier model"):
+        divide(sounds, None, "file", before, seed=0)
+
+
 def test_where_names_suggest_too_few_recordings_the_files_are_split_with_a_caution(tmp_path):
     for label in ("bell", "dog"):
         for place in ("kitchen", "yard"):
