@@ -166,6 +166,8 @@ class Journal:
                 f"Cannot write {self.path}: {error.strerror}; make room and run the command again, which "
                 "goes on from here."
             )
+        if not self.path.parent.exists():
+            return TinysceneError(f"There is no folder {self.path.parent}: make it, or name another output.")
         return TinysceneError(f"Cannot write {self.path}: {error.strerror}; name another place.")
 
 

@@ -78,6 +78,26 @@ class StopAfterEpoch(lightning.Callback):
             raise SystemExit(9)
 
 
+class InterruptAfterEpoch(lightning.Callback):
+    """Ctrl-C as the second epoch begins."""
+
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    callback = "--trainer.callbacks+=tests.train.test_fit.InterruptAfterEpoch"
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            main(["fit", *TINY, callback, f"--trainer.default_root_dir={tmp_path}"])
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
+    assert f"--ckpt_path=last goes on from {last_checkpoint(tmp_path)}" in capsys.readouterr().err
+
+
 def test_dropout_is_that_of_an_uninterrupted_run(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
     recipe = [

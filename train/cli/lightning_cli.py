@@ -40,6 +40,7 @@ from train.training.confidence import fit_confidence
 from train.training.data_wait import DataWait
 from train.training.evaluation import MAIN_METRIC, clip_means
 from train.training.initial_weights import load_initial_weights
+from train.training.interruption import Interruption
 from train.training.lightning_module import Classifier
 from train.training.weight_averaging import estimate_batch_norm
 from train.training.whole_checkpoints import WholeCheckpoints
@@ -148,7 +149,7 @@ class TrainCLI(LightningCLI):
         self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
         last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
         saving = [] if trainer.get("enable_checkpointing") is False else [self._checkpoints, last]
-        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), *saving, DataWait()]
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), *saving, DataWait(), Interruption()]
         if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         if kwargs.get("enable_progress_bar"):

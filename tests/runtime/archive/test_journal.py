@@ -103,6 +103,11 @@ def test_two_runs_do_not_write_one_journal(path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(TinysceneError, match=r"Cannot write .*; name another place"):
+        Journal(tmp_path, SETTINGS)
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TinysceneError, match=f"There is no folder {tmp_path / 'nowhere'}: make it"):
         Journal(tmp_path / "nowhere" / "table.csv.journal", SETTINGS)
 
 
