@@ -79,7 +79,7 @@ def measure(
         model=type(model).__name__,
         budget=budget,
         official=f"torchinfo on the float network.{_describe_buffers(traced)}",
-        deployed=f"{_FORECAST} as {stored_dtype}.{clip.note}",
+        deployed=f"{_FORECAST} as {stored_dtype}. {clip.note}".rstrip(),
         stored_dtype=stored_dtype,
         params=params,
         param_bytes=params * STORED_BYTES[stored_dtype],

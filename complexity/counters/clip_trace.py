@@ -23,7 +23,7 @@ class ClipTrace:
     Attributes:
         inputs: zeros.
         trace: what it executes on them.
-        note: a sentence, after a space, where a first axis of several elements counts whole; else empty.
+        note: a sentence where a first axis of several elements counts whole; else empty.
     """
 
     inputs: tuple[torch.Tensor, ...]
@@ -67,5 +67,6 @@ def trace_clip(
         axis = Axis.UNKNOWN
     if axis is Axis.BATCH:
         return run(1)
-    note = f" The first axis of the input is no batch: all {size:,} of it count as one clip."
+    what = "is no batch" if axis is Axis.CLIP else "may be a batch or a part of the clip"
+    note = f"The first axis of the input {what}: all {size:,} of it count as one clip."
     return ClipTrace(large.inputs, large.trace, note)
