@@ -250,8 +250,8 @@ def test_an_output_that_is_read_is_refused_and_stays_as_it_was(
 def test_a_table_that_cannot_be_written_is_one_sentence_before_any_work(
     cards: Path, classify: Classify, tmp_path: Path
 ) -> None:
-    for name in ("nowhere/t.csv", "a" * 300 + ".csv"):
-        with pytest.raises(TinysceneError, match="Cannot write"):
+    for name, fault in (("nowhere/t.csv", "There is no folder"), ("a" * 300 + ".csv", "Cannot write")):
+        with pytest.raises(TinysceneError, match=fault):
             classify(cards, "-o", tmp_path / name)
 
 
