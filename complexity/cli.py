@@ -19,7 +19,7 @@ from complexity.report.plot import plot
 from complexity.report.report import Report
 from complexity.report.terminal import print_comparison, print_report
 from complexity.suggest import Suggestion, suggest
-from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
+from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, program
 from runtime.errors import ConfigError
 
 _GRAPHS = (".onnx", ".tflite")
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m complexity", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("complexity"), description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="compare models with limits; exit code 0 within, 1 over")
     check.set_defaults(show=_show_each)

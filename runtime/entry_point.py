@@ -89,9 +89,18 @@ def command_of(package: str) -> list[str]:
     From the console script it is that script again: ``python -m train`` would run a ``train.py`` of the
     current folder instead.
     """
-    if sys.modules["__main__"].__spec__ is None and Path(sys.argv[0]).stem == "tinyscene":
+    if _from_console_script():
         return [sys.executable, str(Path(sys.argv[0]).resolve())]
     return [sys.executable, "-m", package]
+
+
+def program(package: str) -> str:
+    """What a user who started a command of a package typed before its verb; usage messages begin with it."""
+    return "tinyscene" if _from_console_script() else f"python -m {package}"
+
+
+def _from_console_script() -> bool:
+    return sys.modules["__main__"].__spec__ is None and Path(sys.argv[0]).stem == "tinyscene"
 
 
 def _raise_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:

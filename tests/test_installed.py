@@ -126,6 +126,15 @@ def test_help_lists_a_command_of_every_package(tinyscene):
     assert {"classify", "listen", "check", "compare", "fit", "sweep", "export", "verify"} <= names
 
 
+@pytest.mark.parametrize(
+    ("command", "wrong"), [("classify", ()), ("check", ()), ("export", ("--quantize=no",)), ("tag", ())]
+)
+def test_usage_errors_name_the_command_that_was_typed(tinyscene, command, wrong):
+    done = tinyscene(command, *wrong)
+    assert done.returncode == 2
+    assert f"tinyscene {command}: error: " in done.stderr and "python -m" not in done.stderr
+
+
 def test_help_works_where_the_runtime_is_installed_alone(site, elsewhere):
     """As in the container, which has the entry points of packages that it leaves out."""
     code = """

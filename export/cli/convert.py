@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK
+from runtime.entry_point import EXIT_NEGATIVE, EXIT_OK, program
 from runtime.errors import ConfigError
 from runtime.files import refuse_to_replace
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
+    started = program("export")
     parser: argparse.ArgumentParser = commands.add_parser(
-        "onnx", help="turn a model.pt into one .onnx file for the runtime"
+        "onnx",
+        prog=f"{started} {'export' if started == 'tinyscene' else 'onnx'}",
+        help="turn a model.pt into one .onnx file for the runtime",
     )
     parser.add_argument("model", nargs="?", type=Path, default=Path("model.pt"), metavar="MODEL.PT")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: beside it, as .onnx)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from export.cli import c_library, convert, learn, quantize, sensitivity, sherpa, submission, verify
-from runtime.entry_point import require, wait_without_spinning
+from runtime.entry_point import program, require, wait_without_spinning
 
 _COMMANDS = (learn, convert, quantize, sensitivity, verify, submission, sherpa, c_library)
 
@@ -13,7 +13,7 @@ _COMMANDS = (learn, convert, quantize, sensitivity, verify, submission, sherpa, 
 def main(arguments: list[str]) -> int:
     """Run a command; returns 0 where the file was written or is verified, 1 where it is not."""
     wait_without_spinning()
-    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("export"), description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_to(commands)

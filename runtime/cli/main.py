@@ -12,6 +12,7 @@ from typing import Any
 from runtime.archive.formats import FORMATS as TABLE_FORMATS
 from runtime.cli.arguments import add_event_rules, add_events, add_json, add_model
 from runtime.cli.standard_output import json_alone
+from runtime.entry_point import program
 from runtime.live.overload import DEFAULT_HOP_S
 
 _MODULES = {  # imported once the command is known: numpy, scipy and onnxruntime take half a second
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime", description="Classify audio files and live audio; nothing is sent anywhere."
+        prog=program("runtime"), description="Classify audio files and live audio; nothing is sent anywhere."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_classify(commands.add_parser("classify", help="classify audio files and folders"))

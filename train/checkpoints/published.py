@@ -180,7 +180,7 @@ def _front_end_name(checkpoint: Checkpoint) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train import", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{entry_point.program('train')} import", description=__doc__)
     parser.add_argument("weights", help="file of torch.save: a state_dict, or a checkpoint that holds one")
     parser.add_argument(
         "--labels",

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse.typing import PositiveInt
 
+from runtime.entry_point import program
 from runtime.errors import ConfigError
 from runtime.spec import FrontEndSpec
 from train.cli.argument_parser import Parser, no_utf8
@@ -20,10 +21,10 @@ def corpus_parser(command: str, description: str) -> Parser:
     """A parser with the options ``--config`` and ``--data.corpus``; a command adds its own.
 
     Args:
-        command: its name in ``python -m train COMMAND``.
+        command: its name.
         description: for its help.
     """
-    parser = Parser(prog=f"python -m train {command}", description=description)
+    parser = Parser(prog=f"{program('train')} {command}", description=description)
     parser.add_argument("--config", "-c", metavar="RECIPE", help="recipe to take the corpus from")
     parser.add_argument("--data.corpus", type=Corpus, help="another corpus, or changes to the recipe's")
     parser.add_argument(

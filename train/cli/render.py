@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train render", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{entry_point.program('train')} render", description=__doc__)
     parser.add_argument("output", help="WAV file to write")
     parser.add_argument(
         "--scenes", default=",".join(SCENES), help="comma-separated, from " + ", ".join(SCENES)

@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train sweep", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{entry_point.program('train')} sweep", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(

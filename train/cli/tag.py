@@ -59,7 +59,7 @@ def _as_text(window: TaggedWindow, top: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train tag", description=__doc__)
+    parser = argparse.ArgumentParser(prog=f"{entry_point.program('train')} tag", description=__doc__)
     parser.add_argument("audio", nargs="+", type=Path, help="recordings, or folders of them")
     parser.add_argument("--checkpoint", required=True, type=Path, help="model.pt of a teacher or a student")
     parser.add_argument("--top", type=int, default=5, metavar="K", help="labels to print (default: 5)")

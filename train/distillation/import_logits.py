@@ -114,7 +114,9 @@ def _read_tensor(path: Path) -> Tensor:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train import-logits", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=f"{entry_point.program('train')} import-logits", description=__doc__
+    )
     parser.add_argument("logits", help="file of torch.save(tensor), [clips, classes]")
     parser.add_argument("--files", required=True, help="table of the clips in the order of the rows")
     parser.add_argument("--column", default="filename", help="of the table: the clips' ids in the corpus")
