@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import sys
 
@@ -70,6 +71,16 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_run, run_room, tmp_path):
         torch.testing.assert_close(resumed.state_dict[name], tensor, rtol=0, atol=1e-6)
 
 
+def test_a_training_that_has_ended_is_not_written_again(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the door sets it anew
+    root = tmp_path / "run"
+    shutil.copytree(tiny_run, root)
+    before = (root / "model.pt").stat()
+    assert main(["fit", *TINY, "--ckpt_path=last", f"--trainer.default_root_dir={root}"]) == 0
+    assert "Nothing was left to train" in capsys.readouterr().err
+    assert (root / "model.pt").stat() == before and not list(root.glob("model-v*"))
+
+
 class StopAfterEpoch(lightning.Callback):
     """Ends a training after its first epoch, as a kill does, but in this process."""
 
@@ -91,7 +102,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
     callback = "--trainer.callbacks+=tests.train.test_fit.InterruptAfterEpoch"
     handler = signal.getsignal(signal.SIGINT)
     try:
-        with pytest.raises(SystemExit):
+        with pytest.raises(KeyboardInterrupt):
             main(["fit", *TINY, callback, f"--trainer.default_root_dir={tmp_path}"])
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on

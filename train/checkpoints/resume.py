@@ -26,10 +26,14 @@ def keep_interrupted(root: Path) -> Path | None:
     Returns:
         Where it is now; None where there is none, or the training that wrote it ended with a model.pt.
     """
+    last = last_checkpoint(root)
+    return set_aside(last) if last.is_file() and not has_ended(root) else None
+
+
+def has_ended(root: Path) -> bool:
+    """Whether the training in the folder ``root`` wrote a model.pt after its last checkpoint."""
     last, model = last_checkpoint(root), root / "model.pt"
-    if not last.is_file() or (model.is_file() and model.stat().st_mtime >= last.stat().st_mtime):
-        return None
-    return set_aside(last)
+    return last.is_file() and model.is_file() and model.stat().st_mtime >= last.stat().st_mtime
 
 
 def check_checkpoint(path: Path) -> None:

@@ -29,7 +29,7 @@ from runtime.errors import ConfigError, DataError
 from runtime.files import make_folder, write_beside
 from train.checkpoints import model_pt
 from train.checkpoints.identity import describe_file
-from train.checkpoints.resume import check_checkpoint, keep_interrupted, last_checkpoint
+from train.checkpoints.resume import check_checkpoint, has_ended, keep_interrupted, last_checkpoint
 from train.cli.argument_parser import Parser
 from train.cli.lightning_errors import as_config_errors
 from train.cli.recipe import check_recipe, link_recipe, portable_values
@@ -147,9 +147,10 @@ class TrainCLI(LightningCLI):
             ]
         # Two: the callback that monitors a metric saves only when it improves
         self._checkpoints = ModelCheckpoint(root / "checkpoints", "best", mode="max", save_top_k=0)
+        self._data_wait = DataWait()
         last = ModelCheckpoint(root / "checkpoints", "last", enable_version_counter=False)
         saving = [] if trainer.get("enable_checkpointing") is False else [self._checkpoints, last]
-        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), *saving, DataWait(), Interruption()]
+        kwargs["callbacks"] = [*(trainer.get("callbacks") or []), *saving, self._data_wait, Interruption()]
         if trainer.get("enable_progress_bar") is None:  # to stderr, and quiet where that is no terminal
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         if kwargs.get("enable_progress_bar"):
@@ -233,6 +234,14 @@ class TrainCLI(LightningCLI):
     def after_fit(self) -> None:
         """Write model.pt from the best epoch, or from the last one where nothing was validated."""
         if self.trainer.interrupted:
+            return
+        resumed = bool(self.config[self.subcommand].get("ckpt_path"))
+        if resumed and not self._data_wait.worked_s and has_ended(self.root):
+            rank_zero_only(print)(
+                f"Nothing was left to train, and {self.root / 'model.pt'} stays as it is: to train on, raise "
+                "trainer.max_epochs or trainer.max_steps.",
+                file=sys.stderr,
+            )
             return
         chosen, confidence = self._choose()  # all processes judge together
         if not self.trainer.is_global_zero:

@@ -97,10 +97,15 @@ def _run(arguments: list[str]) -> None:
     warnings.formatwarning = _sentence  # after Lightning's import, which sets its own
     sys.argv = [sys.argv[0], *arguments]  # what LightningCLI reads and starts further processes with
     with as_config_errors("Lightning cannot run with these options"):
-        if arguments[0] == "qat":
-            QatCLI(["fit", *arguments[1:]])
-        else:
-            TrainCLI()
+        try:
+            if arguments[0] == "qat":
+                QatCLI(["fit", *arguments[1:]])
+            else:
+                TrainCLI()
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning would exit with 1, as for a no
+                raise error.__context__ from None
+            raise
 
 
 def _sentence(message: Warning | str, *_: Any, **__: Any) -> str:
