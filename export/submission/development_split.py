@@ -10,7 +10,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +48,30 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
     """The list that was given, that of ``TAU2022_DIR``, or else clips that the models carry windows of.
 
     Raises:
-        ConfigError: where the given list cannot be read, or is no list of a split.
+        ConfigError: where the given list cannot be read, is no list of a split, or lists clips that a model
+            was trained on.
     """
+    checkpoints = tuple(checkpoints)
     folder = os.environ.get(_VARIABLE)
     if given is None and folder and (Path(folder) / _LIST).is_file():
         given = Path(folder) / _LIST
     if given is not None:
         names = tuple(_read(given))
+        trained = _clips(found.calibration_ids for found in checkpoints) & set(names)
+        if trained:
+            raise ConfigError(
+                f"{given} lists {min(trained)}, which a model was trained on, so its score would be memory: "
+                "give fold1_evaluate.csv of the development set."
+            )
         return DevelopmentSplit(names, f"{len(names):,} clips of {given.name}", official=True)
-    ids = (one for found in checkpoints for one in found.verification_ids or found.calibration_ids)
-    names = tuple(dict.fromkeys(re.sub(r"@\d+$", "", identifier) for identifier in ids))
+    names = tuple(_clips(found.verification_ids or found.calibration_ids for found in checkpoints))
     source = f"{len(names):,} clips that the models carry windows of, in place of the official test split"
     return DevelopmentSplit(names, source, official=False)
+
+
+def _clips(windows: Iterable[Iterable[str]]) -> KeysView[str]:
+    """The clips that windows of models are of, in their order."""
+    return dict.fromkeys(re.sub(r"@\d+$", "", one) for found in windows for one in found).keys()
 
 
 def _read(path: Path) -> list[str]:

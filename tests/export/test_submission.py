@@ -29,10 +29,12 @@ from export.cli.submission import installable
 from export.pipeline import export_model
 from export.submission import build
 from export.submission.counted_network import load_counted
+from export.submission.development_split import find_development_split
 from export.submission.package_files import DEVICES
 from runtime import load_model
 from runtime.errors import TinysceneError
 from runtime.model.session import Session
+from runtime.spec import FrontEndSpec
 from tests.conftest import ROOT
 from tests.small_students import random_weights
 from train.checkpoints.model_pt import Checkpoint, save
@@ -377,6 +379,19 @@ def test_package_lists_the_test_split(
         build_scenes(scenes, tmp_path / "3", "--test-split", "meta.json")
     with pytest.raises(TinysceneError, match=r"meta\.csv has the column 'identifier'.* fold1_evaluate\.csv"):
         build_scenes(scenes, tmp_path / "3", "--test-split", str(development_set / "meta.csv"))
+
+
+def test_a_list_of_clips_that_a_model_was_trained_on_is_no_test_split(tmp_path: Path) -> None:
+    listed = tmp_path / "fold1_train.csv"
+    listed.write_text("filename\tscene_label\naudio/bus-a.wav\tbus\naudio/tram-a.wav\ttram\n")
+    network = torch.nn.Linear(1, 1)
+    checkpoint = Checkpoint(
+        "linear", {}, FrontEndSpec.preset("cp_mel"), ("bus",), network.state_dict(),
+        calibration_ids=("audio/tram-a.wav@32000",),
+    )  # fmt: skip
+    with pytest.raises(TinysceneError, match=r"audio/tram-a\.wav, which a model was trained on"):
+        find_development_split(listed, [checkpoint])
+    assert find_development_split(listed, []).official
 
 
 def test_printed_command_installs_a_folder(
