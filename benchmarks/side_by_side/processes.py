@@ -77,16 +77,16 @@ def start_all(
     Returns:
         the processes by name, and the reason of each of the others.
     """
+    known = ENTRIES | PRODUCTS
+    reasons = {
+        name: f"no conversion: {missing[file]}" for name in names if (file := known[name].file) in missing
+    }
+    names = [name for name in names if name not in reasons]  # the others need no environment
     started: dict[str, Process] = {}
-    reasons: dict[str, str] = {}
     unmade = _unmade(names, environments)
     for name in names:
-        file, environment = (ENTRIES | PRODUCTS)[name].file, (ENTRIES | PRODUCTS)[name].environment
-        if environment in unmade:
-            reasons[name] = unmade[environment]
-            continue
-        if file in missing:
-            reasons[name] = f"no conversion: {missing[file]}"
+        if known[name].environment in unmade:
+            reasons[name] = unmade[known[name].environment]
             continue
         try:
             started[name] = Process(name, folder, environments)
