@@ -11,7 +11,7 @@ from runtime.errors import ModelFileError
 from runtime.spec import Task
 from train import networks
 from train.checkpoints.model_pt import Checkpoint
-from train.quantization.conversion import convert
+from train.quantization.conversion import convert, export_program
 from train.quantization.observers import DEFAULT_OBSERVER, OBSERVERS
 from train.quantization.ptq import calibrate
 from train.quantization.quality import Quality, logits_of, measure_quality
@@ -79,7 +79,7 @@ def choose_ranges(
         ConfigError: where INT8 has no rules for the network.
     """
     _require_windows(checkpoint, windows)
-    network = equalized_reference(checkpoint)
+    network = export_program(equalized_reference(checkpoint), checkpoint.input_shape)
     calibration = calibrate(network, checkpoint.calibration)
     expected = logits_of(checkpoint.build(), windows.log_mels)
     models = {observer: calibration.int8_model(network, observer, scheme) for observer in OBSERVERS}
@@ -119,7 +119,7 @@ def sensitivities(checkpoint: Checkpoint, scheme: Scheme = PORTABLE) -> list[Sen
     """
     checkpoint, windows = split_windows(checkpoint)
     _require_windows(checkpoint, windows)
-    network = equalized_reference(checkpoint)
+    network = export_program(equalized_reference(checkpoint), checkpoint.input_shape)
     ranges = calibrate(network, checkpoint.calibration).ranges(DEFAULT_OBSERVER)
     return rank_values(network, windows.log_mels, ranges, scheme)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule
 
-from train.quantization.conversion import BiasReference, convert, prepare
+from train.quantization.conversion import BiasReference, Network, convert, prepare
 from train.quantization.observers import OBSERVERS, HistogramObserver
 from train.quantization.qparams import Range
 from train.quantization.quantizer import PORTABLE, Scheme
@@ -48,7 +48,7 @@ class Calibration:
         """The weight [out_channels, ...] of a layer, rounded to multiples of its scales [out_channels]."""
         return round_weight(weight, scales, self.moments[name], weight_range)
 
-    def int8_model(self, network: nn.Module, observer: str, scheme: Scheme) -> GraphModule:
+    def int8_model(self, network: Network, observer: str, scheme: Scheme) -> GraphModule:
         """The INT8 model with the ranges of one observer, weights rounded by GPTQ, and corrected biases."""
 
         def rounding(name: str, weight: Tensor, scales: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Calibration:
         )
 
 
-def calibrate(network: nn.Module, windows: Tensor) -> Calibration:
+def calibrate(network: Network, windows: Tensor) -> Calibration:
     """Run calibration windows through a network and count every value that INT8 needs a range for.
 
     Args:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from train.quantization.conversion import Ranges, prepare
+from train.quantization.conversion import Network, Ranges, prepare
 from train.quantization.qat.fake_quantize import FakeActivation, FakeWeight
 from train.quantization.quantizer import Scheme
 
@@ -29,7 +29,7 @@ class Sensitivity:
     sqnr_db: float
 
 
-def rank_values(network: nn.Module, windows: Tensor, ranges: Ranges, scheme: Scheme) -> list[Sensitivity]:
+def rank_values(network: Network, windows: Tensor, ranges: Ranges, scheme: Scheme) -> list[Sensitivity]:
     """Every value that the scheme quantizes, the most sensitive first.
 
     Args:
