@@ -7,7 +7,7 @@ the exported file on the fourth; fold 5 is never read. ``ship`` trains on all fo
 thresholds from the cross-validation, and writes runtime/models/esc10.onnx and MODEL_CARD.md. ``ablate``
 trains without the teacher, the mixtures and the captures; ``without-teacher`` compares the first training,
 as long as the recipe has it, with and without the teacher. All continue where they were interrupted.
-`trainings.py` trains, `measurement.py` measures one fold, also on sounds that `unheard.py` fetches,
-`summary.py` pools the folds, `thresholds.py` fits those of events, `card.py` writes the card, `ablation.py`
-takes the parts away.
+`trainings.py` trains, also with sounds that `negatives.py` fetches, `measurement.py` measures one fold,
+also on sounds that `unheard.py` fetches, `summary.py` pools the folds, `thresholds.py` fits those of events,
+`card.py` writes the card, `ablation.py` takes the parts away.
 """

@@ -101,14 +101,19 @@ def main(arguments: list[str]) -> int:
     packages = sorted({source.package for sources in SOURCES.values() for source in sources})
     with tempfile.TemporaryDirectory(prefix="unheard-") as temporary:
         for package in packages:
-            _unpack(package, Path(temporary))
+            unpack(package, Path(temporary))
         for folder, sources in SOURCES.items():
             count = sum(_copied(source, Path(temporary), options.folder / folder) for source in sources)
             print(f"{options.folder / folder}: {count} files")
     return entry_point.EXIT_OK
 
 
-def _unpack(package: str, folder: Path) -> None:
+def unpack(package: str, folder: Path) -> None:
+    """Fetch a package of Debian and unpack it into a folder of its name in ``folder``.
+
+    Raises:
+        TinysceneError: where that fails.
+    """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise TinysceneError(f"There is no {tool}: run this on Debian or Ubuntu.")

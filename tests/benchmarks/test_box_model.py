@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import soundfile
 import yaml
 
-from benchmarks.box_model import ablation, card, teacher_agreement, trainings, unheard
+from benchmarks.box_model import ablation, card, negatives, teacher_agreement, trainings, unheard
 from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_files
 from benchmarks.box_model.summary import (
     agreement,
@@ -241,6 +242,23 @@ def test_sounds_of_packages_are_chosen_by_name() -> None:
     paths = [Path("usr/share/game/sounds") / name for name in ("b.ogg", "Campfire.ogg", "a.WAV", "c.txt")]
     source = unheard.Source("game", "*/sounds/*", ("*fire*",))
     assert [path.name for path in unheard.chosen(source, iter(paths))] == ["a.WAV", "b.ogg"]
+
+
+def test_sounds_to_train_on_are_laid_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpack(package: str, folder: Path) -> None:
+        root = folder / package / "usr"
+        root.mkdir(parents=True)
+        if package == "0ad-data":
+            with ZipFile(root / "public.zip", "w") as archive:
+                for name in ("audio/music/Honor.ogg", "audio/notes.txt", "art/horn.ogg"):
+                    archive.writestr(name, name)
+        else:
+            (root / "drum.flac").write_text("drum")
+
+    monkeypatch.setattr(negatives, "unpack", unpack)
+    assert negatives.main([str(tmp_path / "sounds")]) == 0
+    found = {path.name: path.read_text() for path in (tmp_path / "sounds").iterdir()}
+    assert found == {"music_Honor.ogg": "audio/music/Honor.ogg", "sonicpi_drum.flac": "drum"}
 
 
 def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
