@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow  # it imports every module and writes five hundred pages
 def test_the_reference_has_a_page_of_every_package_and_module(tmp_path):
     pytest.importorskip("pdoc")
     command = [sys.executable, ROOT / ".ci" / "docs.py", tmp_path]
