@@ -79,6 +79,11 @@ def test_a_training_that_has_ended_is_not_written_again(tiny_run, tmp_path, monk
     assert main(["fit", *TINY, "--ckpt_path=last", f"--trainer.default_root_dir={root}"]) == 0
     assert "Nothing was left to train" in capsys.readouterr().err
     assert (root / "model.pt").stat() == before and not list(root.glob("model-v*"))
+    # another training's checkpoint is not what this folder's model.pt came from
+    other = f"--ckpt_path={last_checkpoint(tiny_run)}"
+    assert main(["fit", *TINY, other, f"--trainer.default_root_dir={root}"]) == 0
+    assert "Nothing was left to train" not in capsys.readouterr().err
+    assert (root / "model.pt").stat() != before
 
 
 class StopAfterEpoch(lightning.Callback):

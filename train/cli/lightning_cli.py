@@ -235,8 +235,7 @@ class TrainCLI(LightningCLI):
         """Write model.pt from the best epoch, or from the last one where nothing was validated."""
         if self.trainer.interrupted:
             return
-        resumed = bool(self.config[self.subcommand].get("ckpt_path"))
-        if resumed and not self._data_wait.worked_s and has_ended(self.root):
+        if self._had_ended():
             rank_zero_only(print)(
                 f"Nothing was left to train, and {self.root / 'model.pt'} stays as it is: to train on, raise "
                 "trainer.max_epochs or trainer.max_steps.",
@@ -258,6 +257,13 @@ class TrainCLI(LightningCLI):
         earlier = model_pt.save_beside_earlier(model, self.root / "model.pt")
         moved = f"; the one that was there is {earlier.name} now" if earlier else ""
         print(f"wrote {self.root / 'model.pt'} ({chosen}){moved}", file=sys.stderr)
+
+    def _had_ended(self) -> bool:
+        """Whether ``--ckpt_path=last`` went on with a training of this folder that had nothing left to do."""
+        if self.config[self.subcommand].get("ckpt_path") != "last" or self._data_wait.worked_s:
+            return False
+        # one answer for all processes: another node may not see the files
+        return bool(self.trainer.strategy.broadcast(has_ended(self.root)))
 
     def _choose(self) -> tuple[str, dict[str, Any]]:
         """Load the best epoch's weights; returns which epoch that is, and the fitted confidence."""
