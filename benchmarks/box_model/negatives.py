@@ -18,6 +18,7 @@ from zipfile import ZipFile
 from benchmarks.box_model.unheard import Source, chosen, unpack
 from runtime import entry_point
 from runtime.audio.decode import AUDIO_SUFFIXES
+from runtime.errors import TinysceneError
 from runtime.files import make_folder, write_beside
 
 _SONIC_PI = Source("sonic-pi-samples", "*")
@@ -32,29 +33,40 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR")
     folder: Path = parser.parse_args(arguments).folder
     make_folder(folder)
-    count = 0
-    with tempfile.TemporaryDirectory(prefix="negatives-") as temporary:
-        for package in ("0ad-data", _SONIC_PI.package):
+    for package, sounds in _SOUNDS.items():
+        count = 0
+        with tempfile.TemporaryDirectory(prefix="negatives-") as temporary:
             unpack(package, Path(temporary))
-        for name, file in _sounds(Path(temporary)):
-            with write_beside(folder / name) as partial, partial.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-            count += 1
-    print(f"{folder}: {count} files")
+            for name, file in sounds(Path(temporary) / package):
+                with write_beside(folder / name) as partial, partial.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+                count += 1
+        if not count:
+            raise TinysceneError(
+                f"{package} of this release of Debian has its sounds elsewhere: take that of bookworm."
+            )
+        print(f"{folder}: {count} files of {package}")
     return entry_point.EXIT_OK
 
 
-def _sounds(unpacked: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and the open file of each sound: those of 0 A.D. lie in an archive."""
-    for archive in (unpacked / "0ad-data").rglob("*.zip"):
+def _of_0ad(unpacked: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The name and the open file of each sound: they lie in an archive."""
+    for archive in unpacked.rglob("*.zip"):
         with ZipFile(archive) as members:
             for member in members.namelist():
                 if member.startswith("audio/") and Path(member).suffix.lower() in AUDIO_SUFFIXES:
                     with members.open(member) as file:
                         yield member.removeprefix("audio/").replace("/", "_"), file
-    for path in chosen(_SONIC_PI, (unpacked / _SONIC_PI.package).rglob("*")):
+
+
+def _of_sonic_pi(unpacked: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The name and the open file of each sound."""
+    for path in chosen(_SONIC_PI, unpacked.rglob("*")):
         with path.open("rb") as file:
             yield f"sonicpi_{path.name}", file
+
+
+_SOUNDS = {"0ad-data": _of_0ad, _SONIC_PI.package: _of_sonic_pi}
 
 
 if __name__ == "__main__":

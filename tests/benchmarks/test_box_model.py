@@ -259,6 +259,9 @@ def test_sounds_to_train_on_are_laid_out_by_name(tmp_path: Path, monkeypatch: py
     assert negatives.main([str(tmp_path / "sounds")]) == 0
     found = {path.name: path.read_text() for path in (tmp_path / "sounds").iterdir()}
     assert found == {"music_Honor.ogg": "audio/music/Honor.ogg", "sonicpi_drum.flac": "drum"}
+    monkeypatch.setattr(negatives, "unpack", lambda package, folder: (folder / package).mkdir())
+    with pytest.raises(TinysceneError, match="0ad-data"):
+        negatives.main([str(tmp_path / "none")])
 
 
 def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
