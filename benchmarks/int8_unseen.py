@@ -35,6 +35,7 @@ from train.data.corpus import SPLITS
 from train.log_mel import LogMel
 from train.quantization.calibration_windows import int8_windows
 from train.quantization.choose_ranges import equalized_reference
+from train.quantization.conversion import export_program
 from train.quantization.observers import OBSERVERS
 from train.quantization.ptq import calibrate
 from train.quantization.quality import Share, logits_of
@@ -77,7 +78,8 @@ def measure(checkpoint: Checkpoint, root: str, splits: list[str]) -> dict[str, A
     train, validation = data.datasets["train"], data.datasets["val"]
     fields = int8_windows(train, validation, log_mel, augmentation, checkpoint.task)
     checkpoint = replace(checkpoint, **fields, quantization={})
-    reference, network = checkpoint.build(), equalized_reference(checkpoint)
+    reference = checkpoint.build()
+    network = export_program(equalized_reference(checkpoint), checkpoint.input_shape)
     calibration = calibrate(network, checkpoint.calibration)
     parts = {split: features(data, split, log_mel) for split in splits}
     checkpoint, windows = split_windows(checkpoint)
