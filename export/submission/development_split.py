@@ -48,8 +48,8 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
     """The list that was given, that of ``TAU2022_DIR``, or else clips that the models carry windows of.
 
     Raises:
-        ConfigError: where the given list cannot be read, is no list of a split, or lists clips that a model
-            was trained on.
+        ConfigError: where the given list cannot be read, is no list of a split, or lists clips of the
+            training whose windows a model carries.
     """
     checkpoints = tuple(checkpoints)
     folder = os.environ.get(_VARIABLE)
@@ -60,7 +60,7 @@ def find_development_split(given: Path | None, checkpoints: Iterable[Checkpoint]
         trained = _clips(found.calibration_ids for found in checkpoints) & set(names)
         if trained:
             raise ConfigError(
-                f"{given} lists {min(trained)}, which a model was trained on, so its score would be memory: "
+                f"{given} lists {min(trained)}, which a model was trained on, so a score says nothing: "
                 "give fold1_evaluate.csv of the development set."
             )
         return DevelopmentSplit(names, f"{len(names):,} clips of {given.name}", official=True)

@@ -23,7 +23,7 @@ Ranges = Mapping[str, Range]  # name of a value to the least and the greatest nu
 Rounding = Callable[[str, Tensor, Tensor], Tensor]
 # windows, and the mean outputs of the float reference's layers on them, see `bias_correction.py`
 BiasReference = tuple[Tensor, dict[str, Tensor]]
-# What a graph is captured of: a program of `export_program` gives one in a tenth of the time
+# What a graph is captured of: of a program of `export_program` without exporting the network again
 Network = nn.Module | ExportedProgram
 
 
