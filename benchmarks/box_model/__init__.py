@@ -9,5 +9,6 @@ trains without the teacher, the mixtures and the captures; ``without-teacher`` c
 as long as the recipe has it, with and without the teacher. All continue where they were interrupted.
 `trainings.py` trains, also with sounds that `negatives.py` fetches, `measurement.py` measures one fold,
 also on sounds that `unheard.py` fetches, `summary.py` pools the folds, `thresholds.py` fits those of events,
-`card.py` writes the card, `ablation.py` takes the parts away.
+`card.py` writes the card, `ablation.py` takes the parts away, `unknown_scores.py` compares scores of unknown
+sounds.
 """

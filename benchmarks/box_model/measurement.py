@@ -6,6 +6,7 @@ All scores are probabilities at temperature 1, so that one temperature can be fi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -83,20 +84,21 @@ def measure_fold(
         found = _under_conditions(model, checkpoint, data, responses) | _streams(model, data)
         return {**found, "bytes": np.array(exported.file_bytes)}
 
-    chosen = negative_files(negatives, unheard)
-    # other files, or others in a half, are measured anew, and do not take the place of these
-    digest = hashlib.sha256(repr((HALVES, chosen)).encode()).hexdigest()[:12]
+    found = _measured_once(path.with_name("measured.npz"), path, of_windows)
+    for kind, files in negative_files(negatives, unheard).items():
+        # other files, or others in a half, are measured anew, and do not take the place of these
+        digest = hashlib.sha256(repr((HALVES, files)).encode()).hexdigest()[:12]
+        stored = path.with_name(f"negatives_{kind.replace(' ', '_')}_{digest}.npz")
+        found |= _measured_once(stored, onnx, functools.partial(_of_negatives, onnx, kind, files))
+    return found
 
-    def of_negatives() -> Arrays:
-        model, found = load_model(onnx), {}
-        for kind, files in chosen.items():
-            for number, half in enumerate(HALVES):
-                sound = _joined(files[number :: len(HALVES)], 32_000, f"{kind}, {half} files")
-                found[f"negative/{kind}/{half}"] = _scores(model, sound)
-        return found
 
-    windows = _measured_once(path.with_name("measured.npz"), path, of_windows)
-    return windows | _measured_once(path.with_name(f"negatives_{digest}.npz"), onnx, of_negatives)
+def _of_negatives(onnx: Path, kind: str, files: Sequence[Path | int]) -> Arrays:
+    model, found = load_model(onnx), {}
+    for number, half in enumerate(HALVES):
+        sound = joined(files[number :: len(HALVES)], 32_000, f"{kind}, {half} files")
+        found[f"negative/{kind}/{half}"] = _scores(model, sound)
+    return found
 
 
 def _measured_once(stored: Path, source: Path, measure: Callable[[], Arrays]) -> Arrays:
@@ -174,22 +176,30 @@ def negative_files(folders: Iterable[Path], unheard: Path | None = None) -> dict
         TinysceneError: where there is none of a kind.
     """
     paths = _audio_files(folders)
-    found: dict[str, list[Path | int]] = {}
+    found: dict[str, list[Path]] = {}
     for kind, patterns in NEGATIVES.items():
         files = [path for path in paths if any(path.match(pattern) for pattern in patterns)]
         if not files:
             raise TinysceneError(f"The folders of negatives hold no {kind}: name {', '.join(patterns)}.")
-        found[kind] = [*files]
+        found[kind] = files
     for folder in sorted(unheard.iterdir()) if unheard else []:
         found[folder.name] = [*found.get(folder.name, []), *_audio_files([folder])]
-    return {**found, "noise": [*_NOISE_CLIPS]}
+    return {**{kind: _once(files) for kind, files in found.items()}, "noise": [*_NOISE_CLIPS]}
+
+
+def _once(files: Iterable[Path]) -> list[Path]:
+    """The files without those of the same content: a sound of two names would be in both halves."""
+    found: dict[bytes, Path] = {}
+    for file in files:
+        found.setdefault(hashlib.sha256(file.read_bytes()).digest(), file)
+    return list(found.values())
 
 
 def _audio_files(folders: Iterable[Path]) -> list[Path]:
     return [folder / name for folder in folders for name in find_audio(folder, folder).names]
 
 
-def _joined(files: Iterable[Path | int], sample_rate: int, what: str) -> npt.NDArray[np.float32]:
+def joined(files: Iterable[Path | int], sample_rate: int, what: str) -> npt.NDArray[np.float32]:
     """Sounds one after the other, float32 [samples]; each file at a peak of 0.5, noise as it is."""
     found = []
     for file in tqdm(files, desc=what, disable=None):

@@ -1,8 +1,9 @@
 """Sounds of none of the classes to train on: ``python -m benchmarks.box_model.negatives DIR``.
 
-Fetches the Debian packages of 0 A.D. and of Sonic Pi's samples (``apt-get download``, which needs no
-administrator; 1.4 GB) and lays their sounds out in DIR, for ``--negatives`` of ``python -m
-benchmarks.box_model``. Their licences (CC BY-SA 3.0, CC0) stand in ``/usr/share/doc/PACKAGE/copyright``.
+Fetches Debian packages (``apt-get download``, which needs no administrator; about 2.2 GB) and lays their
+sounds out as ``DIR/sounds`` (0 A.D. and Sonic Pi) and ``DIR/effects`` (games, desktops), for ``--negatives``
+of ``python -m benchmarks.box_model``. No package is one of those of ``unheard.py``, which are for the test.
+Their licences stand in ``/usr/share/doc/PACKAGE/copyright`` of each package.
 """
 
 from __future__ import annotations
@@ -15,13 +16,36 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZipFile
 
-from benchmarks.box_model.unheard import Source, chosen, unpack
+from benchmarks.box_model.unheard import OF_CLASSES, Source, chosen, copied, unpack
 from runtime import entry_point
 from runtime.audio.decode import AUDIO_SUFFIXES
 from runtime.errors import TinysceneError
 from runtime.files import make_folder, write_beside
 
 _SONIC_PI = Source("sonic-pi-samples", "*")
+EFFECTS = (
+    Source("ardentryst", "*/sounds/*", OF_CLASSES),
+    Source("boswars-data", "*/units/*", OF_CLASSES),
+    Source("bzflag-data", "*/bzflag/*", OF_CLASSES),
+    Source("deepin-sound-theme", "*/stereo/*", OF_CLASSES),
+    Source("endless-sky-data", "*/sounds/*", OF_CLASSES),
+    Source("extremetuxracer-data", "*/sounds/*", OF_CLASSES),
+    Source("frozen-bubble-data", "*/snd/*", (*OF_CLASSES, "*intro*", "*mainzik*", "*frozen*", "*title*")),
+    Source("gnome-audio", "*/sounds/*", OF_CLASSES),
+    # without its voices
+    Source("hedgewars-data", "*/Data/Sounds/[!v]*", OF_CLASSES),
+    Source("lbreakout2-data", "*/lbreakout2/*", OF_CLASSES),
+    Source("lincity-ng-data", "*/sounds/*", OF_CLASSES),
+    Source("marsshooter-data", "*/audio/toon/*", OF_CLASSES),
+    Source("pokerth-data", "*/sounds/*", OF_CLASSES),
+    Source("scorched3d-data", "*/wav/*", OF_CLASSES),
+    Source("trackballs-data", "*/sfx/*", OF_CLASSES),
+    Source("tuxmath-data", "*/sounds/*", OF_CLASSES),
+    Source("tuxtype-data", "*/sounds/*", OF_CLASSES),
+    Source("warmux-data", "*/sound/default/*", OF_CLASSES),
+    Source("widelands-data", "*/sound/*", OF_CLASSES),
+    Source("yaru-theme-sound", "*/stereo/*", OF_CLASSES),
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +55,8 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR")
-    folder: Path = parser.parse_args(arguments).folder
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder / "sounds"
     make_folder(folder)
     for package, sounds in _SOUNDS.items():
         count = 0
@@ -46,6 +71,12 @@ def main(arguments: list[str]) -> int:
                 f"{package} of this release of Debian has its sounds elsewhere: take that of bookworm."
             )
         print(f"{folder}: {count} files of {package}")
+    count = 0
+    for source in EFFECTS:
+        with tempfile.TemporaryDirectory(prefix="negatives-") as temporary:
+            unpack(source.package, Path(temporary))
+            count += copied(source, Path(temporary), options.folder / "effects")
+    print(f"{options.folder / 'effects'}: {count} files")
     return entry_point.EXIT_OK
 
 

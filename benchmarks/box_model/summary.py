@@ -144,7 +144,7 @@ def summarise(folds: Mapping[int, Arrays], labels: Sequence[str]) -> dict[str, A
         },
         "calibration_error": {name: _calibration(arrays, name, labels) for name in ("clean", _QUIET)},
         **fitted,
-        "negatives": _negatives(arrays, labels, counts, least),
+        "negatives": _negatives(arrays, labels, counts, least, fitted["thresholds"]),
         "events_of_clips": _events_of_clips(arrays, labels, fitted),
     }
 
@@ -198,12 +198,15 @@ def _negatives(
     labels: Sequence[str],
     counts: Mapping[str, EventCounts],
     least: Mapping[str, Any],
+    shipped: Mapping[str, float],
 ) -> dict[str, Any]:
     """By kind: minutes, events, AUROC of the greatest score.
 
-    The events of each half are those at the thresholds that the other half gives.
+    The events of each half are those at the thresholds that the other half gives; beside them, the events an
+    hour at the shipped thresholds, which both halves give.
     """
     even, odd = counts.values()
+    fitted = (even + odd).at(shipped)
     tested = [
         test.at(quiet_thresholds(fit, labels, least["thresholds"]))
         for fit, test in ((even, odd), (odd, even))
@@ -220,6 +223,7 @@ def _negatives(
             "models": len(folds),
             "allowed_per_hour": allowed_per_hour(kind),
             "events_per_hour": round(reported.total() / hours, 2),
+            "fitted_events_per_hour": round(sum(fitted[kind].values()) / hours, 2),
             "events": {label: reported[label] for label in labels if reported[label]},
             "auroc": round(auroc(positive, scores.max(1)), 4),
         }

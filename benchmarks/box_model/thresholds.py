@@ -23,9 +23,9 @@ Counts = npt.NDArray[np.int_]
 
 # Events that thresholds allow each kind of the negatives that they are fitted on; new sounds give more.
 EVENTS_PER_HOUR = 0.25
-# Blows, cries and signals of games, one after the other: an hour holds a thousand of them. A stricter limit
-# takes many of the events of the classes away.
-OF_OTHER_SOUNDS = 10.0
+# Blows, cries and signals of games, one after the other: an hour holds a thousand and more. A stricter
+# limit takes many of the events of the classes away.
+OF_OTHER_SOUNDS = 1.0
 CALM_S = 3.0  # of a room in which no class is likelier than others, before each clip
 # that thresholds are taken from, at equal steps of log-odds; 1 is never reached
 GRID = (*(round(float(p), 5) for p in expit(np.linspace(logit(0.3), logit(0.9998), 60))), 1.0)

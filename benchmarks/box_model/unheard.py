@@ -1,7 +1,7 @@
 """Hours of sounds of none of the classes: ``python -m benchmarks.box_model.unheard DIR``.
 
 Fetches Debian packages of games and of programs for children (``apt-get download``, which needs no
-administrator; about 1.3 GB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
+administrator; about 1.8 GB) and lays their sounds out as ``DIR/speech``, ``DIR/music`` and ``DIR/other
 sounds``, for ``python -m benchmarks.box_model crossvalidate --unheard DIR``. No training hears them. Their
 licences (GPL, CC BY-SA and others) stand in ``/usr/share/doc/PACKAGE/copyright`` of each package.
 """
@@ -48,6 +48,16 @@ _FIRE_AND_WATER = (
 )  # fmt: skip
 _BURSTS = ("*lightning*", "*fizz*", "*sizzle*", "*splash*", "*lava*", "*explosion*", "*pshit*")
 _NO_WORDS = ("beep*", "*tone.wav", "*monkeys*")
+# sounds that may be of a class
+OF_CLASSES = (
+    "*dog*", "*wolf*", "*coyote*", "*rooster*", "*rain*", "*storm*", "*shower*", "*water*", "*wave*",
+    "*lake*", "*harbor*", "*splash*", "*sink*", "*swim*", "*fire*", "*flame*", "*burn*", "*embers*",
+    "*furnace*", "*napalm*", "*molotov*", "*fizzle*", "*sizzl*", "*fuze*", "*torch*", "*baby*", "*cry*",
+    "*scream*", "*sneez*", "*tick*", "*tock*", "*clock*", "*count*", "*time*", "*typewriter*", "*heli*",
+    "*chopper*", "*apache*", "*saw*", "*engine*", "*lightning*", "*thunder*", "*farm*", "*bubble*",
+    # a street with dogs, gardens with a brook or a mower, a flight
+    "*shanty*", "*residential*", "*parkland*", "*fight4life*",
+)  # fmt: skip
 # folder to where its sounds come from
 SOURCES: Mapping[str, tuple[Source, ...]] = {
     # words and letters in some thirty languages
@@ -86,6 +96,48 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
         Source("unknown-horizons", "*/audio/sounds/*", ("*sheep*", "*ship*")),
         Source("sound-theme-freedesktop", "*/stereo/*", ("*clock*", "*channel*")),
         Source("oxygen-sounds", "*/sounds/*"),
+        # without its folder of ambient sounds
+        Source("btanks-data", "*/sounds/[!a]*", OF_CLASSES),
+        Source("bucklespring-data", "*/wav/*"),
+        Source("caveexpress-data", "*/sounds/*", (*OF_CLASSES, "*drown*", "*geyser*", "cave[12]*", "music*")),
+        Source("crossfire-client", "*/sounds/*", (*OF_CLASSES, "drip*")),
+        # without its music
+        Source("etw-data", "*/etw/[acis]*", OF_CLASSES),
+        # merchants speak
+        Source("flare-game", "*/soundfx/*", (*OF_CLASSES, "*merchant*", "*river*", "*droplets*")),
+        Source("freeorion-data", "*/sound/*", (*OF_CLASSES, "artificial*")),
+        Source("heroes-sound-effects", "*/sfx/*", OF_CLASSES),
+        # without its folder of water
+        Source("krank", "*/sounds/[ims]*", OF_CLASSES),
+        Source("lomiri-sounds", "*/notifications/*"),
+        Source(
+            "lugaru-data", "*/Sounds/*",
+            (*OF_CLASSES, "*bark*", "*growl*", "*snarl*", "music*", "*ambient*"),
+        ),
+        Source("minetest-data", "*/sounds/*", (*OF_CLASSES, "*lava*", "*gunpowder*", "*ignite*")),
+        # orders to units are spoken
+        Source(
+            "netpanzer-data", "*/sound/*", (*OF_CLASSES, "*select*", "move_*", "target_*", "yessir*")
+        ),
+        Source("plee-the-bear-data", "*/sound/*", OF_CLASSES),
+        # animals, effects, electronics, people and drums, without loops of music, instruments and singing
+        Source("scratch", "*/Sounds/[AEHP]*", (*OF_CLASSES, "*ripples*", "*plunge*")),
+        Source(
+            "triplea", "*/sounds/*",
+            (
+                *OF_CLASSES, "*_sea_*", "*flyby*", "*anthem*", "*theme*", "*music*", "*march*", "*overture*",
+                "*lotr*", "*gladiator*", "*colosseum*", "*epic*", "*enfants*",
+            ),
+        ),
+        Source(
+            "wordwarvi-sound", "*/sounds/*",
+            (
+                *OF_CLASSES, "*source*", "*help*", "*hoho*", "*nice*", "*ow_my*", "*santa*", "*exhaust*",
+                "lucky*", "dtox*", "destiny*", "*music*",
+            ),
+        ),
+        Source("workrave-data", "*/workrave/*"),
+        Source("zaz-data", "*/zaz/*", (*OF_CLASSES, "mus*")),
     ),
 }  # fmt: skip
 
@@ -103,7 +155,7 @@ def main(arguments: list[str]) -> int:
         for package in packages:
             unpack(package, Path(temporary))
         for folder, sources in SOURCES.items():
-            count = sum(_copied(source, Path(temporary), options.folder / folder) for source in sources)
+            count = sum(copied(source, Path(temporary), options.folder / folder) for source in sources)
             print(f"{options.folder / folder}: {count} files")
     return entry_point.EXIT_OK
 
@@ -138,7 +190,7 @@ def chosen(source: Source, paths: Iterator[Path]) -> list[Path]:
     )
 
 
-def _copied(source: Source, unpacked: Path, target: Path) -> int:
+def copied(source: Source, unpacked: Path, target: Path) -> int:
     """Copy the files of a source that can be read; returns their number."""
     root, count = unpacked / source.package / "usr" / "share", 0
     make_folder(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,7 +12,15 @@ import pytest
 import soundfile
 import yaml
 
-from benchmarks.box_model import ablation, card, negatives, teacher_agreement, trainings, unheard
+from benchmarks.box_model import (
+    ablation,
+    card,
+    negatives,
+    teacher_agreement,
+    trainings,
+    unheard,
+    unknown_scores,
+)
 from benchmarks.box_model.measurement import MICROPHONES, NEGATIVES, Arrays, negative_files
 from benchmarks.box_model.summary import (
     agreement,
@@ -88,6 +97,7 @@ def test_events_of_negatives_are_those_at_the_thresholds_of_the_other_half(resul
     # one half ends with ten seconds of a certain dog: one event in 50 seconds a model
     assert result["negatives"]["noise"]["events"] == {"dog": 2}
     assert result["negatives"]["noise"]["events_per_hour"] == pytest.approx(72, rel=0.01)
+    assert result["negatives"]["noise"]["fitted_events_per_hour"] == 0
     assert result["negatives"]["speech"]["events"] == {}
     assert result["negatives"]["speech"]["auroc"] == 1
     # the thresholds that are shipped keep both halves quiet: no dog is surer than that noise
@@ -223,16 +233,18 @@ def test_a_clip_is_counted_as_it_would_be_heard_after_others() -> None:
 def test_negatives_of_every_kind_are_found_or_named(tmp_path: Path) -> None:
     folder, more = tmp_path / "known", tmp_path / "unheard"
     names = ("3_lucas_0.wav", "0ad_audio_music_Honor.ogg.wav", "x_interface_alarm_2.wav", "other.wav")
-    for path in (*(folder / name for name in names), more / "speech" / "a.wav", more / "traffic" / "b.wav"):
+    added = (more / "speech" / "a.wav", more / "traffic" / "b.wav", more / "traffic" / "c.wav")
+    for number, path in enumerate((*(folder / name for name in names), *added)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.full(8_000, 0.1), 8_000)
+        soundfile.write(path, np.full(8_000, 0.1 + number / 100), 8_000)
+    shutil.copy(added[1], added[2])
     found = negative_files([folder])
     assert {kind: len(files) for kind, files in found.items()} == {
         "speech": 1, "music": 1, "other sounds": 1, "noise": 360,
     }  # fmt: skip
     found = negative_files([folder], more)
-    assert found["speech"] == [folder / names[0], more / "speech" / "a.wav"]
-    assert found["traffic"] == [more / "traffic" / "b.wav"]
+    assert found["speech"] == [folder / names[0], added[0]]
+    assert found["traffic"] == [added[1]], "the same sound under two names would be in both halves"
     (folder / names[0]).unlink()
     with pytest.raises(TinysceneError, match="speech"):
         negative_files([folder])
@@ -256,12 +268,18 @@ def test_sounds_to_train_on_are_laid_out_by_name(tmp_path: Path, monkeypatch: py
             (root / "drum.flac").write_text("drum")
 
     monkeypatch.setattr(negatives, "unpack", unpack)
-    assert negatives.main([str(tmp_path / "sounds")]) == 0
+    monkeypatch.setattr(negatives, "EFFECTS", ())
+    assert negatives.main([str(tmp_path)]) == 0
     found = {path.name: path.read_text() for path in (tmp_path / "sounds").iterdir()}
     assert found == {"music_Honor.ogg": "audio/music/Honor.ogg", "sonicpi_drum.flac": "drum"}
     monkeypatch.setattr(negatives, "unpack", lambda package, folder: (folder / package).mkdir())
     with pytest.raises(TinysceneError, match="0ad-data"):
         negatives.main([str(tmp_path / "none")])
+
+
+def test_no_package_is_both_trained_on_and_tested_on() -> None:
+    tested = {source.package for sources in unheard.SOURCES.values() for source in sources}
+    assert tested.isdisjoint(source.package for source in negatives.EFFECTS)
 
 
 def test_an_ablation_has_the_mean_over_folds_and_its_interval() -> None:
@@ -324,3 +342,12 @@ def test_the_agreement_of_a_model_with_itself_is_whole_and_other_labels_are_refu
     assert "textures: 3, the same label: 100.0%" in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"other labels"):
         teacher_agreement.main([str(tmp_path / "a.pt"), "--teacher", str(tmp_path / "b.pt")])
+
+
+def test_scores_of_unknown_sounds_are_compared_by_their_auroc() -> None:
+    # a sound of a class has one logit above the others; the negatives have all high, or all the same
+    positive = np.eye(3)[[0, 1, 2]] * 4.0
+    table = unknown_scores.table(positive, {"loud": np.full((2, 3), 9.0), "even": np.zeros((2, 3))})
+    assert "| greatest probability | 1.000 | 1.000 |" in table
+    assert "| entropy, negative | 1.000 | 1.000 |" in table
+    assert "| energy | 0.000 | 1.000 |" in table
