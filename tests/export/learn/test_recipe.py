@@ -17,9 +17,10 @@ def recipe_of(responses: bool = True, changes: dict[str, str] | None = None, sho
     return student_recipe(material, plan)
 
 
-def test_captures_are_those_of_the_recipe_that_bears_rooms_noise_and_clipping():
+def test_captures_are_those_of_the_recipe_that_bears_rooms_and_clipping_in_weaker_noise():
     recipe = yaml.safe_load((RECIPES / "esc10_cp_mobile_capture.yaml").read_text())
-    expected = {**recipe["model"]["augmentation"]["capture"], "response_exclude": []}
+    noise = {"noise_p": 0.5, "noise_kinds": ["white", "pink", "hum"], "noise_snr_db": [0.0, 40.0]}
+    expected = {**recipe["model"]["augmentation"]["capture"], **noise, "response_exclude": []}
     assert recipe_of()["model"]["augmentation"]["capture"] == expected
 
 
