@@ -105,7 +105,7 @@ def _conditions(result: Mapping[str, Any]) -> str:
 
 def _negatives(result: Mapping[str, Any]) -> str:
     lines = [
-        "| negatives | minutes | events an hour | of the classes | where thresholds are fitted | AUROC |",
+        "| negatives | minutes | events an hour | of the classes | at the shipped thresholds | AUROC |",
         "|---|---|---|---|---|---|",
     ]
     for kind, found in result["negatives"].items():

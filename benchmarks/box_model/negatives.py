@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZipFile
 
-from benchmarks.box_model.unheard import OF_CLASSES, Source, chosen, copied, unpack
+from benchmarks.box_model.unheard import OF_CLASSES, Source, check_found, chosen, copied, unpack
 from runtime import entry_point
 from runtime.audio.decode import AUDIO_SUFFIXES
-from runtime.errors import TinysceneError
 from runtime.files import make_folder, write_beside
 
 _SONIC_PI = Source("sonic-pi-samples", "*")
@@ -66,10 +65,7 @@ def main(arguments: list[str]) -> int:
                 with write_beside(folder / name) as partial, partial.open("wb") as copy:
                     shutil.copyfileobj(file, copy)
                 count += 1
-        if not count:
-            raise TinysceneError(
-                f"{package} of this release of Debian has its sounds elsewhere: take that of bookworm."
-            )
+        check_found(count, package)
         print(f"{folder}: {count} files of {package}")
     count = 0
     for source in EFFECTS:

@@ -50,11 +50,12 @@ _BURSTS = ("*lightning*", "*fizz*", "*sizzle*", "*splash*", "*lava*", "*explosio
 _NO_WORDS = ("beep*", "*tone.wav", "*monkeys*")
 # sounds that may be of a class
 OF_CLASSES = (
-    "*dog*", "*wolf*", "*coyote*", "*rooster*", "*rain*", "*storm*", "*shower*", "*water*", "*wave*",
-    "*lake*", "*harbor*", "*splash*", "*sink*", "*swim*", "*fire*", "*flame*", "*burn*", "*embers*",
-    "*furnace*", "*napalm*", "*molotov*", "*fizzle*", "*sizzl*", "*fuze*", "*torch*", "*baby*", "*cry*",
-    "*scream*", "*sneez*", "*tick*", "*tock*", "*clock*", "*count*", "*time*", "*typewriter*", "*heli*",
-    "*chopper*", "*apache*", "*saw*", "*engine*", "*lightning*", "*thunder*", "*farm*", "*bubble*",
+    *_FIRE_AND_WATER,
+    "*dog*", "*wolf*", "*coyote*", "*rooster*", "*storm*", "*shower*", "*lake*", "*harbor*", "*splash*",
+    "*sink*", "*swim*", "*embers*", "*furnace*", "*napalm*", "*molotov*", "*fizzle*", "*sizzl*", "*fuze*",
+    "*baby*", "*cry*", "*scream*", "*sneez*", "*tick*", "*tock*", "*clock*", "*count*", "*time*",
+    "*typewriter*", "*heli*", "*chopper*", "*apache*", "*saw*", "*engine*", "*lightning*", "*farm*",
+    "*bubble*",
     # a street with dogs, gardens with a brook or a mower, a flight
     "*shanty*", "*residential*", "*parkland*", "*fight4life*",
 )  # fmt: skip
@@ -191,7 +192,11 @@ def chosen(source: Source, paths: Iterator[Path]) -> list[Path]:
 
 
 def copied(source: Source, unpacked: Path, target: Path) -> int:
-    """Copy the files of a source that can be read; returns their number."""
+    """Copy the files of a source that can be read; returns their number.
+
+    Raises:
+        TinysceneError: where there is none.
+    """
     root, count = unpacked / source.package / "usr" / "share", 0
     make_folder(target)
     for path in chosen(source, (path for path in root.rglob("*") if path.is_file())):
@@ -203,7 +208,16 @@ def copied(source: Source, unpacked: Path, target: Path) -> int:
         with write_beside(target / "_".join(path.relative_to(root).parts)) as partial:
             shutil.copyfile(path, partial)
         count += 1
+    check_found(count, source.package)
     return count
+
+
+def check_found(count: int, package: str) -> None:
+    """Raise TinysceneError where no sound of a package was found."""
+    if not count:
+        raise TinysceneError(
+            f"{package} of this release of Debian has its sounds elsewhere: take that of bookworm."
+        )
 
 
 if __name__ == "__main__":

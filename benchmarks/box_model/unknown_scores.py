@@ -17,18 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import entr, logsumexp, softmax
 
 from benchmarks.accuracy.plan import FOLDS
 from benchmarks.box_model.measurement import joined, negative_files
 from benchmarks.box_model.summary import auroc
 from benchmarks.esc10 import held_out_windows
-from export.verification.window_scores import has_signal, windows_of
+from export.verification.window_scores import float_logits_of_parts, has_signal, windows_of
 from runtime.entry_point import EXIT_OK, run
 from train.checkpoints import model_pt
 from train.checkpoints.model_pt import Checkpoint
-from train.log_mel import LogMel
 
 Array = npt.NDArray[np.floating]
 # name to what it makes of logits [windows, classes]: [windows], greater for a sound of a class
@@ -39,7 +37,6 @@ SCORES: Mapping[str, Callable[[Array], Array]] = {
     "energy": lambda logits: logsumexp(logits, axis=1),
 }
 _FILES = 400  # of a kind, at equal distances in the order of their names
-_BATCH = 32
 
 
 def main(arguments: list[str]) -> int:
@@ -85,11 +82,7 @@ def _windows(student: Checkpoint, kind: str, files: Sequence[Path | int]) -> npt
 
 def _logits(student: Checkpoint, windows: npt.NDArray[np.float32]) -> Array:
     """Logits [windows, classes] of the windows that have a signal, FP32."""
-    network, log_mel = student.build(), LogMel(student.frontend)
-    answered = torch.from_numpy(windows[has_signal(windows)])
-    with torch.inference_mode():
-        logits = [network(log_mel(batch)) for batch in torch.split(answered, _BATCH)]
-    return torch.cat(logits).numpy()
+    return float_logits_of_parts(student, [windows[has_signal(windows)]]).numpy()
 
 
 if __name__ == "__main__":

@@ -67,10 +67,14 @@ def float_scores_of(checkpoint: model_pt.Checkpoint, waveform: Array) -> Array:
 
 def float_scores_of_parts(checkpoint: model_pt.Checkpoint, parts: Iterable[Array]) -> Array:
     """The same of windows that come a few at a time."""
+    logits = float_logits_of_parts(checkpoint, parts)
+    scores: Array = soften(logits, checkpoint.temperature, checkpoint.task).numpy()
+    return scores
+
+
+def float_logits_of_parts(checkpoint: model_pt.Checkpoint, parts: Iterable[Array]) -> torch.Tensor:
+    """Logits [windows, classes] of the float network, of windows that come a few at a time."""
     network, log_mel = checkpoint.build(), LogMel(checkpoint.frontend)
     batches = (batch for part in parts for batch in torch.split(torch.from_numpy(part), _BATCH))
     with torch.inference_mode():
-        scores: Array = torch.cat(
-            [soften(network(log_mel(batch)), checkpoint.temperature, checkpoint.task) for batch in batches]
-        ).numpy()
-    return scores
+        return torch.cat([network(log_mel(batch)) for batch in batches])

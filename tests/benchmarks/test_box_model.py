@@ -277,6 +277,12 @@ def test_sounds_to_train_on_are_laid_out_by_name(tmp_path: Path, monkeypatch: py
         negatives.main([str(tmp_path / "none")])
 
 
+def test_a_package_without_the_sounds_of_a_source_is_named(tmp_path: Path) -> None:
+    (tmp_path / "game").mkdir()
+    with pytest.raises(TinysceneError, match="game of this release"):
+        unheard.copied(unheard.Source("game", "*"), tmp_path, tmp_path / "effects")
+
+
 def test_no_package_is_both_trained_on_and_tested_on() -> None:
     tested = {source.package for sources in unheard.SOURCES.values() for source in sources}
     assert tested.isdisjoint(source.package for source in negatives.EFFECTS)
